@@ -1,0 +1,77 @@
+/* The kernel command line: words by blanks, quotes keep blanks together. Read-only after boot. */
+#include "core_private.h"
+#include <core/cmdline.h>
+#include <lib/string.h>
+
+static const char *line RO_AFTER_INIT = "";
+
+void cmdline_set(const char *text)
+{
+	line = text;
+}
+
+const char *cmdline(void)
+{
+	return line;
+}
+
+/* The end of the word that starts at `s`. */
+static const char *word_end(const char *s)
+{
+	bool quoted = false;
+
+	for (; *s && (quoted || *s != ' '); s++)
+		if (*s == '"')
+			quoted = !quoted;
+	return s;
+}
+
+/* Copies [s, end) without quotes. */
+static void copy_value(char *buf, size_t size, const char *s, const char *end)
+{
+	size_t n = 0;
+
+	for (; s < end; s++)
+		if (*s != '"' && n + 1 < size)
+			buf[n++] = *s;
+	if (size > 0)
+		buf[n] = '\0';
+}
+
+bool cmdline_get(const char *name, char *buf, size_t size)
+{
+	size_t length = strlen(name);
+	bool found = false;
+
+	for (const char *s = line; *s;) {
+		if (*s == ' ') {
+			s++;
+			continue;
+		}
+		const char *end = word_end(s);
+		if (strncmp(s, name, length) == 0 && (s[length] == '=' || s + length == end)) {
+			copy_value(buf, size, s[length] == '=' ? s + length + 1 : end, end);
+			found = true;
+		}
+		s = end;
+	}
+	return found;
+}
+
+bool cmdline_has(const char *name)
+{
+	char unused[1];
+
+	return cmdline_get(name, unused, sizeof(unused));
+}
+
+uint64_t cmdline_u64(const char *name, uint64_t otherwise)
+{
+	char text[32];
+	const char *end;
+
+	if (!cmdline_get(name, text, sizeof(text)) || !text[0])
+		return otherwise;
+	uint64_t value = str_to_u64(text, &end, 0);
+	return *end ? otherwise : value;
+}

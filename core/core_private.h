@@ -1,0 +1,23 @@
+/* What core's own files share. */
+#pragma once
+
+#include <hal/boot_info.h>
+#include <hal/trap.h>
+#include <lib/compiler.h>
+
+void cmdline_set(const char *text);
+
+/* log.c: from now on hal.timer.now() works, and records carry its time. */
+void log_time_ready(void);
+void log_configure(void);
+/* Panic: take the console whatever its lock says, and write lines as "panic" records. */
+void console_seize(void);
+void console_panic_line(const char *text);
+
+/* cpu.c */
+void cpu_boot(const struct boot_info *info);
+bool cpu_service_calls(void);
+
+/* time.c, random.c, symbols.c */
+void time_set_wall_at_boot(uint64_t seconds);
+void random_seed_at_boot(const struct boot_info *info);

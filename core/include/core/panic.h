@@ -1,0 +1,28 @@
+/* Stopping: the panic page, backtraces, assertions. */
+#pragma once
+
+#include <hal/upcall.h>
+#include <lib/compiler.h>
+
+#define panic(...) core_panic(__VA_ARGS__)
+
+[[noreturn]] void assert_failed(const char *what, const char *file, int line);
+
+/* Always on: invariants whose violation would corrupt data. */
+#define BUG_ON(cond)                                                                               \
+	do {                                                                                       \
+		if (unlikely(cond))                                                                \
+			assert_failed(#cond, __FILE__, __LINE__);                                  \
+	} while (0)
+
+/* Debug builds only. */
+#if defined(TERN_DEBUG)
+#define assert(cond) BUG_ON(!(cond))
+#else
+#define assert(cond) ((void)sizeof(cond))
+#endif
+
+/* Names the function at `address`: "name+0x1c (mm/fault.c:120)"; the bare address without symbols. */
+size_t symbol_format(vaddr_t address, char *buf, size_t size);
+/* Logs the call chain from `ip`, `fp` (within the current stack). */
+void backtrace_log(vaddr_t ip, vaddr_t fp);

@@ -1,0 +1,67 @@
+/*
+ * What core knows of a thread: the schedulable identity. exec's struct thread starts with one;
+ * before the scheduler runs, each CPU has a bare one. The running task is one load away
+ * (hal.cpu.current), its CPU one more.
+ */
+#pragma once
+
+#include <hal/hal.h>
+#include <lib/compiler.h>
+#include <stdatomic.h>
+
+/* Bits of task.work: what must be done before the task returns to user mode; RESCHEDULE also
+ * at the next point where kernel code can be preempted. Set by anybody, cleared by the task. */
+#define TASK_WORK_RESCHEDULE 0x1u
+#define TASK_WORK_SIGNAL 0x2u
+#define TASK_WORK_STOP 0x4u /* stop or exit was asked for */
+
+#define TASK_LOCKS_MAX 12
+
+struct task {
+	struct hal_thread hal;   /* first: HAL and core share the pointer */
+	uint32_t preempt_count;  /* (own) > 0: not preemptible */
+	_Atomic uint32_t work;   /* TASK_WORK_* */
+	_Atomic uint32_t token;  /* park/unpark: 1 if an unpark came since the last park */
+	uint16_t lock_count;     /* (own) debug: spinlocks held, in order */
+	uint16_t lock_base;      /* (own) debug: first one of the current interrupt handler */
+	const struct spinlock *locks[TASK_LOCKS_MAX];
+	char name[16];
+};
+
+static_assert(offsetof(struct task, hal) == 0);
+
+ALWAYS_INLINE struct task *current_task(void)
+{
+	return (struct task *)hal.cpu.current();
+}
+
+/* The CPU this runs on. Only stable while preemption is off. */
+ALWAYS_INLINE cpu_t cpu_id(void)
+{
+	return current_task()->hal.cpu;
+}
+
+/* A preemption point that was put off; called by preempt_enable. */
+void preempt_check(void);
+
+ALWAYS_INLINE void preempt_disable(void)
+{
+	current_task()->preempt_count++;
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+ALWAYS_INLINE void preempt_enable(void)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	struct task *t = current_task();
+	if (--t->preempt_count == 0 &&
+	    unlikely(atomic_load_explicit(&t->work, memory_order_relaxed) & TASK_WORK_RESCHEDULE))
+		preempt_check();
+}
+
+/* Drops the count without a preemption point; the scheduler's own. */
+ALWAYS_INLINE void preempt_enable_no_check(void)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	current_task()->preempt_count--;
+}

@@ -1,0 +1,51 @@
+/*
+ * The one table through which core calls upward (DESIGN, section 1): declared here, defined once,
+ * in exec/upcalls.c (host tests define their own). It is const and strong, so a release build
+ * calls straight through it.
+ */
+#pragma once
+
+#include <core/task.h>
+
+/* Why a thread does not run; exec shows it, nothing decides by it. (TH-2) */
+enum wait_reason {
+	WAIT_IO,
+	WAIT_LOCK,
+	WAIT_SIGNAL,
+	WAIT_FUTEX,
+	WAIT_IPC,
+	WAIT_MEMORY,
+	WAIT_CHILD,
+	WAIT_TIMER,
+	WAIT_OTHER,
+};
+
+struct core_upcalls {
+	/* A page fault on a user address, or a kernel one (false: nobody wanted it). From user
+	 * mode it is always handled: by a mapping or by a signal. May sleep if !atomic context. */
+	bool (*page_fault)(struct trap *trap);
+	/* Any other exception from user mode: becomes a signal. */
+	void (*exception)(struct trap *trap);
+	/* A system call; interrupts on. */
+	void (*syscall)(struct hal_frame *frame);
+	/* Work bits other than RESCHEDULE, before a return to user mode; interrupts on. */
+	void (*user_work)(struct hal_frame *frame, uint32_t work);
+	/* Gives the CPU to the next thread, which may be the same. Preemption count is 0 or this
+	 * is a preemption (preempted); interrupts as they are. */
+	void (*reschedule)(bool preempted);
+	/* Sleeps until unpark (KERR_OK), the deadline (KERR_TIMEDOUT), or, if interruptible, a signal (KERR_INTR).
+	 * An unpark since the last park makes it return at once. Spurious KERR_OK is allowed:
+	 * callers loop on their condition. No spinlock held. */
+	enum kerr (*park)(enum wait_reason reason, bool interruptible, nsec_t deadline);
+	void (*unpark)(struct task *task); /* any context */
+	/* A mutex's owner runs at least at the current task's priority until it calls
+	 * priority_restore. */
+	void (*priority_lend)(struct task *owner);
+	void (*priority_restore)(void);
+	/* Runs fn(arg) in a new kernel thread. */
+	enum kerr (*spawn)(const char *name, void (*fn)(void *arg), void *arg);
+	/* This CPU's idle loop, on its idle task, with interrupts off; called once all is set up. */
+	void (*run_idle)(void) __attribute__((noreturn));
+};
+
+extern const struct core_upcalls upcalls;

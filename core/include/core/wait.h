@@ -1,0 +1,90 @@
+/*
+ * Sleeping: wait queues, mutexes, sleeping reader-writer locks, completions. None of it may be
+ * called with a spinlock held or interrupts off, except the waking side (any context).
+ *
+ * The pattern:
+ *	struct waiter w;
+ *	wait_begin(&queue, &w);
+ *	while (!condition && err == KERR_OK)
+ *		err = wait_park(&w, WAIT_IO, true, NSEC_NEVER);
+ *	wait_end(&queue, &w);
+ * A wake between wait_begin and wait_park is not lost: it leaves a token.
+ */
+#pragma once
+
+#include <core/spinlock.h>
+#include <core/upcalls.h>
+#include <lib/list.h>
+
+struct waitq {
+	struct spinlock lock; /* interrupt-safe */
+	struct list waiters;
+};
+
+struct waiter {
+	struct list link; /* (queue lock) */
+	struct task *task;
+	bool exclusive; /* wake_one wakes one exclusive waiter and all others before it */
+	/* Called instead of unpark if not null (poll, epoll): queue lock held, any context. */
+	void (*notify)(struct waiter *w);
+};
+
+#define WAITQ_INIT(name) {SPINLOCK_INIT(RANK_WAITQ, #name), LIST_INIT((name).waiters)}
+
+void waitq_init(struct waitq *q);
+void wait_begin(struct waitq *q, struct waiter *w);
+void wait_begin_exclusive(struct waitq *q, struct waiter *w);
+/* With w->notify set by the caller; for poll. */
+void wait_add(struct waitq *q, struct waiter *w);
+void wait_end(struct waitq *q, struct waiter *w);
+enum kerr wait_park(struct waiter *w, enum wait_reason reason, bool interruptible, nsec_t deadline);
+void wake_all(struct waitq *q);
+void wake_one(struct waitq *q);
+static inline bool waitq_active(struct waitq *q)
+{
+	atomic_thread_fence(memory_order_seq_cst); /* against the waiter's check of its condition */
+	return !list_empty(&q->waiters);
+}
+
+/* Sleeps until `condition`; gives KERR_OK, KERR_INTR, KERR_TIMEDOUT. */
+#define wait_until(queue, condition, reason, interruptible, deadline)                              \
+	({                                                                                         \
+		enum kerr wait_err_ = KERR_OK;                                                     \
+		if (!(condition)) {                                                                \
+			struct waiter wait_w_;                                                     \
+			wait_begin((queue), &wait_w_);                                             \
+			while (!(condition) && wait_err_ == KERR_OK)                               \
+				wait_err_ = wait_park(&wait_w_, (reason), (interruptible),         \
+						      (deadline));                                 \
+			wait_end((queue), &wait_w_);                                               \
+			if (wait_err_ != KERR_OK && (condition))                                   \
+				wait_err_ = KERR_OK;                                               \
+		}                                                                                  \
+		wait_err_;                                                                         \
+	})
+
+/* Sleeping mutex; one owner; the owner inherits the priority of who waits. */
+struct mutex {
+	_Atomic uintptr_t owner; /* struct task *, bit 0: somebody waits */
+	struct waitq queue;
+};
+
+#define MUTEX_INIT(name) {0, WAITQ_INIT((name).queue)}
+void mutex_init(struct mutex *m);
+void mutex_lock(struct mutex *m);
+[[nodiscard]] bool mutex_try_lock(struct mutex *m);
+void mutex_unlock(struct mutex *m);
+bool mutex_held(const struct mutex *m); /* by the current task */
+
+/* Many readers or one writer; a waiting writer holds new readers off. */
+struct rwlock {
+	_Atomic uint32_t state; /* readers, or RWLOCK_WRITER; RWLOCK_WAITERS */
+	struct waitq queue;
+};
+
+void rwlock_init(struct rwlock *l);
+void rwlock_read_lock(struct rwlock *l);
+[[nodiscard]] bool rwlock_try_read_lock(struct rwlock *l);
+void rwlock_read_unlock(struct rwlock *l);
+void rwlock_write_lock(struct rwlock *l);
+void rwlock_write_unlock(struct rwlock *l);

@@ -1,0 +1,110 @@
+/*
+ * Exceptions of user code: page faults go to mm, and what it cannot answer, like every other
+ * exception, becomes a signal with Linux's si_code.
+ *
+ * A page fault of the kernel itself is a user copy: answered if it may sleep, else (a spinlock is
+ * held, or there is no such page) the HAL's fixup ends the copy.
+ */
+#include "process_private.h"
+#include <core/log.h>
+#include <exec/fault.h>
+
+#define ILL_ILLOPC 1
+#define FPE_INTDIV 1
+#define FPE_FLTINV 7
+#define SEGV_MAPERR 1
+#define SEGV_ACCERR 2
+#define BUS_ADRALN 1
+#define BUS_ADRERR 2
+#define TRAP_BRKPT 1
+#define TRAP_TRACE 2
+
+static void signal_fault(const struct trap *trap, int signo, int code, vaddr_t addr)
+{
+	struct thread *t = current_thread();
+
+	t->fault_addr = trap->addr;
+	t->fault_code = trap->code;
+	signal_force(signo, code, addr);
+}
+
+static NOINLINE void unanswered(const struct trap *trap, enum fault_result result)
+{
+	switch (result) {
+	case FAULT_CONTINUE:
+		return;
+	case FAULT_MAPERR:
+		signal_fault(trap, SIGSEGV, SEGV_MAPERR, trap->addr);
+		return;
+	case FAULT_ACCERR:
+		signal_fault(trap, SIGSEGV, SEGV_ACCERR, trap->addr);
+		return;
+	case FAULT_BUS:
+		signal_fault(trap, SIGBUS, BUS_ADRERR, trap->addr);
+		return;
+	case FAULT_NO_MEMORY:
+		log_warn("out of memory: killed process %d (%s)", current_process()->pid,
+			 current_process()->name);
+		process_signal(current_process(), SIGKILL);
+		return;
+	}
+}
+
+bool fault_page(struct trap *trap)
+{
+	struct aspace *as = current_process()->aspace;
+
+	if (likely(trap->from_user)) {
+		enum fault_result result = trap->addr < aspace_user_end()
+						   ? aspace_fault(as, trap->addr, trap->access)
+						   : FAULT_MAPERR;
+		if (unlikely(result != FAULT_CONTINUE))
+			unanswered(trap, result);
+		return true;
+	}
+	if (!as || trap->addr >= aspace_user_end() || current_task()->preempt_count)
+		return false;
+	hal.cpu.irq_restore(true);
+	enum fault_result result = aspace_fault(as, trap->addr, trap->access);
+	(void)hal.cpu.irq_save();
+	return result == FAULT_CONTINUE;
+}
+
+void fault_exception(struct trap *trap)
+{
+	switch (trap->kind) {
+	case TRAP_ALIGNMENT:
+		signal_fault(trap, SIGBUS, BUS_ADRALN, trap->addr);
+		return;
+	case TRAP_BUS_ERROR:
+		signal_fault(trap, SIGBUS, BUS_ADRERR, trap->addr);
+		return;
+	case TRAP_ILLEGAL:
+	case TRAP_UNKNOWN:
+		signal_fault(trap, SIGILL, ILL_ILLOPC, trap->ip);
+		return;
+	case TRAP_BREAKPOINT:
+		signal_fault(trap, SIGTRAP, TRAP_BRKPT, trap->ip);
+		return;
+	case TRAP_SINGLE_STEP:
+		signal_fault(trap, SIGTRAP, TRAP_TRACE, trap->ip);
+		return;
+	case TRAP_DIVIDE:
+		signal_fault(trap, SIGFPE, FPE_INTDIV, trap->ip);
+		return;
+	case TRAP_FLOATING_POINT:
+		signal_fault(trap, SIGFPE, FPE_FLTINV, trap->ip);
+		return;
+	case TRAP_PAGE_FAULT:
+	case TRAP_OVERFLOW:
+	case TRAP_PROTECTION:
+	case TRAP_STACK_OVERFLOW:
+		signal_fault(trap, SIGSEGV, SI_KERNEL, 0);
+		return;
+	case TRAP_MACHINE_CHECK:
+		log_error("machine check in process %d (%s)", current_process()->pid,
+			  current_process()->name);
+		signal_fault(trap, SIGBUS, BUS_ADRERR, trap->addr);
+		return;
+	}
+}

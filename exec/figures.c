@@ -1,0 +1,128 @@
+/*
+ * Figures for /proc: counts, load averages, CPU times, missing system calls.
+ *
+ * Load averages follow the number of threads that run or wait for a CPU, sampled every five
+ * seconds on CPU 0 (the only periodic timer there is), with weights e^(-5/60), e^(-5/300),
+ * e^(-5/900) in 11-bit fixed point, as everywhere.
+ */
+#include "process_private.h"
+#include "sched_private.h"
+
+#define LOAD_PERIOD (5 * NSEC_PER_SEC)
+#define FIXED_ONE 2048
+
+static struct timer load_timer;
+static uint64_t load[3]; /* (CPU 0's timer; others read) */
+static _Atomic uint64_t forks;
+
+static uint32_t count_running(void)
+{
+	uint32_t n = 0;
+
+	for (cpu_t c = 0; c < cpu_count; c++) {
+		struct runqueue *rq = &runqueues[c];
+		n += READ_ONCE(rq->ready);
+		if (rq->idle && atomic_load_explicit(&rq->current, memory_order_relaxed) != rq->idle)
+			n++;
+	}
+	return n;
+}
+
+static void sample(struct timer *timer)
+{
+	static const uint64_t weight[3] = {1884, 2014, 2037};
+	uint64_t active = (uint64_t)count_running() * FIXED_ONE;
+
+	for (int i = 0; i < 3; i++)
+		load[i] = (load[i] * weight[i] + active * (FIXED_ONE - weight[i])) / FIXED_ONE;
+	timer_set(timer, time_now() + LOAD_PERIOD);
+}
+
+void figures_start(void)
+{
+	timer_init(&load_timer, sample);
+	timer_set(&load_timer, time_now() + LOAD_PERIOD);
+}
+
+void figures_forked(void)
+{
+	atomic_fetch_add_explicit(&forks, 1, memory_order_relaxed);
+}
+
+void exec_cpu_times(cpu_t cpu, nsec_t *user, nsec_t *system, nsec_t *idle)
+{
+	const struct runqueue *rq = &runqueues[cpu];
+	nsec_t busy = READ_ONCE(rq->busy_time), kernel = READ_ONCE(rq->system_time);
+	const struct thread *running = atomic_load_explicit(&rq->current, memory_order_relaxed);
+	nsec_t now = time_now();
+
+	if (running != rq->idle && rq->started) {
+		rcu_read_lock();
+		nsec_t since = READ_ONCE(running->ran_since);
+		if (now > since)
+			busy += now - since; /* its part in the kernel shows at its next switch */
+		rcu_read_unlock();
+	}
+	nsec_t all = rq->started && now > rq->started ? now - rq->started : 0;
+	*system = MIN(kernel, busy);
+	*user = busy - *system;
+	*idle = all > busy ? all - busy : 0;
+}
+
+void exec_figures(struct exec_figures *out)
+{
+	*out = (struct exec_figures){
+		.running = count_running(),
+		.load = {load[0], load[1], load[2]},
+		.forks = atomic_load_explicit(&forks, memory_order_relaxed),
+		.last_pid = id_last(),
+	};
+	for (cpu_t c = 0; c < cpu_count; c++) {
+		nsec_t user, system, idle;
+		exec_cpu_times(c, &user, &system, &idle);
+		out->user_time += user;
+		out->system_time += system;
+		out->idle_time += idle;
+		out->context_switches += runqueues[c].stats.switches;
+	}
+	struct process *p;
+	for (int pid = 0; (p = process_next(pid)); process_put(p)) {
+		pid = p->pid;
+		out->threads += READ_ONCE(p->thread_count);
+	}
+}
+
+/* ---- Missing system calls ---- */
+
+#define MISSING_MAX 64
+
+static struct spinlock missing_lock = SPINLOCK_INIT(RANK_RCU, "missing calls");
+static struct missing_call missing[MISSING_MAX]; /* (missing_lock) in order of first use */
+static size_t missing_used;
+
+void missing_call_count(unsigned long number, const char *name)
+{
+	bool on = spin_lock_irq(&missing_lock);
+	size_t i = 0;
+
+	while (i < missing_used && missing[i].number != number)
+		i++;
+	if (i < MISSING_MAX) {
+		if (i == missing_used)
+			missing[missing_used++] = (struct missing_call){.number = number, .name = name};
+		missing[i].count++;
+		missing[i].last_pid = current_process()->pid;
+	}
+	spin_unlock_irq(&missing_lock, on);
+}
+
+bool missing_call_get(size_t index, struct missing_call *out)
+{
+	bool on = spin_lock_irq(&missing_lock);
+	bool found = index < missing_used;
+
+	if (found)
+		*out = missing[index];
+	spin_unlock_irq(&missing_lock, on);
+	return found;
+}

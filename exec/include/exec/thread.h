@@ -1,0 +1,111 @@
+/*
+ * Threads (TH-1, TH-2): the schedulable unit. A thread belongs to one process; kernel threads
+ * belong to process 0 and have no address space.
+ */
+#pragma once
+
+#include <core/task.h>
+#include <core/upcalls.h>
+#include <core/rcu.h>
+#include <core/time.h>
+#include <lib/list.h>
+
+enum thread_state {
+	THREAD_CREATING,
+	THREAD_READY,
+	THREAD_RUNNING,
+	THREAD_BLOCKED,
+	THREAD_SLEEPING, /* blocked with a deadline */
+	THREAD_STOPPED,
+	THREAD_DEAD,
+	THREAD_ZOMBIE,
+};
+
+/* Priorities (TH-5): 0 to 139, higher first; 100 and above are real-time. */
+#define PRIORITY_IDLE 0
+#define PRIORITY_LOW 30
+#define PRIORITY_NORMAL 60
+#define PRIORITY_HIGH 90
+#define PRIORITY_REALTIME 120
+#define PRIORITY_CRITICAL 139
+#define PRIORITY_COUNT 140
+
+struct process;
+struct aspace;
+
+struct thread {
+	struct task task;            /* first */
+	int tid;
+	_Atomic uint8_t state;       /* enum thread_state; moves as thread_move() allows */
+	uint8_t wait_reason;         /* (own) enum wait_reason while blocked */
+	uint8_t priority, base_priority; /* (run queue lock) effective; without inheritance */
+	uint8_t level;               /* (run queue lock) the list it stands in while queued */
+	uint8_t policy;              /* (run queue lock) Linux SCHED_* */
+	int8_t nice;                 /* (run queue lock) */
+	_Atomic cpuset_t affinity;   /* (run queue lock for writing) */
+	struct process *process;     /* (const) */
+	struct list process_link;    /* (process lock) */
+	/* scheduler's own */
+	struct list run_link;        /* (run queue lock) */
+	bool queued;                 /* (run queue lock) */
+	bool migrate;                /* (own) may not run here: placed anew once it is off this CPU */
+	_Atomic bool on_cpu;         /* its registers are (still) in a CPU: see exec/switch.c */
+	cpu_t fpu_cpu;               /* (own) the CPU whose unit was loaded with its state last */
+	nsec_t slice_left, ran_since; /* (own) */
+	/* figures; run_time counts all, system_time the part spent in system calls */
+	nsec_t run_time, system_time; /* (own) */
+	nsec_t system_charged;       /* (own) the part of it that its CPUs have counted */
+	nsec_t entered;              /* (own) since when the call in progress runs, or NEVER */
+	uint64_t voluntary_switches, involuntary_switches; /* (own) */
+	nsec_t start_time;
+	void *stack;                 /* lowest address of the kernel stack; null: the boot stack */
+	struct timer sleep_timer;    /* (own) */
+	struct thread *hash_next;    /* (tree lock; rcu) */
+	/* signals: see exec/signal.h */
+	_Atomic uint64_t signal_mask; /* (own; changed under the process lock) */
+	uint64_t waiting_for;        /* (process lock) rt_sigtimedwait's set, or 0 */
+	uint64_t saved_mask;         /* (own) sigsuspend, ppoll: put back after the handler */
+	bool restore_mask;           /* (own) saved_mask is valid */
+	uint64_t signal_pending;     /* (process lock) directed at this thread */
+	struct list signal_queue;    /* (process lock) their siginfo */
+	int restart;                 /* (own) KERR_RESTART_* of the call that ends now, or 0 */
+	nsec_t restart_deadline;     /* (own) where a restarted sleep goes on, or 0 */
+	bool must_end;               /* (process lock) another thread's execve ends it */
+	bool stop_counted;           /* (process lock) it has joined the group stop */
+	vaddr_t alt_stack_base;      /* (own) */
+	uint64_t alt_stack_size;
+	int alt_stack_flags;
+	vaddr_t fault_addr;          /* (own) of the last fault, for sigcontext */
+	uint64_t fault_code;
+	vaddr_t clear_child_tid;     /* (own) futex to wake at exit */
+	vaddr_t robust_list;         /* (own) */
+	int exit_code;
+	/* what entry functions need */
+	void (*entry)(void *arg);    /* kernel code it starts in; null: straight to user mode */
+	void *entry_arg;
+	struct rcu_head rcu;
+};
+
+static inline struct thread *current_thread(void)
+{
+	return (struct thread *)current_task();
+}
+
+/* A kernel thread, ready to run at once; fn's return ends it. */
+enum kerr kthread_create(const char *name, int priority, void (*fn)(void *arg), void *arg,
+			 struct thread **out);
+/* Sleeps until `deadline`; KERR_INTR if interruptible and a signal came. */
+enum kerr thread_sleep_until(nsec_t deadline, bool interruptible);
+void thread_yield(void);
+/* Changes the state, or panics: the table in thread.c lists the moves there are (TH-2). */
+void thread_move(struct thread *t, enum thread_state from, enum thread_state to);
+const char *thread_state_name(enum thread_state state);
+/* Ends the current kernel thread. */
+[[noreturn]] void thread_end(void);
+/* By tid; only under rcu_read_lock, for as long as that is held. Null: there is none. */
+struct thread *thread_find(int tid);
+/* The saved user registers of a user thread. */
+static inline struct hal_frame *thread_frame(const struct thread *t)
+{
+	return (struct hal_frame *)(t->task.hal.stack_top - hal.user.info()->frame_size);
+}

@@ -1,0 +1,327 @@
+/*
+ * Where threads go: wake placement, balancing, slices, priorities, affinity.
+ *
+ * Placement: a thread that still has its registers in a CPU stays there; else the CPU it ran on
+ * if that idles; else any idle CPU it may use; else where it ran (its cache is warm there). An
+ * idle CPU pulls from the fullest queue before it sleeps, and every 100 ms of contention a
+ * CPU with two more waiting threads than the emptiest one pushes one over.
+ *
+ * There is no tick: the slice timer is set only while an equal of the running thread waits, and is
+ * left to run out when it no longer matters (one interrupt in 10 ms at most).
+ *
+ * Locks: one run-queue lock at a time, never two. A READY thread that is in no queue belongs to
+ * whoever took it out.
+ */
+#include "sched_private.h"
+#include <core/panic.h>
+#include <exec/process.h>
+
+#define BALANCE_TICKS 10
+
+const struct scheduler_ops *sched_policy RO_AFTER_INIT = &sched_prio;
+_Atomic cpuset_t sched_online;
+_Atomic cpuset_t sched_idle;
+
+static cpu_t choose_cpu(struct thread *t)
+{
+	cpu_t last = t->task.hal.cpu;
+
+	if (atomic_load_explicit(&t->on_cpu, memory_order_acquire))
+		return last;
+	cpuset_t online = atomic_load_explicit(&sched_online, memory_order_relaxed);
+	if (online == cpu_bit(last))
+		return last;
+	cpuset_t allowed = atomic_load_explicit(&t->affinity, memory_order_relaxed) & online;
+	if (!allowed)
+		allowed = online;
+	cpuset_t idle = atomic_load_explicit(&sched_idle, memory_order_relaxed) & allowed;
+	cpu_t target = last;
+	if (idle) {
+		if (!(idle & cpu_bit(last)))
+			target = (cpu_t)__builtin_ctzll(idle);
+		/* Reserved: the next wake-up looks for another one. */
+		atomic_fetch_and_explicit(&sched_idle, ~cpu_bit(target), memory_order_relaxed);
+	} else if (!(allowed & cpu_bit(last))) {
+		target = (cpu_t)__builtin_ctzll(allowed);
+	}
+	return target;
+}
+
+static inline void request_reschedule(struct thread *t)
+{
+	atomic_fetch_or_explicit(&t->task.work, TASK_WORK_RESCHEDULE, memory_order_relaxed);
+}
+
+static void place_on(struct thread *t, cpu_t target, enum ready_reason why)
+{
+	struct runqueue *rq = &runqueues[target];
+	cpu_t here = cpu_id();
+	nsec_t slice = NSEC_NEVER;
+
+	spin_acquire(&rq->lock);
+	t->queued = true;
+	rq->ready++;
+	sched_policy->thread_ready(target, t, why);
+	struct thread *running = atomic_load_explicit(&rq->current, memory_order_relaxed);
+	bool kick = running == rq->idle || sched_policy->needs_reschedule(target, running);
+	if (!kick && !rq->slice_armed) {
+		if (target == here)
+			slice = sched_policy->tick(here, running, time_now() - running->ran_since);
+		else
+			kick = true; /* it arms its own timer */
+	}
+	if (kick)
+		request_reschedule(running);
+	spin_release(&rq->lock);
+	if (kick && target != here)
+		cpu_kick(cpu_bit(target));
+	if (slice != NSEC_NEVER)
+		sched_slice_arm(rq, slice);
+}
+
+void sched_place(struct thread *t, enum ready_reason why)
+{
+	bool on = hal.cpu.irq_save();
+	cpu_t target = choose_cpu(t);
+
+	if (target != t->task.hal.cpu) {
+		t->task.hal.cpu = target;
+		/* Against sched_set_priority: it sees the new CPU or we see the new priority. */
+		atomic_thread_fence(memory_order_seq_cst);
+	}
+	preempt_disable();
+	place_on(t, target, why);
+	hal.cpu.irq_restore(on);
+	preempt_enable();
+}
+
+void sched_slice_arm(struct runqueue *rq, nsec_t left)
+{
+	rq->slice_armed = true;
+	timer_set(&rq->slice_timer, time_now() + left);
+}
+
+/* The CPU with the fewest waiting threads, and how many. */
+static cpu_t emptiest(uint32_t *ready)
+{
+	cpu_t best = CPU_NONE;
+
+	for (cpuset_t left = atomic_load_explicit(&sched_online, memory_order_relaxed); left;
+	     left &= left - 1) {
+		cpu_t cpu = (cpu_t)__builtin_ctzll(left);
+		uint32_t n = READ_ONCE(runqueues[cpu].ready);
+		if (atomic_load_explicit(&runqueues[cpu].current, memory_order_relaxed) !=
+		    runqueues[cpu].idle)
+			n++;
+		if (best == CPU_NONE || n < *ready) {
+			best = cpu;
+			*ready = n;
+		}
+	}
+	return best;
+}
+
+/* Pushes one waiting thread to the emptiest CPU if it has two fewer. */
+static void balance(struct runqueue *rq, cpu_t cpu)
+{
+	uint32_t least = 0;
+	cpu_t to = emptiest(&least);
+
+	if (to == CPU_NONE || to == cpu || rq->ready + 1 < least + 2)
+		return;
+	spin_acquire(&rq->lock);
+	struct thread *t = sched_policy->pull(cpu, to);
+	if (t) {
+		t->queued = false;
+		rq->ready--;
+		t->task.hal.cpu = to;
+	}
+	spin_release(&rq->lock);
+	if (!t)
+		return;
+	atomic_thread_fence(memory_order_seq_cst);
+	rq->stats.migrations++;
+	place_on(t, to, READY_NEW);
+}
+
+/* Interrupt context on the queue's own CPU. */
+void sched_slice_timer(struct timer *timer)
+{
+	struct runqueue *rq = container_of(timer, struct runqueue, slice_timer);
+	cpu_t cpu = cpu_id();
+	struct thread *running = current_thread();
+
+	rq->slice_armed = false;
+	spin_acquire(&rq->lock);
+	nsec_t left = NSEC_NEVER;
+	if (running != rq->idle && rq->ready) {
+		left = sched_policy->tick(cpu, running, time_now() - running->ran_since);
+		if (left == 0)
+			request_reschedule(running);
+	}
+	spin_release(&rq->lock);
+	if (left != NSEC_NEVER && left != 0)
+		sched_slice_arm(rq, left);
+	if (rq->ready && ++rq->balance_ticks >= BALANCE_TICKS) {
+		rq->balance_ticks = 0;
+		balance(rq, cpu);
+	}
+}
+
+bool sched_pull_idle(struct runqueue *rq, cpu_t cpu)
+{
+	cpu_t from = CPU_NONE;
+	uint32_t most = 0;
+
+	for (cpuset_t left = atomic_load_explicit(&sched_online, memory_order_relaxed) & ~cpu_bit(cpu);
+	     left; left &= left - 1) {
+		cpu_t other = (cpu_t)__builtin_ctzll(left);
+		uint32_t n = READ_ONCE(runqueues[other].ready);
+		if (n > most) {
+			most = n;
+			from = other;
+		}
+	}
+	if (from == CPU_NONE)
+		return false;
+	spin_acquire(&runqueues[from].lock);
+	struct thread *t = sched_policy->pull(from, cpu);
+	if (t) {
+		t->queued = false;
+		runqueues[from].ready--;
+		t->task.hal.cpu = cpu;
+	}
+	spin_release(&runqueues[from].lock);
+	if (!t)
+		return false;
+	atomic_thread_fence(memory_order_seq_cst);
+	rq->stats.pulls++;
+	place_on(t, cpu, READY_NEW);
+	return true;
+}
+
+/* Runs fn on t's run queue with its lock held, and again if t moved meanwhile (see sched_place). */
+static void with_queue(struct thread *t, void (*fn)(cpu_t cpu, struct thread *t, uint8_t value),
+		       uint8_t value)
+{
+	cpu_t cpu;
+
+	do {
+		cpu = READ_ONCE(t->task.hal.cpu);
+		struct runqueue *rq = &runqueues[cpu];
+		bool on = spin_lock_irq(&rq->lock);
+		if (READ_ONCE(t->task.hal.cpu) == cpu)
+			fn(cpu, t, value);
+		bool kick = false;
+		struct thread *running = atomic_load_explicit(&rq->current, memory_order_relaxed);
+		if (sched_policy->needs_reschedule(cpu, running)) {
+			request_reschedule(running);
+			kick = cpu != cpu_id();
+		}
+		spin_unlock_irq(&rq->lock, on);
+		if (kick)
+			cpu_kick(cpu_bit(cpu));
+		atomic_thread_fence(memory_order_seq_cst);
+	} while (READ_ONCE(t->task.hal.cpu) != cpu);
+}
+
+static void set_both(cpu_t cpu, struct thread *t, uint8_t priority)
+{
+	t->base_priority = priority;
+	sched_policy->set_priority(cpu, t, priority);
+}
+
+void sched_set_priority(struct thread *t, uint8_t priority)
+{
+	with_queue(t, set_both, priority);
+}
+
+static void raise_to(cpu_t cpu, struct thread *t, uint8_t priority)
+{
+	if (t->priority < priority)
+		sched_policy->set_priority(cpu, t, priority);
+}
+
+static void lower_to_base(cpu_t cpu, struct thread *t, uint8_t unused)
+{
+	sched_policy->set_priority(cpu, t, t->base_priority);
+}
+
+/* Priority inheritance, for core's mutexes: see struct core_upcalls. */
+void sched_priority_lend(struct task *owner)
+{
+	struct thread *self = current_thread(), *t = (struct thread *)owner;
+
+	if (READ_ONCE(t->priority) < self->priority)
+		with_queue(t, raise_to, self->priority);
+}
+
+void sched_priority_restore(void)
+{
+	struct thread *self = current_thread();
+
+	if (self->priority != self->base_priority)
+		with_queue(self, lower_to_base, 0);
+}
+
+enum kerr sched_set_affinity(struct thread *t, cpuset_t cpus)
+{
+	cpuset_t online = atomic_load_explicit(&sched_online, memory_order_relaxed);
+
+	if (!(cpus & online))
+		return KERR_INVAL;
+	atomic_store_explicit(&t->affinity, cpus, memory_order_relaxed);
+	bool take = false;
+	cpu_t cpu;
+	do {
+		cpu = READ_ONCE(t->task.hal.cpu);
+		struct runqueue *rq = &runqueues[cpu];
+		bool on = spin_lock_irq(&rq->lock);
+		bool kick = false;
+		if (t->task.hal.cpu == cpu && !(cpus & cpu_bit(cpu))) {
+			if (atomic_load_explicit(&t->on_cpu, memory_order_acquire)) {
+				request_reschedule(t); /* it leaves in sched_switch */
+				kick = cpu != cpu_id();
+			} else if (t->queued) {
+				sched_policy->remove_thread(cpu, t);
+				t->queued = false;
+				rq->ready--;
+				take = true;
+			}
+		}
+		spin_unlock_irq(&rq->lock, on);
+		if (kick)
+			cpu_kick(cpu_bit(cpu));
+		atomic_thread_fence(memory_order_seq_cst);
+	} while (!take && READ_ONCE(t->task.hal.cpu) != cpu);
+	if (take)
+		sched_place(t, READY_NEW);
+	return KERR_OK;
+}
+
+uint8_t sched_priority_of(uint8_t policy, int nice, int realtime)
+{
+	switch (policy) {
+	case SCHED_FIFO:
+	case SCHED_RR:
+		return (uint8_t)MIN(99 + realtime, PRIORITY_CRITICAL - 1);
+	case SCHED_IDLE:
+		return PRIORITY_IDLE + 1;
+	default:
+		return (uint8_t)(PRIORITY_NORMAL - nice);
+	}
+}
+
+const char *sched_name(void)
+{
+	return sched_policy->name;
+}
+
+void sched_stats(cpu_t cpu, struct sched_stats *out)
+{
+	const struct runqueue *rq = &runqueues[cpu];
+
+	*out = rq->stats;
+	out->ready = READ_ONCE(rq->ready);
+	sched_policy->stats(cpu, out);
+}

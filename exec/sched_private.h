@@ -1,0 +1,64 @@
+/* What the files of the scheduling engine share: switch.c, sched.c, park.c, thread.c. */
+#pragma once
+
+#include <core/cpu.h>
+#include <exec/sched.h>
+
+struct aspace;
+
+struct runqueue {
+	struct spinlock lock;         /* RANK_RUNQUEUE, interrupts off */
+	uint32_t ready;               /* (lock; others peek) queued threads */
+	struct thread *_Atomic current; /* (own CPU, under lock; others read under lock) */
+	struct thread *idle;          /* (const after start) */
+	struct aspace *aspace;        /* (own CPU) what aspace_activate() was last given */
+	struct thread *fpu_owner;     /* (own CPU) whose state the unit holds */
+	bool slice_armed;             /* (own CPU) slice_timer is set */
+	uint32_t balance_ticks;       /* (own CPU) */
+	struct timer slice_timer;     /* (own CPU) */
+	nsec_t started;               /* (own CPU) when it came up */
+	nsec_t busy_time, system_time; /* (own CPU) charged at each switch */
+	struct sched_stats stats;     /* (own CPU) */
+} ALIGNED(64);
+
+extern struct runqueue runqueues[CPU_MAX];
+extern const struct scheduler_ops *sched_policy;
+extern _Atomic cpuset_t sched_online; /* CPUs that take threads */
+extern _Atomic cpuset_t sched_idle;   /* CPUs that wait for an interrupt */
+
+enum switch_reason { SWITCH_PREEMPTED, SWITCH_YIELDED, SWITCH_BLOCKED, SWITCH_EXIT };
+
+/* Gives this CPU to the next thread. Interrupts off; the current thread's state says whether it
+ * wants to go on (RUNNING: it is queued again). Returns when it runs again. */
+void sched_switch(enum switch_reason reason);
+/* The second half of a switch, on the stack of the thread that now runs. Interrupts off. */
+void sched_switch_finish(struct thread *prev);
+/* What a new thread's entry function gets first. */
+void thread_start_entry(struct hal_thread *prev, void *arg);
+
+/* Queues a READY thread that nobody else handles, on the CPU of its choice. Any context. */
+void sched_place(struct thread *t, enum ready_reason why);
+/* Arms the slice timer if `running` may not run for ever. Interrupts off, no lock. */
+void sched_slice_arm(struct runqueue *rq, nsec_t left);
+void sched_slice_timer(struct timer *timer);
+/* Takes a thread from the CPU with the most; true: one is queued here now. Interrupts off. */
+bool sched_pull_idle(struct runqueue *rq, cpu_t cpu);
+
+/* If `t` sleeps, makes it ready. Any context. */
+void sched_wake(struct thread *t);
+bool thread_try_move(struct thread *t, enum thread_state from, enum thread_state to);
+
+/* park() with the state to sleep in. */
+enum kerr thread_park(enum wait_reason reason, bool interruptible, nsec_t deadline,
+		      enum thread_state how);
+
+void sched_run_idle(void) __attribute__((noreturn));
+/* Frees what a dead thread leaves; from sched_switch_finish. */
+void thread_bury(struct thread *t);
+
+enum kerr sched_park(enum wait_reason reason, bool interruptible, nsec_t deadline);
+void sched_unpark(struct task *task);
+/* Priority inheritance for core's mutexes. */
+void sched_priority_lend(struct task *owner);
+void sched_priority_restore(void);
+void sched_reschedule(bool preempted);

@@ -1,0 +1,138 @@
+/*
+ * The context switch.
+ *
+ * A CPU's run queue is locked while its next thread is chosen, not across the switch itself. What
+ * keeps a thread from being run by two CPUs is thread.on_cpu: set (under the lock) when a CPU
+ * picks it, cleared by whoever runs next there, once its registers are all saved. Until then it may
+ * be queued on that one CPU only (which cannot pick it before it has finished this switch).
+ *
+ * Who may queue a thread: the CPU it ran on, if it is RUNNING in sched_switch(); otherwise only
+ * who moved it from a sleeping state to READY (one atomic exchange: exec/park.c). So a wake-up
+ * that races with going to sleep needs no second lock.
+ *
+ * Cost: one lock, one clock reading, two calls into the policy; the address space and the FPU
+ * are changed only when they differ. Rejected: handing the lock over to the next thread, which
+ * saves nothing here and needs every new thread to start with a held lock.
+ */
+#include "sched_private.h"
+#include <core/panic.h>
+#include <core/rcu.h>
+#include <exec/process.h>
+
+struct runqueue runqueues[CPU_MAX] = {
+	[0 ... CPU_MAX - 1] = {.lock = SPINLOCK_INIT(RANK_RUNQUEUE, "run queue")},
+};
+
+static void fpu_switch(struct runqueue *rq, struct thread *prev, struct thread *next, cpu_t cpu)
+{
+	if (prev->task.hal.fpu && atomic_load_explicit(&prev->state, memory_order_relaxed) != THREAD_ZOMBIE)
+		hal.cpu.fpu_save(&prev->task.hal);
+	if (next->task.hal.fpu && (rq->fpu_owner != next || next->fpu_cpu != cpu)) {
+		hal.cpu.fpu_load(&next->task.hal);
+		rq->fpu_owner = next;
+		next->fpu_cpu = cpu;
+	}
+}
+
+/* Charges the running thread for the time since it got the CPU or was charged last. A system
+ * call in progress is charged up to now, too. */
+static inline void charge(struct runqueue *rq, struct thread *t, nsec_t now)
+{
+	nsec_t ran = now - t->ran_since;
+
+	t->run_time += ran;
+	t->ran_since = now;
+	t->slice_left = t->slice_left > ran ? t->slice_left - ran : 0;
+	if (t->entered != NSEC_NEVER) {
+		t->system_time += now - t->entered;
+		t->entered = now;
+	}
+	rq->system_time += t->system_time - t->system_charged;
+	t->system_charged = t->system_time;
+	rq->busy_time += ran;
+}
+
+void sched_switch(enum switch_reason reason)
+{
+	struct thread *prev = current_thread();
+	cpu_t cpu = prev->task.hal.cpu;
+	struct runqueue *rq = &runqueues[cpu];
+	const struct scheduler_ops *policy = sched_policy;
+
+	nsec_t now = time_now();
+
+	spin_acquire(&rq->lock);
+	if (prev != rq->idle)
+		charge(rq, prev, now);
+	if (atomic_load_explicit(&prev->task.work, memory_order_relaxed) & TASK_WORK_RESCHEDULE)
+		atomic_fetch_and_explicit(&prev->task.work, ~TASK_WORK_RESCHEDULE,
+					  memory_order_relaxed);
+	if (reason >= SWITCH_BLOCKED) {
+		policy->thread_block(cpu, prev);
+	} else if (prev != rq->idle) {
+		thread_move(prev, THREAD_RUNNING, THREAD_READY);
+		if (likely(atomic_load_explicit(&prev->affinity, memory_order_relaxed) &
+			   cpu_bit(cpu))) {
+			if (reason == SWITCH_YIELDED)
+				policy->yield(cpu, prev);
+			prev->queued = true;
+			rq->ready++;
+			policy->thread_ready(cpu, prev,
+					     reason == SWITCH_YIELDED ? READY_YIELDED : READY_PREEMPTED);
+		} else {
+			prev->migrate = true;
+		}
+	}
+
+	struct thread *next = policy->pick_next(cpu);
+	nsec_t slice = NSEC_NEVER;
+	if (next) {
+		next->queued = false;
+		if (--rq->ready && !rq->slice_armed)
+			slice = policy->tick(cpu, next, 0);
+		thread_move(next, THREAD_READY, THREAD_RUNNING);
+	} else {
+		next = rq->idle;
+	}
+	atomic_store_explicit(&rq->current, next, memory_order_relaxed);
+	atomic_store_explicit(&next->on_cpu, true, memory_order_relaxed);
+	spin_release(&rq->lock);
+
+	rcu_quiescent(cpu);
+	if (slice != NSEC_NEVER)
+		sched_slice_arm(rq, slice);
+	if (next == prev)
+		return;
+	next->ran_since = now;
+	if (next->entered != NSEC_NEVER)
+		next->entered = now; /* its call goes on */
+	rq->stats.switches++;
+	if (reason == SWITCH_BLOCKED)
+		prev->voluntary_switches++;
+	else
+		prev->involuntary_switches++;
+	struct aspace *as = next->process->aspace;
+	if (as != rq->aspace) {
+		rq->aspace = as;
+		aspace_activate(as);
+	}
+	fpu_switch(rq, prev, next, cpu);
+	next->task.hal.cpu = cpu;
+	struct hal_thread *last = hal.cpu.switch_to(&prev->task.hal, &next->task.hal);
+	sched_switch_finish((struct thread *)last);
+}
+
+void sched_switch_finish(struct thread *prev)
+{
+	if (unlikely(atomic_load_explicit(&prev->state, memory_order_relaxed) == THREAD_ZOMBIE)) {
+		thread_bury(prev);
+		return;
+	}
+	bool migrate = prev->migrate;
+
+	prev->migrate = false;
+	atomic_store_explicit(&prev->on_cpu, false, memory_order_release);
+	/* From here on prev may run elsewhere, unless it is ours to place. */
+	if (unlikely(migrate))
+		sched_place(prev, READY_NEW);
+}

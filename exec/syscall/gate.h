@@ -1,0 +1,93 @@
+/*
+ * The system-call gate: what all sys_*.c share.
+ *
+ * A handler gets the six argument registers as they are and gives the result register: a value or
+ * a negated errno, which is what `enum kerr` is. It first decodes and checks, then acts.
+ */
+#pragma once
+
+#include <exec/process.h>
+#include <lib/compiler.h>
+#include <mm/user_copy.h>
+
+#define SYSCALL_MAX 512
+#define SYSCALL_NONE (SYSCALL_MAX - 1) /* where the tables put what an ABI does not have */
+
+#define SYSCALL_ARGS                                                                               \
+	unsigned long a0, unsigned long a1, unsigned long a2, unsigned long a3, unsigned long a4,  \
+		unsigned long a5
+typedef long syscall_fn(SYSCALL_ARGS);
+
+/* SYSCALL(kill) { ... } defines the handler of kill. */
+#define SYSCALL(name) long sys_##name(SYSCALL_ARGS)
+
+#define NONE SYSCALL_NONE
+#define MISSING(x86, generic, name)
+#define CALL(x86, generic, name, kinds) SYSCALL(name);
+#include "table.def"
+#undef CALL
+#undef MISSING
+#undef NONE
+
+/* The registers are set already (rt_sigreturn, execve): leave them alone. In the range of the restart
+ * codes, so that the hot path has one test for all. */
+#define RESULT_NONE (-700L)
+
+/* A call that a signal interrupted is done again if its handler allows: for what waits without
+ * a time limit. */
+static inline long restartable(enum kerr err)
+{
+	return err == KERR_INTR ? KERR_RESTART : err;
+}
+
+/* ---- abi.c: what differs between the ABIs ---- */
+
+struct abi {
+	uint16_t machine;        /* ELF e_machine */
+	bool x86_layouts;        /* struct stat, epoll_event, clone's argument order */
+	bool arm_open_flags;     /* O_DIRECTORY, O_NOFOLLOW, O_DIRECT, O_LARGEFILE are rotated */
+	bool action_restorer;    /* struct sigaction has sa_restorer */
+};
+extern const struct abi *abi; /* (const after boot) */
+void abi_choose(void);
+int open_flags_in(int flags);
+int open_flags_out(int flags);
+
+/* ---- copy.c: strings from user memory ---- */
+
+#define PATH_SMALL 120
+
+struct user_path {
+	const char *text;
+	char *heap; /* or null: it fits in small */
+	size_t length;
+	char small[PATH_SMALL];
+};
+/* FAULT, NAMETOOLONG, NOMEM. path_end() after success. */
+enum kerr path_copy(struct user_path *p, vaddr_t from);
+void path_end(struct user_path *p);
+
+/* ---- Times ---- */
+
+struct user_timespec {
+	int64_t seconds, nanoseconds;
+};
+struct user_timeval {
+	int64_t seconds, microseconds;
+};
+/* Reads a timespec as nanoseconds (cut at about 292 years): FAULT, INVAL. */
+enum kerr timespec_read(vaddr_t from, nsec_t *out);
+enum kerr timespec_write(vaddr_t to, nsec_t time);
+enum kerr timeval_read(vaddr_t from, nsec_t *out);
+enum kerr timeval_write(vaddr_t to, nsec_t time);
+/* Now plus `span`, or NSEC_NEVER. */
+nsec_t deadline_after(nsec_t span);
+
+/* ---- Tracer ---- */
+
+extern syscall_fn *const syscall_table_x86_64[SYSCALL_MAX];
+extern syscall_fn *const syscall_table_generic[SYSCALL_MAX];
+/* Name and argument kinds of a number of this ABI; false: unknown. */
+bool syscall_describe(unsigned long number, const char **name, const char **kinds);
+syscall_fn sys_traced;
+syscall_fn sys_missing;

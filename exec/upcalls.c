@@ -1,0 +1,20 @@
+/* The table through which core calls upward: see core/upcalls.h. */
+#include "process_private.h"
+#include "sched_private.h"
+#include "thread_private.h"
+#include <exec/fault.h>
+#include <exec/gate.h>
+
+const struct core_upcalls upcalls = {
+	.page_fault = fault_page,
+	.exception = fault_exception,
+	.syscall = syscall_dispatch,
+	.user_work = deliver_work,
+	.reschedule = sched_reschedule,
+	.park = sched_park,
+	.unpark = sched_unpark,
+	.priority_lend = sched_priority_lend,
+	.priority_restore = sched_priority_restore,
+	.spawn = thread_spawn,
+	.run_idle = sched_run_idle,
+};

@@ -1,0 +1,202 @@
+/*
+ * Devices and their filesystem, devtmpfs: one tmpfs superblock that all mounts of it share and
+ * that the kernel fills.
+ *
+ * A node in devtmpfs knows its device (inode->private), so opening it is one indirect call; a node
+ * made by mknod elsewhere finds it by number. Devices are a list under device_lock, a mutex; a device
+ * that goes away must have no open files.
+ */
+#include "tmpfs.h"
+
+#include <core/log.h>
+#include <fs/device.h>
+#include <mm/heap.h>
+
+struct device_entry {
+	struct list link;
+	const struct device *device;
+};
+
+static struct mutex device_lock = MUTEX_INIT(device_lock);
+static struct list devices = LIST_INIT(devices); /* (device_lock) in order of number */
+static struct tmpfs *devtmpfs;                   /* (const after boot) */
+static enum kerr (*fifo_open)(struct inode *i, struct file *f); /* (boot) */
+static void (*fifo_release)(struct inode *i);                   /* (boot) */
+
+static enum kerr devtmpfs_mount(const struct filesystem *type, const char *source,
+				const char *options, struct superblock **out)
+{
+	superblock_get(&devtmpfs->sb);
+	*out = &devtmpfs->sb;
+	return KERR_OK;
+}
+
+const struct filesystem devtmpfs_type = {
+	.name = "devtmpfs", .magic = 0x01021994, .mount = devtmpfs_mount};
+
+enum kerr devtmpfs_init(void)
+{
+	enum kerr err = tmpfs_create(&devtmpfs_type, "mode=755", &devtmpfs);
+
+	if (err == KERR_OK)
+		devtmpfs->sb.singleton = true;
+	return err;
+}
+
+/* Makes `name` below the root, and the directories on the way. */
+static enum kerr make_node(const char *name, uint32_t mode, uint64_t number, const char *target,
+			   const struct device *device)
+{
+	struct dentry *parent = devtmpfs->sb.root, *d;
+	enum kerr err;
+
+	dentry_get(parent);
+	for (;;) {
+		const char *slash = strchr(name, '/');
+		size_t length = slash ? (size_t)(slash - name) : strlen(name);
+		struct inode *dir = dentry_inode(parent);
+		mutex_lock(&dir->lock);
+		err = vfs_lookup_one(parent, name, (uint32_t)length, name_hash(name, length), &d);
+		if (err == KERR_OK && !dentry_inode(d))
+			err = dir->ops->make(dir, d, slash ? S_IFDIR | 0755u : mode, number, target);
+		else if (err == KERR_OK && !slash)
+			err = KERR_EXIST;
+		if (err == KERR_OK && !slash)
+			dentry_inode(d)->private = (void *)device;
+		mutex_unlock(&dir->lock);
+		dentry_put(parent);
+		if (err != KERR_OK)
+			return err;
+		if (!slash) {
+			dentry_put(d);
+			return KERR_OK;
+		}
+		parent = d;
+		name = slash + 1;
+	}
+}
+
+enum kerr device_link(const char *name, const char *target)
+{
+	return make_node(name, S_IFLNK | 0777, 0, target, nullptr);
+}
+
+enum kerr device_add(const struct device *d)
+{
+	struct device_entry *e = heap_alloc(sizeof(*e)), *at;
+	enum kerr err;
+
+	if (!e)
+		return KERR_NOMEM;
+	e->device = d;
+	err = make_node(d->name, S_IFCHR | d->mode, d->number, nullptr, d);
+	if (err != KERR_OK) {
+		heap_free(e);
+		return err;
+	}
+	mutex_lock(&device_lock);
+	list_for_each(at, &devices, link)
+		if (at->device->number > d->number)
+			break;
+	list_add_tail(&at->link, &e->link); /* before `at`, or at the end */
+	mutex_unlock(&device_lock);
+	return KERR_OK;
+}
+
+static void remove_node(const char *name)
+{
+	struct dentry *parent = devtmpfs->sb.root, *d;
+	const char *slash;
+
+	dentry_get(parent);
+	while ((slash = strchr(name, '/'))) {
+		size_t length = (size_t)(slash - name);
+		d = dcache_find_exact(parent, name, (uint32_t)length, name_hash(name, length));
+		dentry_put(parent);
+		if (!d)
+			return;
+		parent = d;
+		name = slash + 1;
+	}
+	struct inode *dir = dentry_inode(parent);
+	size_t length = strlen(name);
+	mutex_lock(&dir->lock);
+	d = dcache_find_exact(parent, name, (uint32_t)length, name_hash(name, length));
+	if (d && dentry_inode(d) && dir->ops->unlink(dir, d) == KERR_OK)
+		dentry_unhash(d);
+	mutex_unlock(&dir->lock);
+	if (d)
+		dentry_put(d);
+	dentry_put(parent);
+}
+
+void device_remove(const struct device *d)
+{
+	struct device_entry *e, *next;
+
+	mutex_lock(&device_lock);
+	list_for_each_safe(e, next, &devices, link)
+		if (e->device == d) {
+			list_remove(&e->link);
+			heap_free(e);
+		}
+	mutex_unlock(&device_lock);
+	remove_node(d->name);
+}
+
+const struct device *device_find(uint64_t number)
+{
+	const struct device *found = nullptr;
+	struct device_entry *e;
+
+	mutex_lock(&device_lock);
+	list_for_each(e, &devices, link)
+		if (e->device->number == number)
+			found = e->device;
+	mutex_unlock(&device_lock);
+	return found;
+}
+
+const struct device *device_next(uint64_t number)
+{
+	const struct device *found = nullptr;
+	struct device_entry *e;
+
+	mutex_lock(&device_lock);
+	list_for_each(e, &devices, link)
+		if (e->device->number > number) {
+			found = e->device;
+			break;
+		}
+	mutex_unlock(&device_lock);
+	return found;
+}
+
+void vfs_fifo_register(enum kerr (*open)(struct inode *i, struct file *f),
+		       void (*release)(struct inode *i))
+{
+	fifo_open = open;
+	fifo_release = release;
+}
+
+enum kerr special_open(struct inode *i, struct file *f)
+{
+	if (inode_is(i, S_IFIFO))
+		return fifo_open ? fifo_open(i, f) : KERR_NXIO;
+	if (!inode_is(i, S_IFCHR))
+		return KERR_NXIO;
+	const struct device *d = i->private ? i->private : device_find(i->rdev);
+	if (!d)
+		return KERR_NXIO;
+	if (d->open)
+		return d->open(d, f);
+	f->ops = d->ops;
+	f->stream = true;
+	return KERR_OK;
+}
+
+void special_release(struct inode *i)
+{
+	if (i->private && fifo_release)
+		fifo_release(i);
+}

@@ -1,0 +1,75 @@
+/*
+ * What the files of procfs and sysfs share: a text that grows, and tables of entries.
+ */
+#pragma once
+
+#include "../vfs_private.h"
+
+#include <exec/process.h>
+
+/* ---- text.c: a file's contents while they are made ---- */
+
+struct text {
+	char *bytes;     /* on the heap */
+	size_t length, capacity;
+	bool no_memory;
+};
+
+void text_print(struct text *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void text_add(struct text *t, const char *bytes, size_t count);
+void text_free(struct text *t);
+/* A name in which blanks and backslashes are written \040 (/proc/mounts). */
+void text_escaped(struct text *t, const char *name);
+
+/* ---- tree.c: the filesystem ---- */
+
+struct proc_subject { /* what a /proc/PID file is about; pid 0: the whole system */
+	int pid, tid, fd;
+};
+
+struct proc_entry {
+	const char *name;
+	uint32_t mode; /* with S_IF*; 0 ends a table */
+	/* A file's text. KERR_SRCH: the process has gone. */
+	enum kerr (*show)(struct text *t, const struct proc_subject *s);
+	enum kerr (*write)(const char *text, size_t length, const struct proc_subject *s);
+	const struct proc_entry *children; /* of a directory */
+	/* Of a directory with entries that come and go, besides `children`: the subject that `name`
+	 * means, and the next name behind *after. */
+	bool (*find)(const char *name, const struct proc_subject *s, struct proc_subject *out);
+	bool (*next)(const struct proc_subject *s, int *after, char name[16]);
+	const struct proc_entry *each; /* what such an entry is */
+	enum kerr (*link)(const struct proc_subject *s, char *buf, size_t size, size_t *length);
+	enum kerr (*follow)(const struct proc_subject *s, struct path *out);
+	const struct file_ops *file_ops; /* instead of show and write */
+};
+
+enum kerr proc_tree_mount(const struct filesystem *type, const struct proc_entry *root,
+			  struct superblock **out);
+
+/* ---- the tables ---- */
+
+extern const struct proc_entry proc_root[];
+extern const struct proc_entry proc_process[];  /* process.c: /proc/PID */
+extern const struct proc_entry proc_tern[];     /* tern.c: /proc/tern */
+extern const struct proc_entry proc_sys[];      /* sys.c: /proc/sys */
+bool proc_pid_find(const char *name, const struct proc_subject *s, struct proc_subject *out);
+bool proc_pid_next(const struct proc_subject *s, int *after, char name[16]);
+enum kerr proc_show_mounts(struct text *t, const struct proc_subject *s);
+
+/* memory.c */
+enum kerr proc_show_meminfo(struct text *t, const struct proc_subject *s);
+enum kerr proc_show_vmstat(struct text *t, const struct proc_subject *s);
+enum kerr proc_show_iomem(struct text *t, const struct proc_subject *s);
+enum kerr proc_show_zoneinfo(struct text *t, const struct proc_subject *s);
+enum kerr proc_show_buddyinfo(struct text *t, const struct proc_subject *s);
+/* process_memory.c */
+enum kerr proc_show_maps(struct text *t, const struct proc_subject *s);
+enum kerr proc_show_statm(struct text *t, const struct proc_subject *s);
+struct aspace_stats proc_aspace_stats(struct process *p);
+
+#define TICKS_PER_SECOND 100ull
+static inline unsigned long proc_ticks(nsec_t t)
+{
+	return (unsigned long)(t / (NSEC_PER_SEC / TICKS_PER_SECOND));
+}

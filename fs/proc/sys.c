@@ -1,0 +1,250 @@
+/*
+ * /proc/sys, the few settings that programs ask for; /proc/tern, the kernel's own; /sys, for now only how
+ * the kernel was initialised. And the host name, which uname(2) and /proc/sys share.
+ */
+#include "proc.h"
+
+#include <core/init.h>
+#include <core/log.h>
+#include <core/random.h>
+#include <core/spinlock.h>
+#include <core/version.h>
+#include <fs/proc.h>
+#include <lib/format.h>
+
+#define NODE_NAME_SIZE 65
+
+static struct spinlock names_lock = SPINLOCK_INIT(RANK_FILES, "host name");
+static char host_name[NODE_NAME_SIZE] = "tern";        /* (names_lock) */
+static char domain_name[NODE_NAME_SIZE] = "(none)";    /* (names_lock) */
+static _Atomic int exit_status;
+
+static void name_get(const char *name, char buf[NODE_NAME_SIZE])
+{
+	spin_lock(&names_lock);
+	memcpy(buf, name, NODE_NAME_SIZE);
+	spin_unlock(&names_lock);
+}
+
+static void name_set(char *name, const char *text, size_t length)
+{
+	length = MIN(length, (size_t)NODE_NAME_SIZE - 1);
+	spin_lock(&names_lock);
+	memset(name, 0, NODE_NAME_SIZE);
+	memcpy(name, text, length);
+	spin_unlock(&names_lock);
+}
+
+void host_name_get(char buf[NODE_NAME_SIZE])
+{
+	name_get(host_name, buf);
+}
+
+void host_name_set(const char *name, size_t length)
+{
+	name_set(host_name, name, length);
+}
+
+void domain_name_get(char buf[NODE_NAME_SIZE])
+{
+	name_get(domain_name, buf);
+}
+
+void domain_name_set(const char *name, size_t length)
+{
+	name_set(domain_name, name, length);
+}
+
+int proc_exit_status(void)
+{
+	return atomic_load(&exit_status);
+}
+
+/* ---- /proc/sys/kernel --------------------------------------------------------------------------- */
+
+static size_t line_length(const char *text, size_t length)
+{
+	const char *end = memchr(text, '\n', length);
+
+	return end ? (size_t)(end - text) : length;
+}
+
+static enum kerr show_host_name(struct text *t, const struct proc_subject *s)
+{
+	char name[NODE_NAME_SIZE];
+
+	host_name_get(name);
+	text_print(t, "%s\n", name);
+	return KERR_OK;
+}
+
+static enum kerr write_host_name(const char *text, size_t length, const struct proc_subject *s)
+{
+	host_name_set(text, line_length(text, length));
+	return KERR_OK;
+}
+
+static enum kerr show_domain_name(struct text *t, const struct proc_subject *s)
+{
+	char name[NODE_NAME_SIZE];
+
+	domain_name_get(name);
+	text_print(t, "%s\n", name);
+	return KERR_OK;
+}
+
+static enum kerr write_domain_name(const char *text, size_t length, const struct proc_subject *s)
+{
+	domain_name_set(text, line_length(text, length));
+	return KERR_OK;
+}
+
+static enum kerr show_ostype(struct text *t, const struct proc_subject *s)
+{
+	text_print(t, "Linux\n");
+	return KERR_OK;
+}
+
+static enum kerr show_osrelease(struct text *t, const struct proc_subject *s)
+{
+	text_print(t, TERN_RELEASE "\n");
+	return KERR_OK;
+}
+
+static enum kerr show_version(struct text *t, const struct proc_subject *s)
+{
+	text_print(t, TERN_VERSION "\n");
+	return KERR_OK;
+}
+
+static enum kerr show_pid_max(struct text *t, const struct proc_subject *s)
+{
+	text_print(t, "%d\n", PID_MAX);
+	return KERR_OK;
+}
+
+static enum kerr show_uuid(struct text *t, const struct proc_subject *s)
+{
+	uint8_t b[16];
+
+	random_bytes(b, sizeof(b));
+	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40); /* RFC 9562: version 4, variant 10 */
+	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
+	for (unsigned i = 0; i < sizeof(b); i++)
+		text_print(t, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", b[i]);
+	text_print(t, "\n");
+	return KERR_OK;
+}
+
+#define FILE_MODE (S_IFREG | 0444)
+#define SETTING_MODE (S_IFREG | 0644)
+#define DIR_MODE (S_IFDIR | 0555)
+
+static const struct proc_entry sys_random[] = {
+	{.name = "uuid", .mode = FILE_MODE, .show = show_uuid},
+	{},
+};
+
+static const struct proc_entry sys_kernel[] = {
+	{.name = "domainname", .mode = SETTING_MODE, .show = show_domain_name, .write = write_domain_name},
+	{.name = "hostname", .mode = SETTING_MODE, .show = show_host_name, .write = write_host_name},
+	{.name = "osrelease", .mode = FILE_MODE, .show = show_osrelease},
+	{.name = "ostype", .mode = FILE_MODE, .show = show_ostype},
+	{.name = "pid_max", .mode = FILE_MODE, .show = show_pid_max},
+	{.name = "random", .mode = DIR_MODE, .children = sys_random},
+	{.name = "version", .mode = FILE_MODE, .show = show_version},
+	{},
+};
+
+const struct proc_entry proc_sys[] = {
+	{.name = "kernel", .mode = DIR_MODE, .children = sys_kernel},
+	{},
+};
+
+/* ---- /proc/tern ---------------------------------------------------------------------------------- */
+
+static enum kerr show_unimplemented(struct text *t, const struct proc_subject *s)
+{
+	struct missing_call m;
+
+	for (size_t i = 0; missing_call_get(i, &m); i++)
+		text_print(t, "%lu %s %lu %d\n", m.number, m.name ? m.name : "?",
+			   (unsigned long)m.count, m.last_pid);
+	return KERR_OK;
+}
+
+static enum kerr show_exit_status(struct text *t, const struct proc_subject *s)
+{
+	text_print(t, "%d\n", proc_exit_status());
+	return KERR_OK;
+}
+
+static enum kerr write_exit_status(const char *text, size_t length, const struct proc_subject *s)
+{
+	const char *end;
+	uint64_t status = str_to_u64(text, &end, 10);
+
+	if (end == text || status > 255)
+		return KERR_INVAL;
+	atomic_store(&exit_status, (int)status);
+	return KERR_OK;
+}
+
+const struct proc_entry proc_tern[] = {
+	{.name = "exit-status", .mode = S_IFREG | 0600, .show = show_exit_status, .write = write_exit_status},
+	{.name = "unimplemented", .mode = FILE_MODE, .show = show_unimplemented},
+	{},
+};
+
+/* ---- /sys ----------------------------------------------------------------------------------------- */
+
+static enum kerr show_init(struct text *t, const struct proc_subject *s)
+{
+	static const char *const phases[] = {"boot", "early", "core", "late", "runtime"};
+	const struct init_record *r;
+
+	text_print(t, "%-5s %-8s %-14s %-12s %12s %10s\n", "order", "phase", "subsystem", "state",
+		   "started (us)", "took (us)");
+	for (size_t i = 0; (r = init_get(i)); i++)
+		text_print(t, "%-5u %-8s %-14s %-12s %12lu %10lu\n", r->status->order, phases[r->phase],
+			   r->name, init_state_name(r->status->state),
+			   (unsigned long)(r->status->started / NSEC_PER_USEC),
+			   (unsigned long)(r->status->took / NSEC_PER_USEC));
+	return KERR_OK;
+}
+
+/* The graph in the DOT language: who waits for whom. */
+static enum kerr show_init_graph(struct text *t, const struct proc_subject *s)
+{
+	const struct init_record *r;
+
+	text_print(t, "digraph init {\n");
+	for (size_t i = 0; (r = init_get(i)); i++) {
+		text_print(t, "\t\"%s\";\n", r->name);
+		for (const char *const *d = r->depends; d && *d; d++)
+			text_print(t, "\t\"%s\" -> \"%s\";\n", *d, r->name);
+	}
+	text_print(t, "}\n");
+	return KERR_OK;
+}
+
+static const struct proc_entry sysfs_kernel[] = {
+	{.name = "init", .mode = FILE_MODE, .show = show_init},
+	{.name = "init.dot", .mode = FILE_MODE, .show = show_init_graph},
+	{},
+};
+
+static const struct proc_entry sysfs_entries[] = {
+	{.name = "kernel", .mode = DIR_MODE, .children = sysfs_kernel},
+	{},
+};
+
+static const struct proc_entry sysfs_root[] = {{.name = "", .mode = DIR_MODE, .children = sysfs_entries}};
+
+static enum kerr sysfs_mount(const struct filesystem *type, const char *source, const char *options,
+			     struct superblock **out)
+{
+	return proc_tree_mount(type, sysfs_root, out);
+}
+
+const struct filesystem sysfs_type = {.name = "sysfs", .magic = 0x62656572, .mount = sysfs_mount};

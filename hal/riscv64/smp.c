@@ -1,0 +1,129 @@
+/*
+ * The other harts: started by SBI HSM in switch.S, called by SBI IPI. `harts` maps the CPU index to
+ * the hart id; cpus[0] is the one the firmware's lottery chose.
+ */
+#include "riscv64.h"
+
+#include "sbi.h"
+#include "smp_start.h"
+
+#define HARTS_IN_MASK 64
+
+static RO_AFTER_INIT uint64_t harts[CPU_MAX];
+static RO_AFTER_INIT unsigned count;
+static RO_AFTER_INIT paddr_t image_physical;
+static RO_AFTER_INIT vaddr_t image_virtual;
+
+static cpuset_t online;	/* atomic: CPUs that have passed cpu_init */
+static uint32_t stopping; /* atomic; once set, IPIs end in riscv_power_halt() */
+/* Written by riscv_smp_start before the hart runs, read by the hart alone. */
+static struct smp_start starts[CPU_MAX];
+
+void riscv_smp_entry(void);
+void riscv_smp_entry_high(void);
+[[noreturn]] void riscv_smp_main(void);
+
+void riscv_smp_init(const struct boot_info *info)
+{
+	count = (unsigned)MIN(info->cpu_count, (size_t)CPU_MAX);
+	for (unsigned i = 0; i < count; i++)
+		harts[i] = info->cpus[i].hardware_id;
+	image_physical = info->image_start;
+	image_virtual = info->image_base;
+}
+
+uint64_t riscv_smp_hart(cpu_t cpu)
+{
+	return cpu < count ? harts[cpu] : 0;
+}
+
+unsigned riscv_smp_cpu_count(void)
+{
+	return count;
+}
+
+static paddr_t image_to_physical(const void *p)
+{
+	return (vaddr_t)p - image_virtual + image_physical;
+}
+
+enum kerr riscv_smp_start(cpu_t cpu, struct hal_thread *idle)
+{
+	if (cpu >= count || !sbi_features.hsm)
+		return KERR_NODEV;
+	struct smp_start *start = &starts[cpu];
+	*start = (struct smp_start){
+		.satp = riscv_mmu_kernel_satp(),
+		.thread = (uint64_t)idle,
+		.stack_top = idle->stack_top,
+		.high = (uint64_t)riscv_smp_entry_high,
+	};
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	bool started = sbi_hart_start(harts[cpu], image_to_physical(riscv_smp_entry),
+				      image_to_physical(start));
+	return started ? KERR_OK : KERR_IO;
+}
+
+/* Where switch.S arrives: on the idle thread's stack, kernel tables on. */
+void riscv_smp_main(void)
+{
+	riscv_trap_start();
+	riscv_cpu_start();
+	core_cpu_main();
+}
+
+void riscv_smp_start_self(cpu_t cpu)
+{
+	csr_set(sie, SIE_SOFT);
+	__atomic_fetch_or(&online, (cpuset_t)1 << cpu, __ATOMIC_SEQ_CST);
+}
+
+/* Calls `send` for these CPUs: one call for all hart ids below 64, one each for others. */
+ALWAYS_INLINE void for_harts(cpuset_t cpus, void (*send)(uint64_t mask, uint64_t base))
+{
+	uint64_t mask = 0;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	for (; cpus; cpus &= cpus - 1) {
+		uint64_t hart = harts[__builtin_ctzll(cpus)];
+		if (likely(hart < HARTS_IN_MASK))
+			mask |= 1ull << hart;
+		else
+			send(1, hart);
+	}
+	if (mask)
+		send(mask, 0);
+}
+
+/* Empty until this CPU is online itself: an early panic has no current thread yet. */
+static cpuset_t others(void)
+{
+	cpuset_t cpus = __atomic_load_n(&online, __ATOMIC_RELAXED);
+	return cpus ? cpus & ~((cpuset_t)1 << riscv_cpu_current()->cpu) : 0;
+}
+
+void riscv_smp_ipi(cpuset_t cpus)
+{
+	for_harts(cpus, sbi_ipi_send);
+}
+
+void riscv_smp_fence_i_others(void)
+{
+	cpuset_t cpus = others();
+	if (cpus)
+		for_harts(cpus, sbi_fence_i);
+}
+
+void riscv_smp_stop_others(void)
+{
+	__atomic_store_n(&stopping, 1, __ATOMIC_RELAXED);
+	for_harts(others(), sbi_ipi_send);
+}
+
+void riscv_smp_interrupt(void)
+{
+	csr_clear(sip, SIE_SOFT);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (unlikely(__atomic_load_n(&stopping, __ATOMIC_RELAXED)))
+		riscv_power_halt();
+	core_ipi();
+}

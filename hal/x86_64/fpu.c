@@ -1,0 +1,106 @@
+/*
+ * x87, SSE and AVX state: XSAVE in the standard format where the CPU has it, FXSAVE otherwise.
+ *
+ * The area is the kernel's copy in the same layout that signal frames show to programs (Intel SDM
+ * volume 1, 13.4). An area of zeroes stands for the state of a new program; as MXCSR and the x87
+ * control word are not zero in that state, and XRSTOR takes MXCSR from memory in any case, a load
+ * first looks at the field MXCSR_MASK, which each save makes nonzero.
+ *
+ * Saves and loads happen at each switch of user threads. THREAD_FPU_STALE (own thread) makes both
+ * nothing, while x86_signal_pop() rewrites the area with interrupts on.
+ */
+#include "cpu.h"
+
+#include <lib/string.h>
+
+#define FCW_INITIAL 0x37f
+#define MXCSR_INITIAL 0x1f80
+#define OFFSET_FCW 0
+#define OFFSET_MXCSR 24
+#define OFFSET_MXCSR_MASK 28
+#define FXSAVE_SIZE 512
+
+/* x87, SSE, AVX, AVX-512 (three parts): what a context switch can keep without more setup. */
+#define XFEATURES_KNOWN 0xe7ull
+
+void x86_fpu_probe(void)
+{
+	struct x86_features *f = &x86_features;
+	f->xfeatures = 3;
+	f->fpu_used = FXSAVE_SIZE;
+	if (f->xsave) {
+		struct x86_cpuid xd = x86_cpuid(0xd, 0);
+		f->xfeatures = (xd.a | (uint64_t)xd.d << 32) & XFEATURES_KNOWN;
+		if ((f->xfeatures & 0xe0) != 0xe0)
+			f->xfeatures &= ~0xe0ull;
+		f->xsaveopt = x86_cpuid(0xd, 1).a & 1;
+	}
+	f->fpu_size = FXSAVE_SIZE;
+}
+
+static inline void xsetbv(uint64_t value)
+{
+	asm volatile("xsetbv" ::"c"(0), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
+}
+
+/* The control registers are set. On the boot CPU also learns the sizes, which depend on XCR0. */
+void x86_fpu_setup(void)
+{
+	struct x86_features *f = &x86_features;
+	static uint8_t ALIGNED(64) probe[FXSAVE_SIZE] INIT_DATA;
+	if (f->xsave)
+		xsetbv(f->xfeatures);
+	asm volatile("fninit");
+	if (x86_cpu_area()->index)
+		return;
+	if (f->xsave)
+		f->fpu_used = x86_cpuid(0xd, 0).b;
+	f->fpu_size = ALIGN_UP(f->fpu_used, 64);
+	asm volatile("fxsave64 %0" : "=m"(probe));
+	memcpy(&f->mxcsr_mask, probe + OFFSET_MXCSR_MASK, sizeof(f->mxcsr_mask));
+	if (!f->mxcsr_mask)
+		f->mxcsr_mask = 0xffbf; /* Intel SDM volume 1, 11.6.6 */
+}
+
+void x86_fpu_save(struct hal_thread *thread)
+{
+	void *area = thread->fpu;
+	uint32_t low = (uint32_t)x86_features.xfeatures;
+	if (unlikely(thread->flags & THREAD_FPU_STALE))
+		return;
+	if (x86_features.xsaveopt)
+		asm volatile("xsaveopt64 (%0)" ::"r"(area), "a"(low), "d"(0) : "memory");
+	else if (x86_features.xsave)
+		asm volatile("xsave64 (%0)" ::"r"(area), "a"(low), "d"(0) : "memory");
+	else
+		asm volatile("fxsave64 (%0)" ::"r"(area) : "memory");
+	/* FXSAVE of an old CPU, or an emulator, may leave the mask 0. */
+	*(uint32_t *)((char *)area + OFFSET_MXCSR_MASK) = x86_features.mxcsr_mask;
+}
+
+void x86_fpu_load(struct hal_thread *thread)
+{
+	char *area = thread->fpu;
+	if (unlikely(thread->flags & THREAD_FPU_STALE))
+		return;
+	if (!*(uint32_t *)(area + OFFSET_MXCSR_MASK)) {
+		*(uint16_t *)(area + OFFSET_FCW) = FCW_INITIAL;
+		*(uint32_t *)(area + OFFSET_MXCSR) = MXCSR_INITIAL;
+		*(uint32_t *)(area + OFFSET_MXCSR_MASK) = x86_features.mxcsr_mask;
+	}
+	if (x86_features.xsave)
+		asm volatile("xrstor64 (%0)" ::"r"(area), "a"((uint32_t)x86_features.xfeatures),
+			     "d"(0)
+			     : "memory");
+	else
+		asm volatile("fxrstor64 (%0)" ::"r"(area) : "memory");
+}
+
+/* Any context of the current thread. */
+void x86_fpu_reset(struct hal_thread *thread)
+{
+	bool on = x86_cpu_irq_save();
+	memset(thread->fpu, 0, x86_features.fpu_size);
+	x86_fpu_load(thread);
+	x86_cpu_irq_restore(on);
+}

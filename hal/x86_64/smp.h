@@ -1,0 +1,22 @@
+/*
+ * Low memory for starting CPUs: boot/ finds the pages, keeps them out of the usable RAM, and tells
+ * them to the HAL as the region of this name.
+ */
+#pragma once
+
+#define SMP_REGION "smp trampoline"
+#define SMP_LOW_PAGES 4 /* the code; three tables: root, level 2, level 1 */
+
+#ifndef __ASSEMBLER__
+#include <stdint.h>
+
+/* What smp_entry.S finds behind its code. */
+struct smp_trampoline_data {
+	uint64_t entry;
+	uint32_t efer, root;
+	uint16_t unused, gdt_limit;
+	uint32_t gdt_base;
+	uint32_t protected_ip, protected_cs; /* far pointers: offset, selector */
+	uint32_t long_ip, long_cs;
+};
+#endif

@@ -1,0 +1,362 @@
+/*
+ * mmap, munmap and the search for room.
+ *
+ * Everything here runs under aspace.lock; each operation first finds out what it needs (a region to
+ * split with, copies of shared page-tree nodes at the edges), which can fail, and then acts, which
+ * cannot. Order of acting on a range that goes: regions write-locked (faults have left) ->
+ * entries removed, one flush -> private pages put -> regions unlocked. Page tables and tree nodes go
+ * when the gap round the range contains all that they span.
+ *
+ * Room is searched from the top of the map area downwards, first fit. `hint` and `hole` remember where
+ * the last search ended and how large a hole it may have skipped, so that a series of maps does
+ * not walk over the same regions again.
+ */
+#include "region.h"
+
+#include <core/panic.h>
+
+static vaddr_t user_end(void)
+{
+	return hal.mmu.geometry()->user_end;
+}
+
+/* ---- Room ----------------------------------------------------------------------------------- */
+
+bool range_free_locked(struct aspace *as, vaddr_t start, vaddr_t end)
+{
+	struct region *r = region_above(as, start);
+	return !r || r->start >= end;
+}
+
+/* The lowest address that something below a growing region may use up to. */
+static vaddr_t usable_start(const struct region *r)
+{
+	return r->grows && r->start > STACK_GAP ? r->start - STACK_GAP : r->start;
+}
+
+static vaddr_t search(struct aspace *as, size_t size, vaddr_t top, uint64_t *largest)
+{
+	vaddr_t end = top;
+	struct region *r = region_above(as, top - 1);
+	struct rb_node *n = r ? &r->node : rb_last(&as->regions);
+	*largest = 0;
+	for (;;) {
+		/* `r` is the first region that may end above `end`. */
+		r = n ? rb_entry(n, struct region, node) : nullptr;
+		vaddr_t low = r ? MIN(r->end, end) : MMAP_MIN;
+		if (r && r->start >= end)
+			low = end;
+		if (low < MMAP_MIN)
+			low = MMAP_MIN;
+		if (end > low && end - low >= size)
+			return end - size;
+		if (end > low)
+			*largest = MAX(*largest, end - low);
+		if (!r)
+			return 0;
+		end = MIN(end, usable_start(r));
+		if (end <= MMAP_MIN)
+			return 0;
+		n = rb_prev(n);
+	}
+}
+
+vaddr_t find_free_locked(struct aspace *as, size_t size)
+{
+	uint64_t largest;
+	vaddr_t top = as->map_top, at = 0;
+	if (size > top)
+		return 0;
+	if (as->hint > MMAP_MIN && as->hint <= top && size > as->hole) {
+		at = search(as, size, as->hint, &largest);
+		if (at) {
+			as->hole = MAX(as->hole, largest);
+			as->hint = at;
+			return at;
+		}
+	}
+	at = search(as, size, top, &largest);
+	if (at) {
+		as->hole = largest;
+		as->hint = at;
+	}
+	return at;
+}
+
+void note_free(struct aspace *as, vaddr_t start, vaddr_t end)
+{
+	if (end <= as->hint)
+		return; /* the search comes by */
+	vaddr_t low, high;
+	gap_around(as, start, end, &low, &high);
+	if (low <= as->hint)
+		as->hint = MIN(high, as->map_top); /* the hole reaches down to the hint */
+	else if (high - low > as->hole)
+		as->hole = high - low;
+}
+
+static struct region *region_below(const struct aspace *as, const struct region *above)
+{
+	if (above)
+		return region_prev(above);
+	struct rb_node *n = rb_last(&as->regions);
+	return n ? rb_entry(n, struct region, node) : nullptr;
+}
+
+void gap_around(struct aspace *as, vaddr_t start, vaddr_t end, vaddr_t *low, vaddr_t *high)
+{
+	struct region *above = region_above(as, end - 1);
+	*high = end;
+	if (!above || above->start >= end || above->end == end) {
+		if (above && above->start < end)
+			above = region_next(above);
+		*high = above ? above->start : user_end();
+	}
+	struct region *below = region_above(as, start);
+	*low = start;
+	if (!below || below->start >= start) {
+		below = region_below(as, below);
+		*low = below ? below->end : 0;
+	}
+}
+
+bool within_limits(const struct aspace *as, uint64_t pages)
+{
+	return (as->virtual_pages + pages) <= as->total_limit >> PAGE_SHIFT;
+}
+
+/* ---- Unmap ---------------------------------------------------------------------------------- */
+
+/* Entries, then private pages, of a range whose regions are write-locked. */
+static void zap(struct aspace *as, vaddr_t start, vaddr_t end, vaddr_t low, vaddr_t high)
+{
+	struct tlb_batch batch;
+	tlb_batch_init(&batch, &as->tlb);
+	enum kerr err = mapper_unmap_range(&as->mapper, start, end - start, true, low, high, &batch);
+	BUG_ON(err != KERR_OK);
+	tlb_batch_finish(&batch);
+	pagetree_remove(&as->pages, start >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT,
+			low >> PAGE_SHIFT, (high - 1) >> PAGE_SHIFT);
+}
+
+/* Cuts [start, end) out of r, which overlaps it; r is write-locked. True: nothing is left of it. */
+static bool cut(struct aspace *as, struct region *r, vaddr_t start, vaddr_t end,
+		struct region **spare)
+{
+	vaddr_t from = MAX(r->start, start), to = MIN(r->end, end);
+	uint64_t pages = (to - from) >> PAGE_SHIFT;
+	as->virtual_pages -= pages;
+	if (r->accounted)
+		region_account(r, -(int64_t)pages);
+	if (r->start < start && r->end > end) {
+		region_split(as, r, end, *spare);
+		*spare = nullptr;
+		WRITE_ONCE(r->end, start);
+	} else if (r->start < start) {
+		WRITE_ONCE(r->end, start);
+	} else if (r->end > end) {
+		if (r->object)
+			r->offset += end - r->start;
+		WRITE_ONCE(r->start, end);
+	} else {
+		region_remove(as, r);
+		return true;
+	}
+	return false;
+}
+
+enum kerr unmap_locked(struct aspace *as, vaddr_t start, vaddr_t end)
+{
+	struct region *first = region_above(as, start), *spare = nullptr, *r, *next;
+	if (!first || first->start >= end)
+		return KERR_OK;
+	if (first->start < start && first->end > end) {
+		if (as->region_count >= REGION_MAX || !(spare = region_copy(first, as)))
+			return KERR_NOMEM;
+	}
+	vaddr_t low, high;
+	gap_around(as, start, end, &low, &high);
+	enum kerr err = pagetree_prepare(&as->pages, start >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT,
+					 low >> PAGE_SHIFT, (high - 1) >> PAGE_SHIFT);
+	if (err != KERR_OK) {
+		region_free_unused(spare);
+		return err;
+	}
+	for (r = first; r && r->start < end; r = region_next(r))
+		rwlock_write_lock(&r->lock);
+	zap(as, start, end, low, high);
+	for (r = first; r && r->start < end; r = next) {
+		next = region_next(r);
+		bool gone = cut(as, r, start, end, &spare);
+		rwlock_write_unlock(&r->lock);
+		if (gone)
+			region_put(r);
+	}
+	note_free(as, start, end);
+	return KERR_OK;
+}
+
+enum kerr aspace_unmap(struct aspace *as, vaddr_t addr, size_t size)
+{
+	if (!IS_ALIGNED(addr, PAGE_SIZE) || size == 0 || size > user_end() ||
+	    addr > user_end() - size)
+		return KERR_INVAL;
+	size = ALIGN_UP(size, PAGE_SIZE);
+	mutex_lock(&as->lock);
+	enum kerr err = unmap_locked(as, addr, addr + size);
+	mutex_unlock(&as->lock);
+	return err;
+}
+
+/* ---- Map ------------------------------------------------------------------------------------ */
+
+static void describe(struct region *t, struct aspace *as, unsigned prot, unsigned flags,
+		     struct vm_object *object, uint64_t offset)
+{
+	*t = (struct region){
+		.as = as,
+		.object = object,
+		.offset = object ? offset : 0,
+		.kind = object ? REGION_FILE : REGION_ANONYMOUS,
+		.shared = flags & MMAP_SHARED,
+		.grows = flags & MMAP_GROWSDOWN,
+		.no_write = flags & MMAP_DENY_WRITE,
+	};
+	if (t->grows)
+		t->kind = REGION_STACK;
+	region_set_prot(t, prot);
+	t->accounted = !t->shared && (t->prot & PROT_WRITE);
+}
+
+/* Where to, by hint and flags. */
+static enum kerr choose(struct aspace *as, vaddr_t *addr, size_t size, unsigned flags)
+{
+	if (flags & (MMAP_FIXED | MMAP_FIXED_NOREPLACE)) {
+		if (!IS_ALIGNED(*addr, PAGE_SIZE))
+			return KERR_INVAL;
+		if (size > user_end() || *addr > user_end() - size)
+			return KERR_NOMEM;
+		if (*addr < MMAP_MIN)
+			return KERR_PERM;
+		if ((flags & MMAP_FIXED_NOREPLACE) && !range_free_locked(as, *addr, *addr + size))
+			return KERR_EXIST;
+		return KERR_OK;
+	}
+	vaddr_t hint = ALIGN_DOWN(*addr, PAGE_SIZE);
+	if (hint >= MMAP_MIN && size <= user_end() && hint <= user_end() - size &&
+	    range_free_locked(as, hint, hint + size)) {
+		*addr = hint;
+		return KERR_OK;
+	}
+	*addr = find_free_locked(as, size);
+	return *addr ? KERR_OK : KERR_NOMEM;
+}
+
+/* Puts what `t` describes into its range, which is free; grows a neighbour if one is alike. */
+static void place(struct aspace *as, struct region *t, struct region **spare)
+{
+	struct region *next = region_above(as, t->start), *prev = region_below(as, next);
+	uint64_t pages = (t->end - t->start) >> PAGE_SHIFT;
+	as->virtual_pages += pages;
+	if (t->accounted)
+		region_account(t, (int64_t)pages);
+	if (prev && region_alike(prev, t)) {
+		rwlock_write_lock(&prev->lock);
+		WRITE_ONCE(prev->end, t->end);
+		rwlock_write_unlock(&prev->lock);
+		if (next)
+			region_merge(as, prev, next);
+		return;
+	}
+	if (next && region_alike(t, next)) {
+		rwlock_write_lock(&next->lock);
+		next->offset = t->offset;
+		WRITE_ONCE(next->start, t->start);
+		rwlock_write_unlock(&next->lock);
+		return;
+	}
+	struct region *r = *spare;
+	*spare = nullptr;
+	region_insert(as, r, nullptr);
+}
+
+/* Whether `t` would become part of a neighbour, so that no region is needed. */
+static bool will_merge(struct aspace *as, const struct region *t)
+{
+	struct region *next = region_above(as, t->start);
+	if (next && next->start < t->end)
+		return false; /* replaces something: the neighbours will be others */
+	struct region *prev = region_below(as, next);
+	return (prev && region_alike(prev, t)) || (next && region_alike(t, next));
+}
+
+static enum kerr map_locked(struct aspace *as, struct region *t, size_t size, unsigned flags)
+{
+	struct region *spare = nullptr;
+	enum kerr err = choose(as, &t->start, size, flags);
+	if (err != KERR_OK)
+		return err;
+	t->end = t->start + size;
+	if (!within_limits(as, size >> PAGE_SHIFT) || as->region_count >= REGION_MAX)
+		return KERR_NOMEM;
+	if (!will_merge(as, t) && !(spare = region_copy(t, as)))
+		return KERR_NOMEM;
+	if (flags & MMAP_FIXED) {
+		err = unmap_locked(as, t->start, t->end);
+		if (err != KERR_OK)
+			goto out;
+	}
+	place(as, t, &spare);
+out:
+	region_free_unused(spare);
+	return err;
+}
+
+enum kerr aspace_map(struct aspace *as, vaddr_t *addr, size_t size, unsigned prot, unsigned flags,
+		     struct vm_object *object, uint64_t offset)
+{
+	struct vm_object *own = nullptr;
+	struct region t;
+	unsigned type = flags & (MMAP_SHARED | MMAP_PRIVATE);
+	if (size == 0 || !IS_ALIGNED(offset, PAGE_SIZE) || type == 0 ||
+	    (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC)))
+		return KERR_INVAL;
+	if (size > user_end() || (object && offset + size < offset))
+		return KERR_NOMEM;
+	size = ALIGN_UP(size, PAGE_SIZE);
+	if (type == (MMAP_SHARED | MMAP_PRIVATE)) /* MAP_SHARED_VALIDATE */
+		flags &= ~MMAP_PRIVATE;
+	if ((flags & MMAP_DENY_WRITE) && (flags & MMAP_SHARED) && (prot & PROT_WRITE))
+		return KERR_ACCESS;
+	if (!object && (flags & MMAP_SHARED)) {
+		enum kerr err = vm_object_create_anonymous(size, &own);
+		if (err != KERR_OK)
+			return err;
+		offset = 0;
+	}
+	describe(&t, as, prot, flags, own ? own : object, offset);
+	if (own)
+		t.kind = REGION_ANONYMOUS;
+	t.start = *addr;
+	mutex_lock(&as->lock);
+	enum kerr err = map_locked(as, &t, size, flags);
+	mutex_unlock(&as->lock);
+	if (own)
+		vm_object_put(own);
+	if (err != KERR_OK)
+		return err;
+	*addr = t.start;
+	if (flags & (MMAP_POPULATE | MMAP_LOCKED))
+		(void)!aspace_populate(as, t.start, t.start + size, prot & PROT_WRITE);
+	return KERR_OK;
+}
+
+enum kerr map_brk_locked(struct aspace *as, vaddr_t start, vaddr_t end)
+{
+	struct region t;
+	if (!range_free_locked(as, start, end))
+		return KERR_NOMEM;
+	describe(&t, as, PROT_READ | PROT_WRITE, MMAP_PRIVATE, nullptr, 0);
+	t.start = start;
+	return map_locked(as, &t, end - start, MMAP_FIXED_NOREPLACE);
+}

@@ -1,0 +1,121 @@
+/* Address spaces inside mm: their structure, regions, and the steps that their operations share. */
+#pragma once
+
+#include "mapper.h"
+#include "tlb.h"
+
+#include <core/rcu.h>
+#include <mm/aspace.h>
+
+#define FRAME_SYNCED ((uint64_t)1)
+#define REGION_MAX 65530     /* regions of one address space, like vm.max_map_count */
+#define STACK_GAP ((vaddr_t)256 << PAGE_SHIFT)
+#define MMAP_MIN ((vaddr_t)0x10000)
+
+struct aspace {
+	_Atomic uint32_t references;
+	struct mutex lock;
+	struct rb_tree regions;      /* (lock) lookups also under rcu */
+	uint32_t region_count;       /* (lock) */
+	struct mapper mapper;        /* entries: the locks of the regions they lie in */
+	struct tlb_context tlb;
+	struct pagetree pages;       /* slots: the locks of the regions they lie in */
+	vaddr_t brk_start, brk;      /* (lock) */
+	vaddr_t map_top;             /* (lock) mmap goes down from here */
+	vaddr_t hint;                /* (lock) search starts below; above are only holes .. */
+	uint64_t hole;               /* (lock) .. of at most this size */
+	uint64_t stack_limit, data_limit, total_limit; /* (lock) bytes */
+	uint64_t virtual_pages;      /* (lock) */
+	bool has_unforked;           /* (lock) some region was marked MADV_DONTFORK */
+	_Atomic uint64_t committed;  /* pages */
+};
+
+/* (M) under aspace.lock; (MW) under aspace.lock and region.lock for writing, so that either suffices
+ * for reading. */
+struct region {
+	struct rb_node node;           /* (M) */
+	vaddr_t start, end;            /* (MW) */
+	struct aspace *as;             /* constant */
+	struct vm_object *object;      /* constant; null: private anonymous memory */
+	uint64_t offset;               /* (MW) byte in the object of `start` */
+	uint8_t prot;                  /* (MW) PROT_*; write and execute imply read */
+	uint8_t kind;                  /* constant: enum region_kind */
+	bool shared, grows, no_write;  /* constant; no_write: PROT_WRITE can never be had */
+	bool accounted;                /* (MW) its pages are committed */
+	bool no_fork, dead;            /* (MW) */
+	map_flags_t read_flags;        /* (MW) of an entry that only reads; 0: no access */
+	const char *name;              /* (M) */
+	struct rwlock lock;            /* readers: faults; writers: whoever changes the region */
+	_Atomic uint32_t references;   /* the tree's, and truncations on their way */
+	uint32_t epoch;                /* (object->maps_lock) last truncation seen */
+	struct list object_link;       /* (object->maps_lock) */
+	struct rcu_head rcu;
+};
+
+extern struct frame *zero_frame; /* the shared page of zeroes */
+
+void object_setup(void);
+void object_add_region(struct vm_object *o, struct region *r, const struct region *like);
+void object_remove_region(struct vm_object *o, struct region *r);
+
+/* ---- Regions (region.c) ---------------------------------------------------------------------- */
+
+void region_setup(void);
+static inline void region_get(struct region *r)
+{
+	atomic_fetch_add_explicit(&r->references, 1, memory_order_relaxed);
+}
+void region_put(struct region *r); /* memory through rcu */
+/* A copy that is in no tree, no object's list, and holds no reference on the object. Null: no memory. */
+struct region *region_copy(const struct region *like, struct aspace *as);
+void region_free_unused(struct region *r); /* one that never went into a tree */
+void region_free_now(struct region *r);    /* of an address space that nobody uses any more */
+void region_set_prot(struct region *r, unsigned prot);
+
+/* The one that contains addr. aspace.lock, or rcu (then it may miss, and may be out of date). */
+struct region *region_find(const struct aspace *as, vaddr_t addr);
+/* The first that ends above addr. aspace.lock. */
+struct region *region_above(const struct aspace *as, vaddr_t addr);
+static inline struct region *region_next(const struct region *r)
+{
+	struct rb_node *n = rb_next(&r->node);
+	return n ? rb_entry(n, struct region, node) : nullptr;
+}
+static inline struct region *region_prev(const struct region *r)
+{
+	struct rb_node *n = rb_prev(&r->node);
+	return n ? rb_entry(n, struct region, node) : nullptr;
+}
+/* Puts it in (and on its object's list, `like` as in object_add_region). aspace.lock. */
+void region_insert(struct aspace *as, struct region *r, const struct region *like);
+/* Out of the tree and the object's list, marked dead; region_put follows. Write-locked. */
+void region_remove(struct aspace *as, struct region *r);
+/* r becomes [start, at), `upper` (a region_copy of r) [at, end). r write-locked. */
+void region_split(struct aspace *as, struct region *r, vaddr_t at, struct region *upper);
+/* r, which ends where `next` begins, swallows it if they are alike; both unlocked. aspace.lock. */
+bool region_merge(struct aspace *as, struct region *r, struct region *next);
+bool region_alike(const struct region *r, const struct region *next);
+/* Entries of the object's pages first .. last go, flushed. Write-locked. */
+void region_unmap_pages(struct region *r, uint64_t first, uint64_t last);
+void region_account(struct region *r, int64_t pages);
+
+/* ---- Steps of operations --------------------------------------------------------------------- */
+
+/* Unmaps [start, end), page aligned. KERR_NOMEM: nothing was changed. aspace.lock. (map.c) */
+enum kerr unmap_locked(struct aspace *as, vaddr_t start, vaddr_t end);
+/* A free range of `size` bytes; 0: none. aspace.lock. (map.c) */
+vaddr_t find_free_locked(struct aspace *as, size_t size);
+bool range_free_locked(struct aspace *as, vaddr_t start, vaddr_t end);
+/* What lies round [start, end) and holds nothing once that is gone. aspace.lock. */
+void gap_around(struct aspace *as, vaddr_t start, vaddr_t end, vaddr_t *low, vaddr_t *high);
+/* The heap grows over [start, end). aspace.lock. */
+enum kerr map_brk_locked(struct aspace *as, vaddr_t start, vaddr_t end);
+/* The hint for find_free_locked after [start, end) became free. */
+void note_free(struct aspace *as, vaddr_t start, vaddr_t end);
+/* Faults in what is not there. Thread context, no lock. (fault.c) */
+enum kerr aspace_populate(struct aspace *as, vaddr_t start, vaddr_t end, bool write);
+/* Limits of RLIMIT_AS and RLIMIT_DATA. aspace.lock. */
+bool within_limits(const struct aspace *as, uint64_t pages);
+
+/* The last reference of a frame in a private tree, and its figure. */
+void anonymous_put(struct frame *f);

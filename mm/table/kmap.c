@@ -1,0 +1,280 @@
+/*
+ * Kernel address areas (VM-13): kmap_alloc (single frames made contiguous), and device registers.
+ *
+ * A range of an area is a struct kmap_range in a list sorted by address, found first-fit from where
+ * the last search ended; one unmapped page follows each range, so that an overrun faults. The
+ * list holds large things only (large heap blocks, modules, tables), so its length is tens.
+ *
+ * Freed ranges are unmapped, flushed on all CPUs, and only then their addresses and frames are
+ * reused. That needs interrupts on and no spinlock; a free from elsewhere waits in a list for the
+ * next call from a thread.
+ *
+ * Lock: kmap_lock (RANK_HEAP, interrupts off) guards lists and searches; the table itself
+ * changes by compare-and-swap under exclusive ownership of the range.
+ *
+ * Rejected: a tree of free ranges with a quantum cache (vmem); nothing here is hot.
+ */
+#include <mm/kmap.h>
+
+#include "kmap_private.h"
+#include "layout.h"
+
+#include <core/cpu.h>
+#include <core/panic.h>
+#include <core/spinlock.h>
+#include <hal/upcall.h>
+#include <lib/list.h>
+#include <mm/heap.h>
+#include <mm/memory.h>
+
+struct kmap_range {
+	struct list link;    /* (kmap_lock) in its area, by address */
+	struct list defer;   /* (kmap_lock) in the list of late frees */
+	vaddr_t start;       /* constant */
+	size_t size;         /* constant; without the guard page */
+};
+
+struct kmap_space {
+	enum kernel_area_id area;
+	struct list ranges;        /* (kmap_lock) sorted */
+	struct kmap_range *cursor; /* (kmap_lock) where the last one was placed, or null */
+};
+
+static struct spinlock kmap_lock = SPINLOCK_INIT(RANK_HEAP, "kmap");
+static struct kmap_space spaces[2] = {
+	{.area = AREA_KMAP, .ranges = LIST_INIT(spaces[0].ranges)},
+	{.area = AREA_DEVICE, .ranges = LIST_INIT(spaces[1].ranges)},
+};
+#define SPACE_KMAP (&spaces[0])
+#define SPACE_DEVICE (&spaces[1])
+static struct list deferred = LIST_INIT(deferred); /* (kmap_lock) */
+static _Atomic uint64_t kmap_frames;
+
+uint64_t kmap_frame_count(void)
+{
+	return atomic_load_explicit(&kmap_frames, memory_order_relaxed);
+}
+
+/* kmap_lock held. Places `r` into the first gap after the cursor; false: no address space. */
+static bool place_locked(struct kmap_space *s, struct kmap_range *r)
+{
+	const struct kernel_area *area = &kernel_areas[s->area];
+	size_t need = r->size + PAGE_SIZE;
+	for (int round = 0; round < 2; round++) {
+		struct list *at = round == 0 && s->cursor ? &s->cursor->link : &s->ranges;
+		for (;; at = at->next) {
+			vaddr_t start = area->start;
+			if (at != &s->ranges) {
+				struct kmap_range *before = list_entry(at, struct kmap_range, link);
+				start = before->start + before->size + PAGE_SIZE;
+			}
+			vaddr_t end = area->end;
+			if (at->next != &s->ranges)
+				end = list_entry(at->next, struct kmap_range, link)->start;
+			if (end > start && end - start >= need) {
+				r->start = start;
+				list_insert(&r->link, at, at->next);
+				s->cursor = r;
+				return true;
+			}
+			if (at->next == &s->ranges)
+				break;
+		}
+		if (!s->cursor)
+			return false;
+	}
+	return false;
+}
+
+static struct kmap_range *range_new(struct kmap_space *s, size_t size)
+{
+	struct kmap_range *r = heap_alloc(sizeof(*r));
+	if (!r)
+		return nullptr;
+	r->size = size;
+	list_init(&r->defer);
+	bool on = spin_lock_irq(&kmap_lock);
+	bool ok = size <= kernel_areas[s->area].end - kernel_areas[s->area].start &&
+		  place_locked(s, r);
+	spin_unlock_irq(&kmap_lock, on);
+	if (ok)
+		return r;
+	heap_free(r);
+	return nullptr;
+}
+
+static void range_delete(struct kmap_space *s, struct kmap_range *r)
+{
+	bool on = spin_lock_irq(&kmap_lock);
+	if (s->cursor == r)
+		s->cursor = r->link.prev == &s->ranges
+				    ? nullptr
+				    : list_entry(r->link.prev, struct kmap_range, link);
+	list_remove(&r->link);
+	spin_unlock_irq(&kmap_lock, on);
+	heap_free(r);
+}
+
+static struct kmap_range *range_find(struct kmap_space *s, vaddr_t start)
+{
+	struct kmap_range *r, *found = nullptr;
+	bool on = spin_lock_irq(&kmap_lock);
+	list_for_each(r, &s->ranges, link) {
+		if (r->start == start) {
+			found = r;
+			break;
+		}
+	}
+	spin_unlock_irq(&kmap_lock, on);
+	return found;
+}
+
+/* Unmaps [start, start + size) wherever it is mapped and frees the frames. */
+static void unmap_frames(vaddr_t start, size_t size)
+{
+	struct tlb_batch batch;
+	tlb_batch_init(&batch, nullptr);
+	batch.take_frames = true;
+	if (mapper_unmap_range(&kernel_mapper, start, size, true, 0, 0, &batch) != KERR_OK)
+		panic("kmap: cannot unmap %#lx", (unsigned long)start);
+	tlb_batch_finish(&batch);
+}
+
+bool kmap_populate(vaddr_t start, size_t size, unsigned flags)
+{
+	for (size_t done = 0; done < size; done += PAGE_SIZE) {
+		struct frame *f = frame_alloc(0, flags);
+		if (!f || mapper_map_range(&kernel_mapper, start + done, frame_address(f), PAGE_SIZE,
+					   MAP_KERNEL_WRITE) != KERR_OK) {
+			if (f)
+				frame_free(f, 0);
+			if (done)
+				unmap_frames(start, done);
+			return false;
+		}
+	}
+	hal.mmu.publish();
+	return true;
+}
+
+void kmap_depopulate(vaddr_t start, size_t size)
+{
+	unmap_frames(start, size);
+}
+
+static void range_free(struct kmap_range *r)
+{
+	unmap_frames(r->start, r->size);
+	atomic_fetch_sub_explicit(&kmap_frames, r->size >> PAGE_SHIFT, memory_order_relaxed);
+	range_delete(SPACE_KMAP, r);
+}
+
+static void free_deferred(void)
+{
+	while (unlikely(!list_empty(&deferred))) {
+		bool on = spin_lock_irq(&kmap_lock);
+		struct kmap_range *r = nullptr;
+		if (!list_empty(&deferred)) {
+			r = list_first(&deferred, struct kmap_range, defer);
+			list_remove(&r->defer);
+		}
+		spin_unlock_irq(&kmap_lock, on);
+		if (r)
+			range_free(r);
+	}
+}
+
+/* Waiting for other CPUs is allowed here. */
+static bool may_wait(void)
+{
+	return hal.cpu.irq_enabled() && current_task()->preempt_count == 0;
+}
+
+void *kmap_alloc(size_t size)
+{
+	if (size == 0 || size > SIZE_MAX - 2 * PAGE_SIZE)
+		return nullptr;
+	if (may_wait())
+		free_deferred();
+	size = ALIGN_UP(size, PAGE_SIZE);
+	struct kmap_range *r = range_new(SPACE_KMAP, size);
+	if (!r)
+		return nullptr;
+	if (!kmap_populate(r->start, size, FRAME_ZEROED)) {
+		range_delete(SPACE_KMAP, r);
+		return nullptr;
+	}
+	atomic_fetch_add_explicit(&kmap_frames, size >> PAGE_SHIFT, memory_order_relaxed);
+	return (void *)r->start;
+}
+
+void kmap_free(void *addr)
+{
+	if (!addr)
+		return;
+	struct kmap_range *r = range_find(SPACE_KMAP, (vaddr_t)addr);
+	if (!r)
+		panic("kmap_free: %p was not allocated", addr);
+	if (may_wait()) {
+		free_deferred();
+		range_free(r);
+		return;
+	}
+	bool on = spin_lock_irq(&kmap_lock);
+	list_add_tail(&deferred, &r->defer);
+	spin_unlock_irq(&kmap_lock, on);
+}
+
+bool kmap_contains(const void *addr)
+{
+	return kernel_area_has(AREA_KMAP, (vaddr_t)addr);
+}
+
+size_t kmap_size(const void *addr)
+{
+	struct kmap_range *r = range_find(SPACE_KMAP, (vaddr_t)addr);
+	return r ? r->size : 0;
+}
+
+volatile void *kmap_device(paddr_t addr, size_t size)
+{
+	paddr_t first = ALIGN_DOWN(addr, PAGE_SIZE);
+	if (size == 0 || addr + size < addr)
+		return nullptr;
+	size_t bytes = ALIGN_UP(addr + size, PAGE_SIZE) - first;
+	struct kmap_range *r = range_new(SPACE_DEVICE, bytes);
+	if (!r)
+		return nullptr;
+	if (mapper_map_range(&kernel_mapper, r->start, first, bytes,
+			     MAP_KERNEL_WRITE | MAP_NO_CACHE) != KERR_OK) {
+		range_delete(SPACE_DEVICE, r);
+		return nullptr;
+	}
+	hal.mmu.publish();
+	return (volatile void *)(r->start + (addr - first));
+}
+
+volatile void *core_device_map(paddr_t addr, size_t size)
+{
+	return kmap_device(addr, size);
+}
+
+enum kerr kmap_translate(vaddr_t va, paddr_t *pa, map_flags_t *flags)
+{
+	return va < hal.mmu.geometry()->kernel_start
+		       ? KERR_NOENT
+		       : mapper_translate(&kernel_mapper, va, pa, flags, nullptr);
+}
+
+bool mm_kernel_fault(const struct trap *trap)
+{
+	paddr_t pa;
+	map_flags_t flags;
+	if (trap->kind != TRAP_PAGE_FAULT || kmap_translate(trap->addr, &pa, &flags) != KERR_OK)
+		return false;
+	if ((flags & MAP_USER) || (trap->access == TRAP_WRITE && !(flags & MAP_WRITABLE)) ||
+	    (trap->access == TRAP_EXECUTE && (flags & MAP_NO_EXECUTE)))
+		return false;
+	hal.mmu.flush(HAL_ASID_NONE, ALIGN_DOWN(trap->addr, PAGE_SIZE), 1, false);
+	return true;
+}

@@ -1,0 +1,16 @@
+/* Kernel areas, for the rest of mm. */
+#pragma once
+
+#include <mm/kmap.h>
+
+/* Backs [start, start + size) of a kernel area with single frames, or nothing of it; the range is
+ * the caller's. */
+bool kmap_populate(vaddr_t start, size_t size, unsigned frame_flags);
+/* Unmaps it, flushes everywhere, frees the frames. Interrupts on, no spinlock. */
+void kmap_depopulate(vaddr_t start, size_t size);
+bool kmap_contains(const void *addr); /* an address of the kmap area */
+size_t kmap_size(const void *addr); /* of a kmap_alloc block; 0: none starts there */
+uint64_t kmap_frame_count(void);
+uint64_t kstack_frame_count(void);
+/* Gives cached stacks back; true if there were any. Thread context. */
+bool kstack_trim(void);

@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+"""Runs one group of guest tests on one machine: guest.py GROUP ARCH PRESET [--smp N] [--boot METHOD].
+
+ctest starts it (tests/CMakeLists.txt); it prints TAP lines. TERN_TEST_PATTERN picks cases.
+"""
+
+import argparse
+import sys
+
+import busybox
+import command
+import interactive
+import kernel
+import machines
+import programs
+from harness import Tap, Target
+from tern.common import Failure
+
+GROUPS = {
+    "busybox": busybox.against_linux,
+    "system": busybox.of_the_system,
+    "programs": programs.run,
+    "command": command.run,
+    "interactive": interactive.run,
+    "machines": machines.run,
+    "kernel": kernel.inside,
+    "crashes": kernel.crashes,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("group", choices=GROUPS)
+    parser.add_argument("arch")
+    parser.add_argument("preset")
+    parser.add_argument("--smp", type=int, default=4)
+    parser.add_argument("--boot", default="direct")
+    options = parser.parse_args()
+    tap = Tap()
+    target = Target(options.arch, options.preset, options.smp, options.boot)
+    name = f"guest.{options.group}.smp{options.smp}" \
+        + ("" if options.boot == "direct" else f".{options.boot}")
+    try:
+        GROUPS[options.group](target, tap, name)
+    except Failure as failure:
+        tap.result(name, False, failure)
+    return tap.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

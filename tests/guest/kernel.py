@@ -1,0 +1,61 @@
+"""The tests inside the kernel (tests/kernel, tests/contract): booted with `ktest`, and crashes that
+are made on purpose with `kcrash=NAME`."""
+
+import re
+
+RESULT = re.compile(r"^\s*(ok|not ok) \d+ ?-? ?(.*)$")
+
+# Crash: what the panic page has to say (lower case), whichever architecture.
+CRASHES = {
+    "null-read": ["page fault in the kernel: read of 0x8"],
+    "null-write": ["page fault in the kernel: write of 0x8"],
+    "null-call": ["in the kernel"],
+    "bug": ["two == 2", "crash.c"],
+    "text-write": ["page fault in the kernel: write of", "not allowed"],
+    "data-execute": ["in the kernel"],
+    "stack": ["kernel stack overflow"],
+}
+ONLY_DEBUG = {"lock-twice": ["twice"]}
+
+
+def inside(target, tap, group):
+    """Each line of the kernel's own TAP output is a result; notes come before their line."""
+    words = ["ktest"]
+    if tap.pattern is not None and not tap.pattern.search(group):
+        words = ["ktest=" + tap.pattern.pattern]
+    p = target.run(["true"], ["--append", " ".join(words)], timeout=300)
+    notes = []
+    plan = None
+    for line in p.stdout.decode(errors="backslashreplace").replace("\r", "").splitlines():
+        match = RESULT.match(line)
+        if match and not re.search(r"# skip\b", match[2], re.IGNORECASE):
+            tap.result(match[2], match[1] == "ok", "\n".join(notes))
+            notes = []
+        elif match:
+            notes = []
+        elif line.strip().startswith("#"):
+            notes.append(line.strip())
+        elif re.match(r"1\.\.\d+", line.strip()):
+            plan = int(line.strip()[3:])
+    if tap.pattern is not None and not tap.number:
+        return
+    if plan is None or p.returncode not in (0, 1) or (p.returncode != 0) != (tap.failed > 0):
+        tap.result(f"{group} ends", False, f"status {p.returncode}, plan {plan}\n"
+                   + "\n".join(notes) + p.stderr.decode(errors="replace")[-3000:])
+
+
+def crashes(target, tap, group):
+    """A crash of the kernel is one readable page with names, and status 125."""
+    wanted = dict(CRASHES)
+    if target.preset.endswith("debug"):
+        wanted |= ONLY_DEBUG
+    for name in tap.matching(group, wanted):
+        p = target.run(["true"], ["--append", f"kcrash={name}"], timeout=60)
+        page = p.stderr.decode(errors="replace").lower()
+        missing = [word for word in wanted[name] if word not in page]
+        if p.returncode != 125 or missing:
+            tap.result(f"crash {name}", False,
+                       f"status {p.returncode}, not on the page: {missing}\n{page[-3000:]}")
+        else:
+            tap.result(f"crash {name}", re.search(r"\w+\+0x[0-9a-f]+ \(\S+\.[cs]:\d+\)", page),
+                       f"no function with file and line\n{page[-3000:]}")

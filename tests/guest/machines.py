@@ -1,0 +1,144 @@
+"""Machines of other sizes and kinds, and bad input to the boot."""
+
+import gzip
+import tempfile
+
+from harness import WORK
+from tern import build, initramfs
+from tern.cpio import Archive
+
+HELLO = ["sh", "-c", "echo $((6*7)); grep -c ^processor /proc/cpuinfo; exit 7"]
+# Work on all CPUs at once, with a result that is known.
+WORK_HARD = ["sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do "
+             "(seq 1 2000 | awk '{s += $1} END {print s}') & done | sort | uniq -c"]
+
+OTHER_MACHINES = {
+    "x86_64": {"qemu64": ["--cpu", "qemu64"], 
+               "without x2apic and 1G pages": ["--cpu", "max,-x2apic,-pdpe1gb"],
+               "five levels of tables": ["--cpu", "max,+la57"],
+               "i440fx": ["--machine", "pc"]},
+    "aarch64": {"GICv2": ["--machine", "virt,gic-version=2"],
+                "GICv3": ["--machine", "virt,gic-version=3"],
+                "EL2, smc": ["--machine", "virt,virtualization=on"],
+                "cortex-a53": ["--cpu", "cortex-a53"], "cortex-a72": ["--cpu", "cortex-a72"],
+                "cortex-a76": ["--cpu", "cortex-a76"]},
+    "riscv64": {"without Sstc": ["--cpu", "rv64,sstc=off"],
+                "with svpbmt and svnapot": ["--cpu", "rv64,svpbmt=on,svnapot=on,svinval=on"],
+                "sifive-u54": ["--cpu", "sifive-u54"]},
+}
+
+
+def sizes(t, tap):
+    for smp in (1, 2, 3, 8):
+        p = t.run(HELLO, smp=smp)
+        tap.equal(f"{smp} CPUs", (p.stdout, p.returncode), (b"42\n%d\n" % smp, 7))
+        p = t.run(WORK_HARD, smp=smp)
+        tap.equal(f"{smp} CPUs at work", p.stdout.split(), [b"12", b"2001000"])
+    for mem in ("64M", "128M", "2G", "5G"):
+        p = t.run(HELLO, ["--mem", mem])
+        tap.equal(f"{mem} of memory", (p.stdout, p.returncode), (b"42\n%d\n" % t.smp, 7))
+
+
+def kinds(t, tap):
+    for name, options in OTHER_MACHINES[t.arch].items():
+        p = t.run(HELLO, options)
+        tap.equal(name, (p.stdout, p.returncode), (b"42\n%d\n" % t.smp, 7))
+
+
+def small_memory(t, tap):
+    p = t.run(["sh", "-c", "head -c 200000000 /dev/zero >/tmp/f; echo $?; rm /tmp/f; "
+               "seq 1 100 | tail -n 1; x=$(head -c 90000000 /dev/zero | tr '\\0' x); "
+               "echo $((${#x} > 0)); echo alive"], ["--mem", "64M"], timeout=90)
+    tap.result("64 MiB filled to the brim: the machine goes on", p.returncode in (0, 2, 137)
+               and b"\n100\n" in b"\n" + p.stdout, f"{p.returncode} {p.stdout} {p.stderr[-600:]}")
+
+
+def archive_of(t, preset):
+    init = build.BUILD / build.preset_for(t.arch, preset) / "user" / "init"
+    return initramfs.base(t.arch, init, [], t.busybox()).read_bytes() \
+        + initramfs.program(["sh", "-c", "echo up; exit 3"], False)
+
+
+def boot_with(t, data, **changes):
+    with tempfile.NamedTemporaryFile(dir=WORK) as file:
+        file.write(data)
+        file.flush()
+        return t.run(["unused"], ["--initramfs", file.name], **{"timeout": 30, **changes})
+
+
+def ends_readably(tap, name, p, words):
+    """The kernel says what is wrong and stops; it does not hang."""
+    said = p.stderr.decode(errors="replace").lower()
+    tap.result(name, p.returncode == 125 and any(word in said for word in words),
+               f"status {p.returncode}\n{p.stdout[-300:]}\n{said[-1500:]}")
+
+
+def bad_initramfs(t, tap):
+    good = archive_of(t, t.preset)
+    p = boot_with(t, good)
+    tap.equal("a whole initramfs boots", (p.stdout, p.returncode), (b"up\n", 3))
+    p = t.run(["unused"], ["--initramfs", "none"], timeout=30)
+    ends_readably(tap, "no initramfs", p, ["initramfs", "no program 1", "init"])
+    damaged = {
+        "garbage": bytes(range(256)) * 64,
+        "zeroes": bytes(65536),
+        "one byte": b"0",
+        "cut off in a header": good[:60],
+        "cut off before the first file": good[:700],
+        "cut off in a file": good[:len(good) // 2],
+        "a huge file": patch_field(good, 6, "ffffffff"),
+        "a huge name": patch_field(good, 11, "ffffffff"),
+        "no hexadecimal": patch_field(good, 6, "zzzzzzzz"),
+        "compressed": gzip.compress(good[:100000]),
+        "no init": only_files({"etc/passwd": b"root"}),
+        "an empty init": only_files({"init": b""}),
+        "an init that is no program": only_files({"init": b"\x7fELF" + b"\xff" * 200}),
+        "names that climb": only_files({"../../init": b"x", "a/../../b": b"y"}),
+    }
+    for name, data in damaged.items():
+        p = boot_with(t, data)
+        good_end = p.returncode in (125, 3, 126, 127)
+        tap.result(f"initramfs: {name}", good_end and (p.returncode == 3 or p.stderr.strip()),
+                   f"status {p.returncode}\n{p.stderr.decode(errors='replace')[-1200:]}")
+    p = boot_with(t, bytes(512) + good)
+    tap.equal("zeroes before an archive", (p.stdout, p.returncode), (b"up\n", 3))
+
+
+def patch_field(archive, field, digits):
+    at = 6 + 8 * field
+    return archive[:at] + digits.encode() + archive[at + 8:]
+
+
+def only_files(files):
+    archive = Archive()
+    for name, data in files.items():
+        archive.entries[name] = (0o100755, data, (0, 0))
+    return archive.bytes()
+
+
+def init_that_ends(t, tap):
+    """Program 1 is a script that ends: there is nothing left to run."""
+    from tern import packages
+    archive = Archive()
+    archive.file("bin/busybox", packages.busybox(t.arch).read_bytes(), 0o755)
+    archive.symlink("bin/sh", "busybox")
+    archive.file("init", "#!/bin/sh\nexit 5\n", 0o755)
+    p = boot_with(t, archive.bytes())
+    ends_readably(tap, "program 1 ends", p, ["init", "program 1"])
+
+
+def odd_command_lines(t, tap):
+    for name, words in {"very long": "x=" + "y" * 1500, "quotes": 'a="b c" d="', "odd": "= == ,"}.items():
+        p = t.run(HELLO, ["--append", words])
+        tap.equal(f"command line: {name}", (p.stdout, p.returncode), (b"42\n%d\n" % t.smp, 7))
+
+
+CASES = (sizes, kinds, small_memory, bad_initramfs, init_that_ends, odd_command_lines)
+
+
+def run(target, tap, group):
+    WORK.mkdir(parents=True, exist_ok=True)
+    names = tap.matching(group, [case.__name__ for case in CASES])
+    for case in CASES:
+        if case.__name__ in names and (target.boot == "direct" or case is not kinds):
+            case(target, tap)

@@ -1,0 +1,67 @@
+"""Ordinary C programs in the guest, each as a static glibc and as a static-PIE musl program.
+
+A program prints "ok WHAT" and "not ok WHAT" lines (programs/tap.h); all run in one boot.
+"""
+
+import shutil
+
+from harness import HERE, WORK, boot_cases, replacing, stage
+from tern.userland import FLAVOURS, program
+
+TIMEOUT = 400
+FOLDER = HERE / "programs"
+# Program: arguments in the guest; {} is the folder of the programs of the same flavour.
+BOTH = {"threads": "", "signals": "", "memory": "", "files": "", "processes": "", "fpu": "",
+        "badelf": "{}/crash"}
+# Hard on the machine, the same for both flavours: once is enough.
+ONCE = {"hostile": "", "forkbomb": "", "exhaust": ""}
+
+
+def build_all(target, folder):
+    for flavour in FLAVOURS:
+        (folder / flavour).mkdir(parents=True)
+        for name in [*BOTH, "crash", *(ONCE if flavour == "musl" else [])]:
+            binary = program(target.arch, flavour, [FOLDER / f"{name}.c"])
+            shutil.copy(binary, folder / flavour / name)
+
+
+def cases():
+    found = {}
+    for flavour in FLAVOURS:
+        for name, arguments in {**BOTH, **(ONCE if flavour == "musl" else {})}.items():
+            base = f"/t/programs/{flavour}"
+            found[f"{flavour}-{name}"] = f"exec {base}/{name} {arguments.format(base)}\n"
+    return found
+
+
+def run(target, tap, group):
+    table = cases()
+    names = tap.matching(group, table)
+    if not names:
+        return
+    staged = WORK / f"{group}-{target.arch}-{target.smp}-{target.boot}"
+    with replacing(staged) as folder:
+        stage(folder, {name: table[name] for name in names}, {})
+        build_all(target, folder / "programs")
+    got, process = boot_cases(target, staged, TIMEOUT)
+    for name in names:
+        if name not in got:
+            tap.result(name, False, "the guest did not get that far")
+            continue
+        status, output = got[name]
+        report_program(tap, name, status, output.decode(errors="backslashreplace"))
+    if "end" not in got or process.returncode != 0:
+        tap.result(f"{group} ends", False, f"status {process.returncode}\n"
+                   + process.stderr.decode(errors="backslashreplace")[-4000:])
+
+
+def report_program(tap, name, status, output):
+    failed = 0
+    for line in output.splitlines():
+        verdict, _, what = line.partition("ok ")
+        if verdict in ("", "not ") and what:
+            failed += verdict != ""
+            what, _, why = what.partition(" # ")
+            tap.result(f"{name}: {what}", verdict == "", why)
+    if (status != 0) != (failed > 0):
+        tap.result(f"{name} ends", False, f"status {status}\n{output[-2000:]}")

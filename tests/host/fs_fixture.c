@@ -1,0 +1,360 @@
+/* See fs_fixture.h. */
+#include "fs_fixture.h"
+
+#include <core/init.h>
+#include <core/rcu.h>
+#include <exec/signal.h>
+#include <fs/device.h>
+
+struct process fixture_process = {
+	.pid = 1,
+	.references = 1,
+	.lock = SPINLOCK_INIT(RANK_SIGNAL, "process"),
+	.limits[RLIMIT_NOFILE] = {1024, 4096},
+	.limits[RLIMIT_FSIZE] = {RLIM_INFINITY, RLIM_INFINITY},
+};
+static struct thread threads[CPU_MAX];
+static const struct resource_ops *resources[RESOURCE_COUNT];
+int fixture_signal; /* the last one sent */
+
+/* ---- What fs asks of exec ---------------------------------------------------------------------- */
+
+void process_resource_register(enum process_resource slot, const struct resource_ops *ops)
+{
+	resources[slot] = ops;
+}
+
+uint64_t process_limit(unsigned limit)
+{
+	return fixture_process.limits[limit].current;
+}
+
+bool process_superuser(void)
+{
+	return fixture_process.credentials.euid == 0;
+}
+
+void process_signal(struct process *p, int signo)
+{
+	fixture_signal = signo;
+}
+
+bool signal_pending(void)
+{
+	return false;
+}
+
+void signal_force(int signo, int code, vaddr_t addr)
+{
+	fixture_signal = signo;
+}
+
+bool signal_blocked_or_ignored(int signo)
+{
+	return false;
+}
+
+struct process *process_find(int pid)
+{
+	return pid == fixture_process.pid ? &fixture_process : nullptr;
+}
+
+struct process *process_next(int after)
+{
+	return after < fixture_process.pid ? &fixture_process : nullptr;
+}
+
+void process_put(struct process *p)
+{
+}
+
+struct aspace *process_aspace(struct process *p)
+{
+	return nullptr;
+}
+
+int process_parent_pid(struct process *p)
+{
+	return 0;
+}
+
+bool process_thread_next(struct process *p, int after, struct thread_info *out)
+{
+	if (after >= 1)
+		return false;
+	*out = (struct thread_info){.tid = 1, .name = "test"};
+	return true;
+}
+
+void process_times(struct process *p, nsec_t *user, nsec_t *system)
+{
+	*user = *system = 0;
+}
+
+void signal_figures(struct process *p, struct signal_figures *out)
+{
+	*out = (struct signal_figures){};
+}
+
+void exec_figures(struct exec_figures *out)
+{
+	*out = (struct exec_figures){};
+}
+
+void exec_cpu_times(cpu_t cpu, nsec_t *user, nsec_t *system, nsec_t *idle)
+{
+	*user = *system = *idle = 0;
+}
+
+bool missing_call_get(size_t index, struct missing_call *out)
+{
+	return false;
+}
+
+/* The record that ipc and fs start after. */
+static enum kerr scheduler_init(const struct boot_info *info)
+{
+	return KERR_OK;
+}
+
+static const struct init_ops scheduler_ops = {.init = scheduler_init};
+INIT_SUBSYSTEM(scheduler, .phase = INIT_CORE, .provides = INIT_SCHEDULER, .ops = &scheduler_ops);
+
+/* ---- Boot --------------------------------------------------------------------------------------- */
+
+void fixture_enter(cpu_t cpu)
+{
+	struct thread *t = &threads[cpu];
+	bool on = hal.cpu.irq_save();
+
+	if (current_task() != &t->task) {
+		t->task = *current_task();
+		t->tid = 1 + (int)cpu;
+		t->process = &fixture_process;
+		list_init(&t->process_link);
+		hal.cpu.set_current(&t->task.hal);
+	}
+	hal.cpu.irq_restore(on);
+}
+
+extern const struct init_record *const __init_records_start[], *const __init_records_end[];
+
+struct boot_info *fixture_boot(const struct host_config *config)
+{
+	static struct boot_info *info;
+
+	if (info) /* a property's next run */
+		return info;
+	info = test_kernel(config);
+	list_init(&fixture_process.threads);
+	fixture_enter(0);
+	for (const struct init_record *const *r = __init_records_start; r < __init_records_end; r++)
+		if ((*r)->phase == INIT_LATE && (*r)->ops->init && !EXPECT_OK((*r)->ops->init(info)))
+			return nullptr;
+	return info;
+}
+
+void fixture_set_user(uint32_t uid, uint32_t gid)
+{
+	struct credentials *c = &fixture_process.credentials;
+
+	c->uid = c->euid = c->suid = c->fsuid = uid;
+	c->gid = c->egid = c->sgid = c->fsgid = gid;
+}
+
+void fx_settle(void)
+{
+	rcu_synchronize();
+}
+
+/* ---- Helpers ------------------------------------------------------------------------------------ */
+
+enum kerr fx_mkdir(const char *name)
+{
+	return vfs_make_directory(nullptr, name, 0777);
+}
+
+enum kerr fx_write(const char *name, const char *text)
+{
+	struct io_buffer b = {(vaddr_t)text, strlen(text), false};
+	struct file *f;
+	size_t done;
+	enum kerr err = vfs_open(nullptr, name, O_WRONLY | O_CREAT | O_TRUNC, 0666, &f);
+
+	if (err != KERR_OK)
+		return err;
+	err = file_write(f, &b, &done);
+	if (err == KERR_OK)
+		EXPECT_EQ(done, b.size);
+	file_put(f);
+	return err;
+}
+
+enum kerr fx_write_at(const char *name, uint64_t offset, const void *data, size_t size)
+{
+	struct io_buffer b = {(vaddr_t)data, size, false};
+	struct file *f;
+	size_t done;
+	enum kerr err = vfs_open(nullptr, name, O_WRONLY, 0, &f);
+
+	if (err != KERR_OK)
+		return err;
+	err = file_write_at(f, &b, offset, &done);
+	if (err == KERR_OK)
+		EXPECT_EQ(done, size);
+	file_put(f);
+	return err;
+}
+
+enum kerr fx_read_at(const char *name, uint64_t offset, void *buf, size_t size, size_t *done)
+{
+	struct io_buffer b = {(vaddr_t)buf, size, false};
+	struct file *f;
+	enum kerr err = vfs_open(nullptr, name, O_RDONLY, 0, &f);
+
+	if (err != KERR_OK)
+		return err;
+	err = file_read_at(f, &b, offset, done);
+	file_put(f);
+	return err;
+}
+
+enum kerr fx_read(const char *name, char *buf, size_t size)
+{
+	size_t done = 0;
+	enum kerr err = fx_read_at(name, 0, buf, size - 1, &done);
+
+	buf[err == KERR_OK ? done : 0] = 0;
+	return err;
+}
+
+enum kerr fx_stat(const char *name, struct inode_attributes *out)
+{
+	return vfs_stat_name(nullptr, name, LOOKUP_FOLLOW, out);
+}
+
+enum kerr fx_lstat(const char *name, struct inode_attributes *out)
+{
+	return vfs_stat_name(nullptr, name, 0, out);
+}
+
+enum kerr fx_unlink(const char *name)
+{
+	return vfs_unlink(nullptr, name, false);
+}
+
+enum kerr fx_rmdir(const char *name)
+{
+	return vfs_unlink(nullptr, name, true);
+}
+
+enum kerr fx_rename(const char *from, const char *to, unsigned flags)
+{
+	return vfs_rename(nullptr, from, nullptr, to, flags);
+}
+
+enum kerr fx_link(const char *old, const char *name)
+{
+	struct path p;
+	enum kerr err = vfs_lookup(nullptr, old, 0, &p);
+
+	if (err != KERR_OK)
+		return err;
+	err = vfs_link(&p, nullptr, name);
+	path_put(&p);
+	return err;
+}
+
+enum kerr fx_symlink(const char *target, const char *name)
+{
+	return vfs_symlink(target, nullptr, name);
+}
+
+static enum kerr with_path(const char *name, enum kerr (*fn)(const struct path *p))
+{
+	struct path p;
+	enum kerr err = vfs_lookup(nullptr, name, LOOKUP_FOLLOW, &p);
+
+	if (err != KERR_OK)
+		return err;
+	err = fn(&p);
+	path_put(&p);
+	return err;
+}
+
+enum kerr fx_chdir(const char *name)
+{
+	return with_path(name, vfs_change_directory);
+}
+
+enum kerr fx_chroot(const char *name)
+{
+	return with_path(name, vfs_change_root);
+}
+
+static enum kerr set_attribute(const char *name, const struct inode_attributes *a, unsigned which)
+{
+	struct path p;
+	enum kerr err = vfs_lookup(nullptr, name, LOOKUP_FOLLOW, &p);
+
+	if (err != KERR_OK)
+		return err;
+	err = vfs_set_attributes(&p, a, which);
+	path_put(&p);
+	return err;
+}
+
+enum kerr fx_chmod(const char *name, uint32_t mode)
+{
+	return set_attribute(name, &(struct inode_attributes){.mode = mode}, ATTR_MODE);
+}
+
+enum kerr fx_truncate(const char *name, uint64_t size)
+{
+	return set_attribute(name, &(struct inode_attributes){.size = size}, ATTR_SIZE);
+}
+
+enum kerr fx_mount(const char *type, const char *where, const char *options)
+{
+	struct path p;
+	enum kerr err = vfs_lookup(nullptr, where, LOOKUP_FOLLOW, &p);
+
+	if (err != KERR_OK)
+		return err;
+	err = vfs_mount("none", &p, type, 0, options);
+	path_put(&p);
+	return err;
+}
+
+enum kerr fx_unmount(const char *where)
+{
+	struct path p;
+	enum kerr err = vfs_lookup(nullptr, where, LOOKUP_FOLLOW, &p);
+
+	if (err != KERR_OK)
+		return err;
+	err = vfs_unmount(&p, 0);
+	path_put(&p);
+	return err;
+}
+
+enum kerr fx_list(const char *name, char *buf, size_t size)
+{
+	struct directory_entry e;
+	struct file *f;
+	size_t at = 0;
+	enum kerr err = vfs_open(nullptr, name, O_RDONLY | O_DIRECTORY, 0, &f);
+
+	buf[0] = 0;
+	if (err != KERR_OK)
+		return err;
+	while ((err = file_read_directory(f, &e)) == KERR_OK) {
+		if (strcmp(e.name, ".") == 0 || strcmp(e.name, "..") == 0)
+			continue;
+		if (at)
+			at += strlcpy(buf + at, " ", size - at);
+		at += strlcpy(buf + at, e.name, size - at);
+	}
+	file_put(f);
+	return err == KERR_NOENT ? KERR_OK : err;
+}

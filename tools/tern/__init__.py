@@ -1,0 +1,1 @@
+"""The parts of ./tern, one file a job; cli.py is the entrance."""

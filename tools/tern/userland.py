@@ -1,0 +1,67 @@
+"""Builds ordinary static Linux programs for the guest, in two flavours that differ in much:
+
+    glibc  the distribution's cross gcc, static, at a fixed address
+    musl   clang and lld with musl from a private download, static and position-independent
+
+What was built is kept until a source, a header beside it, or these rules change.
+"""
+
+import subprocess
+from pathlib import Path
+
+from tern import packages, setup
+from tern.common import BUILD, Failure, locked
+
+FLAVOURS = ("glibc", "musl")
+GCC = {"x86_64": "gcc", "aarch64": "aarch64-linux-gnu-gcc", "riscv64": "riscv64-linux-gnu-gcc"}
+FLAGS = ["-std=gnu2x", "-O2", "-g0", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"]
+
+
+def program(arch, flavour, sources, name=None):
+    """The path of the program made of `sources`; a single one names it."""
+    sources = [Path(source) for source in sources]
+    target = BUILD / "programs" / arch / flavour / (name or sources[0].stem)
+    inputs = [*sources, *(header for source in sources for header in source.parent.glob("*.h")),
+              Path(__file__)]
+    if newest(inputs) > changed(target):
+        setup.require("build", f"programs-{arch}")
+        with locked(f"programs-{arch}-{flavour}-{target.name}"):
+            if newest(inputs) > changed(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                (glibc if flavour == "glibc" else musl)(arch, sources, target)
+    return target
+
+
+def newest(paths):
+    return max(path.stat().st_mtime for path in paths)
+
+
+def changed(path):
+    return path.stat().st_mtime if path.exists() else 0
+
+
+def compile_and_link(target, *commands):
+    for command in commands:
+        result = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if result.returncode != 0:
+            target.unlink(missing_ok=True)
+            raise Failure(f"{target.name}: {' '.join(map(str, command[:2]))}...\n{result.stdout}")
+
+
+def glibc(arch, sources, target):
+    compile_and_link(target, [GCC[arch], *FLAGS, "-static", "-pthread", *sources, "-o", target])
+
+
+def musl(arch, sources, target):
+    kit = packages.musl(arch)
+    flags = ["clang-19", f"--target={kit.triple}", "-nostdlibinc", "-isystem", kit.include, *FLAGS,
+             "-fpie"]
+    if arch == "riscv64":
+        flags += ["-march=rv64gc", "-mabi=lp64d"]
+    objects = [target.with_name(f"{target.name}-{source.stem}.o") for source in sources]
+    compile_and_link(
+        target, *([*flags, "-c", source, "-o", object] for source, object in zip(sources, objects)),
+        ["ld.lld-19", "-static", "-pie", "--no-dynamic-linker", "-z", "text",
+         kit.library / "rcrt1.o", kit.library / "crti.o", *objects, kit.library / "libc.a",
+         kit.builtins, kit.library / "crtn.o", "-o", target])
