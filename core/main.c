@@ -70,6 +70,25 @@ static const struct init_ops timers_ops = {.init = init_timers};
 INIT_SUBSYSTEM(timers, .phase = INIT_EARLY, .priority = 20, INIT_DEPENDS("interrupts"),
 	       .requires = INIT_INTERRUPTS, .provides = INIT_TIMERS, .ops = &timers_ops);
 
+uint64_t boot_time_entered(void)
+{
+	return boot->entered;
+}
+
+static _Atomic nsec_t user_started;
+
+uint64_t boot_time_user(void)
+{
+	return atomic_load_explicit(&user_started, memory_order_relaxed);
+}
+
+void boot_user_starts(void)
+{
+	nsec_t never = 0;
+
+	atomic_compare_exchange_strong(&user_started, &never, hal.timer.now());
+}
+
 static void boot_thread(void *arg)
 {
 	init_run(INIT_RUNTIME, boot);

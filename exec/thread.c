@@ -150,6 +150,8 @@ void thread_start_entry(struct hal_thread *prev, void *arg)
 		thread_end();
 	struct hal_frame *frame = thread_frame(t);
 	core_return_to_user(frame);
+	if (unlikely(t->tid == 1))
+		boot_user_starts();
 	hal.user.enter(frame);
 }
 

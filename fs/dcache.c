@@ -48,15 +48,6 @@ enum kerr dcache_init(void)
 	return KERR_OK;
 }
 
-uint32_t name_hash(const char *name, size_t length)
-{
-	uint32_t hash = NAME_HASH_START;
-
-	for (size_t i = 0; i < length; i++)
-		hash = name_hash_step(hash, name[i]);
-	return hash;
-}
-
 static inline struct dentry *_Atomic *chain_of(const struct dentry *parent, uint32_t hash)
 {
 	uint64_t key = (uint64_t)(uintptr_t)parent / 64 + hash;
@@ -67,12 +58,7 @@ static inline struct dentry *_Atomic *chain_of(const struct dentry *parent, uint
 static inline bool name_is(const struct dentry_name *n, const char *name, uint32_t length,
 			   uint32_t hash)
 {
-	if (n->hash != hash || n->length != length)
-		return false;
-	for (uint32_t i = 0; i < length; i++)
-		if (n->text[i] != name[i])
-			return false;
-	return true;
+	return n->hash == hash && n->length == length && name_equal(n->text, name, length);
 }
 
 struct dentry *dcache_find(struct dentry *parent, const char *name, uint32_t length, uint32_t hash)
@@ -111,7 +97,7 @@ struct dentry *dentry_create(struct superblock *sb, struct dentry *parent, const
 	if (length < DENTRY_INLINE) {
 		memcpy(d->inline_name.text, name, length);
 		d->inline_name.length = (uint32_t)length;
-		d->inline_name.hash = name_hash(name, length);
+		d->inline_name.hash = length ? name_hash(name, length) : 0; /* a root has no name */
 		atomic_init(&d->name, &d->inline_name);
 	} else {
 		struct dentry_name *n = dentry_name_create(name, length);

@@ -179,11 +179,11 @@ enum kerr mount_root(const char *type, const char *options)
 {
 	struct superblock *sb;
 	struct mount *m;
-	enum kerr err = superblock_make(type, "rootfs", options, &sb);
+	enum kerr err = superblock_make(type, "tmpfs", options, &sb);
 
 	if (err != KERR_OK)
 		return err;
-	err = mount_create(sb, sb->root, "rootfs", 0, &m);
+	err = mount_create(sb, sb->root, "tmpfs", 0, &m);
 	superblock_put(sb);
 	if (err != KERR_OK)
 		return err;

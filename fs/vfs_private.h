@@ -20,12 +20,55 @@ static inline bool reference_get_not_zero(_Atomic uint32_t *references)
 /* ---- dcache.c ---- */
 
 enum kerr dcache_init(void);
-#define NAME_HASH_START 0x9e3779b9u
-static inline uint32_t name_hash_step(uint32_t hash, char c)
+/* Names are hashed and compared by whole words that overlap at the end: a name of 9 to 16 bytes is two
+ * loads. The bytes outside [name, name + length) are never touched. */
+static inline uint64_t name_word(const char *name, size_t length)
 {
-	return (hash ^ (unsigned char)c) * 0x01000193u;
+	union {
+		uint64_t whole;
+		uint32_t half[2];
+	} w;
+
+	if (length >= 8) {
+		memcpy(&w.whole, name, 8);
+	} else if (length >= 4) {
+		memcpy(&w.half[0], name, 4);
+		memcpy(&w.half[1], name + length - 4, 4);
+	} else {
+		w.whole = (uint64_t)(unsigned char)name[0] |
+			  (uint64_t)(unsigned char)name[length / 2] << 8 |
+			  (uint64_t)(unsigned char)name[length - 1] << 16;
+	}
+	return w.whole;
 }
-uint32_t name_hash(const char *name, size_t length);
+
+/* length > 0 */
+static inline uint32_t name_hash(const char *name, size_t length)
+{
+	uint64_t hash = length;
+
+	while (length > 8) {
+		hash = (hash ^ name_word(name, 8)) * 0x9e3779b97f4a7c15ull;
+		hash ^= hash >> 32;
+		name += length >= 16 ? 8 : length - 8;
+		length = length >= 16 ? length - 8 : 8;
+	}
+	hash = (hash ^ name_word(name, length)) * 0x9e3779b97f4a7c15ull;
+	return (uint32_t)(hash >> 32);
+}
+
+static inline bool name_equal(const char *a, const char *b, size_t length)
+{
+	while (length > 8) {
+		if (name_word(a, 8) != name_word(b, 8))
+			return false;
+		size_t step = length >= 16 ? 8 : length - 8;
+		a += step;
+		b += step;
+		length -= step;
+	}
+	return name_word(a, length) == name_word(b, length);
+}
 
 /* Under rcu_read_lock; may miss an entry that is just being renamed. */
 struct dentry *dcache_find(struct dentry *parent, const char *name, uint32_t length, uint32_t hash);

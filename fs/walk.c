@@ -276,9 +276,8 @@ static enum kerr walk_run(struct walk *w, const char *s, unsigned flags)
 		if (err != KERR_OK)
 			return err;
 		const char *name = s;
-		uint32_t hash = NAME_HASH_START;
 		while (*s && *s != '/')
-			hash = name_hash_step(hash, *s++);
+			s++;
 		uint32_t length = (uint32_t)(s - name);
 		bool slashes = false, last = nothing_left(w, s, &slashes);
 		bool dot = name[0] == '.' && length == 1;
@@ -288,7 +287,7 @@ static enum kerr walk_run(struct walk *w, const char *s, unsigned flags)
 		if (last && (flags & WALK_PARENT)) {
 			w->last = name;
 			w->last_length = length;
-			w->last_hash = hash;
+			w->last_hash = name_hash(name, length);
 			w->last_kind = dot ? LAST_DOT : dotdot ? LAST_DOTDOT : LAST_NAME;
 			return length > NAME_SIZE ? KERR_NAMETOOLONG : KERR_OK;
 		}
@@ -300,7 +299,7 @@ static enum kerr walk_run(struct walk *w, const char *s, unsigned flags)
 		}
 		if (length > NAME_SIZE)
 			return KERR_NAMETOOLONG;
-		err = walk_name(w, name, length, hash, &s, last, flags);
+		err = walk_name(w, name, length, name_hash(name, length), &s, last, flags);
 		if (err != KERR_OK)
 			return err;
 	}

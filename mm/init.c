@@ -26,12 +26,9 @@
 #include <core/panic.h>
 #include <hal/image.h>
 
-static const struct boot_info *boot; /* until memory_boot_done */
-
 static enum kerr memory_init(const struct boot_info *info)
 {
 	size_t count;
-	boot = info;
 	memory_map_init(info);
 	const struct memory_range *map = memory_map(&count);
 	layout_init(info);
@@ -79,22 +76,29 @@ void memory_release_boot_range(paddr_t start, paddr_t end)
 	}
 }
 
-void memory_boot_done(bool keep_modules)
+/*
+ * The end of the boot: what only the boot needed becomes free, what only the boot writes becomes
+ * read-only, and every kernel mapping is looked at.
+ */
+static enum kerr memory_seal(const struct boot_info *info)
 {
-	BUG_ON(!boot);
-	if (boot->image_end > boot->image_start) {
-		layout_seal(boot);
-		paddr_t text = boot->image_start + (paddr_t)(__init_text_start - __image_start);
-		paddr_t end = boot->image_start + (paddr_t)(__init_text_end - __image_start);
+	if (info->image_end > info->image_start) {
+		layout_seal(info);
+		paddr_t text = info->image_start + (paddr_t)(__init_text_start - __image_start);
+		paddr_t end = info->image_start + (paddr_t)(__init_text_end - __image_start);
 		frame_release(text >> PAGE_SHIFT, end >> PAGE_SHIFT);
 	}
-	boot = nullptr;
-	if (!keep_modules)
-		memory_release_boot_range(0, ~(paddr_t)0);
+	for (size_t i = 0; i < info->module_count; i++)
+		memory_release_boot_range(info->modules[i].start, info->modules[i].end);
 	size_t bad = memory_audit();
 	if (bad)
 		panic("memory: %zu kernel mappings are writable and executable", bad);
+	return KERR_OK;
 }
+
+static const struct init_ops seal_ops = {.init = memory_seal};
+INIT_SUBSYSTEM(memory_seal, .phase = INIT_RUNTIME, .priority = 0, .requires = INIT_MEMORY,
+	       INIT_DEPENDS("memory"), .ops = &seal_ops);
 
 void memory_stats(struct memory_stats *out)
 {

@@ -185,8 +185,8 @@ def headers(tree):
     for (arch, hosted), paths in groups.items():
         flags = [] if hosted else ["-ffreestanding", *TARGET[arch]]
         for path in paths:
-            folders = private.get(path.parent, []) + [f"-I{p}" for p in (path.parent, path.parent.parent / "common",
-                                          tree.root / "hal/common")]
+            near = (path.parent, path.parent.parent / "common", tree.root / "hal/common")
+            folders = private.get(path.parent, []) + [f"-I{p}" for p in near]
             result = subprocess.run(
                 ["clang-19", "-fsyntax-only", "-std=gnu2x", "-x", "c", "-Wall", "-Wextra", "-Werror",
                  "-Wno-unused-function", "-Wno-unused-parameter", "-Wno-gnu-folding-constant",

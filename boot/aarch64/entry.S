@@ -8,8 +8,8 @@
 
 	.arch armv8-a
 
-/* MAIR_EL1: normal write-back, device nGnRE, normal uncached, normal write-through. */
-#define MAIR_VALUE 0xbb4404ff
+/* MAIR_EL1: normal write-back, device nGnRE, normal write-through, normal uncached. */
+#define MAIR_VALUE 0x44bb04ff
 /* TCR_EL1: 48 bits both halves, 4 KiB both, inner shareable, write-back walks; IPS is added. */
 #define TCR_VALUE 0xb5103510
 /* SCTLR_EL1: the bits that are 1 with everything off, and with MMU and caches on. */
@@ -104,6 +104,9 @@ mmu_on:
 
 primary:
 	mov	x19, x0
+	adrp	x1, boot_entered
+	mrs	x2, cntvct_el0
+	str	x2, [x1, :lo12:boot_entered]
 	bl	el1_enter
 	/* Tables and stack: zero, then fill in. */
 	adrp	x1, early_area

@@ -34,6 +34,9 @@ struct boot_early {
 	size_t console_mmio_size;
 };
 
+/* Ticks of the CPU's clock at the first instruction; entry.S stores them. */
+extern uint64_t boot_entered;
+
 /* Never returns null: without room for its arrays it stops with a message (core_panic). The
  * kernel image, the arrays, the modules and the device tree are added as regions. cpus[0] is the
  * CPU whose hardware id is `boot_cpu`. */

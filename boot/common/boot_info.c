@@ -191,6 +191,8 @@ static struct boot_info *block_carve(struct builder *b, char *block)
 	return info;
 }
 
+uint64_t boot_entered __attribute__((section(".data"))); /* not in bss, which is cleared later */
+
 struct boot_info *boot_info_build(const struct boot_source *source, const struct boot_early *early,
 				  uint64_t boot_cpu)
 {
@@ -218,6 +220,7 @@ struct boot_info *boot_info_build(const struct boot_source *source, const struct
 	info->seed = source->seed;
 	info->seed_size = source->seed_size;
 	info->machine = "";
+	info->entered = boot_entered;
 	modules_fill(&b, info);
 	cpus_fill(&b, info);
 	regions_fill(&b, info, block);

@@ -37,6 +37,9 @@ boot_start:
 	mv	s2, a1
 	li	tp, 0
 	li	s0, 0
+	lla	t0, boot_entered
+	csrr	t1, time
+	sd	t1, 0(t0)
 
 	lla	t0, __bss_start
 	lla	t1, __bss_end

@@ -61,6 +61,9 @@ multiboot2_entry:
 	cld
 	mov	%ebx, %edi		/* esi, edi: the arguments of boot_main */
 	mov	$KERNEL_LMA, %ebp
+	rdtsc
+	mov	%eax, OFFSET(boot_entered)(%ebp)
+	mov	%edx, OFFSET(boot_entered) + 4(%ebp)
 	mov	$0x80000000, %eax
 	cpuid
 	cmp	$0x80000001, %eax

@@ -182,6 +182,8 @@ SYSCALL(munlockall)
 
 SYSCALL(riscv_flush_icache)
 {
+	if (!abi->icache_call)
+		return sys_missing(a0, a1, a2, a3, a4, a5);
 	if (!user_range_ok(a0, a1 - a0))
 		return KERR_INVAL;
 	hal.mmu.code_sync(a0, a1 - a0);

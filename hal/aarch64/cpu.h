@@ -90,6 +90,7 @@ void irq_enable_private(unsigned intid); /* a PPI of this CPU */
 
 /* timer.c */
 nsec_t timer_now(void);
+nsec_t timer_from_ticks(uint64_t ticks);
 void timer_arm(nsec_t deadline);
 void timer_setup(const struct boot_info *info);
 void timer_cpu_init(void);

@@ -26,7 +26,6 @@
 #define PTE_VALID (1ull << 0)
 #define PTE_PAGE (1ull << 1) /* table, or page on level 0; 0: block */
 #define PTE_ATTR(index) ((uint64_t)(index) << 2)
-#define PTE_ATTR_MASK PTE_ATTR(7)
 #define PTE_USER (1ull << 6)
 #define PTE_READ_ONLY (1ull << 7)
 #define PTE_INNER (3ull << 8)
@@ -40,8 +39,9 @@
 #define PTE_SOFT_ABSENT (1ull << 57)
 #define PTE_ADDRESS 0x0000fffffffff000ull
 
-/* Indices into MAIR_EL1, which boot/aarch64/entry.S sets on each CPU. */
-enum { ATTR_NORMAL, ATTR_DEVICE, ATTR_UNCACHED, ATTR_WRITE_THROUGH };
+/* Indices into MAIR_EL1, which boot/aarch64/entry.S sets on each CPU. Chosen so that the flags'
+ * indices can be ORed: NO_CACHE 1, WRITE_THROUGH 2, both or WRITE_COMBINE 3. */
+enum { ATTR_NORMAL, ATTR_DEVICE, ATTR_WRITE_THROUGH, ATTR_UNCACHED };
 
 /* Above this many pages one invalidation of the whole ASID is cheaper. */
 #define FLUSH_PAGES_MAX 256
@@ -64,32 +64,42 @@ const struct hal_mmu_geometry *mmu_geometry(void)
 	return &mmu_geometry_data;
 }
 
-static uint64_t attributes_encode(map_flags_t flags)
-{
-	if (likely(!(flags & (MAP_NO_CACHE | MAP_WRITE_COMBINE | MAP_WRITE_THROUGH))))
-		return PTE_ATTR(ATTR_NORMAL) | PTE_INNER;
-	if (flags & MAP_WRITE_COMBINE)
-		return PTE_ATTR(ATTR_UNCACHED) | PTE_INNER;
-	if (flags & MAP_NO_CACHE)
-		return PTE_ATTR((flags & MAP_WRITE_THROUGH) ? ATTR_UNCACHED : ATTR_DEVICE) |
-		       PTE_INNER;
-	return PTE_ATTR(ATTR_WRITE_THROUGH) | PTE_INNER;
-}
+/*
+ * Entries are made and read for every page that is mapped, so both directions go through tables:
+ * bits 0 to 6 and 8 to 11 of the flags give bits to OR; and back, bits 6 to 11 and 51 to 56 of an
+ * entry. With constant flags the compiler folds all of it.
+ */
+#define TABLE_8(item, n)                                                                           \
+	item(n), item(n + 1), item(n + 2), item(n + 3), item(n + 4), item(n + 5), item(n + 6),     \
+		item(n + 7)
+#define TABLE_64(item, n)                                                                          \
+	TABLE_8(item, n), TABLE_8(item, n + 8), TABLE_8(item, n + 16), TABLE_8(item, n + 24),      \
+		TABLE_8(item, n + 32), TABLE_8(item, n + 40), TABLE_8(item, n + 48),               \
+		TABLE_8(item, n + 56)
+
+#define IF(condition, value) ((condition) ? (value) : 0)
+
+#define LOW_BITS(f)                                                                                \
+	(PTE_INNER | (((f) & MAP_PRESENT) ? PTE_VALID : PTE_SOFT_ABSENT) |                         \
+	 IF((f) & MAP_WRITABLE, PTE_DBM) |                                                         \
+	 IF(((f) & (MAP_WRITABLE | MAP_DIRTY)) != (MAP_WRITABLE | MAP_DIRTY), PTE_READ_ONLY) |     \
+	 IF(((f) & (MAP_WRITABLE | MAP_DIRTY)) == MAP_DIRTY, PTE_SOFT_DIRTY) |                     \
+	 (((f) & MAP_USER) ? PTE_USER | PTE_PXN : PTE_UXN) | IF((f) & MAP_ACCESSED, PTE_AF) |      \
+	 IF((f) & MAP_NO_CACHE, PTE_ATTR(ATTR_DEVICE)) |                                           \
+	 IF((f) & MAP_WRITE_THROUGH, PTE_ATTR(ATTR_WRITE_THROUGH)))
+#define HIGH_BITS(f)                                                                               \
+	(IF(!((f) & MAP_GLOBAL >> 8), PTE_NOT_GLOBAL) |                                            \
+	 IF((f) & MAP_NO_EXECUTE >> 8, PTE_PXN | PTE_UXN) |                                        \
+	 IF((f) & MAP_WRITE_COMBINE >> 8, PTE_ATTR(ATTR_UNCACHED)) |                               \
+	 IF((f) & MAP_SPECIAL >> 8, PTE_SOFT_SPECIAL))
+
+static const uint64_t low_bits[128] = {TABLE_64(LOW_BITS, 0u), TABLE_64(LOW_BITS, 64u)};
+static const uint64_t high_bits[16] = {TABLE_8(HIGH_BITS, 0u), TABLE_8(HIGH_BITS, 8u)};
 
 pte_t mmu_leaf(paddr_t frame, map_flags_t flags, unsigned level)
 {
-	uint64_t raw = frame | attributes_encode(flags);
-	raw |= (flags & MAP_PRESENT) ? PTE_VALID | (level == 0 ? PTE_PAGE : 0) : PTE_SOFT_ABSENT;
-	if (flags & MAP_WRITABLE)
-		raw |= PTE_DBM | ((flags & MAP_DIRTY) ? 0 : PTE_READ_ONLY);
-	else
-		raw |= PTE_READ_ONLY | ((flags & MAP_DIRTY) ? PTE_SOFT_DIRTY : 0);
-	raw |= (flags & MAP_ACCESSED) ? PTE_AF : 0;
-	raw |= (flags & MAP_GLOBAL) ? 0 : PTE_NOT_GLOBAL;
-	raw |= (flags & MAP_SPECIAL) ? PTE_SOFT_SPECIAL : 0;
-	raw |= (flags & MAP_USER) ? PTE_USER | PTE_PXN : PTE_UXN;
-	raw |= (flags & MAP_NO_EXECUTE) ? PTE_PXN | PTE_UXN : 0;
-	return (pte_t){raw};
+	return (pte_t){frame | low_bits[flags & 0x7f] | high_bits[flags >> 8 & 0xf] |
+		       (level == 0 ? PTE_PAGE : 0)};
 }
 
 pte_t mmu_table(paddr_t table)
@@ -97,44 +107,35 @@ pte_t mmu_table(paddr_t table)
 	return (pte_t){table | PTE_VALID | PTE_PAGE};
 }
 
-static map_flags_t attributes_decode(uint64_t raw)
-{
-	switch ((raw & PTE_ATTR_MASK) >> 2) {
-	case ATTR_DEVICE:
-		return MAP_NO_CACHE;
-	case ATTR_UNCACHED:
-		return MAP_WRITE_COMBINE;
-	case ATTR_WRITE_THROUGH:
-		return MAP_WRITE_THROUGH;
-	default:
-		return 0;
-	}
-}
+/* What bits 6 to 11 and 51 to 56 of an entry say; DIRTY may come from either. */
+#define LOW_FLAGS(n)                                                                               \
+	(IF((n) << 6 & PTE_USER, MAP_USER) | IF(!((n) << 6 & PTE_READ_ONLY), MAP_DIRTY) |          \
+	 IF((n) << 6 & PTE_AF, MAP_ACCESSED) | IF(!((n) << 6 & PTE_NOT_GLOBAL), MAP_GLOBAL))
+#define NO_EXECUTE_BOTH (PTE_PXN | PTE_UXN)
+#define HIGH_FLAGS(n)                                                                              \
+	(IF((n) << 51 & PTE_DBM, MAP_WRITABLE) |                                                   \
+	 IF(((n) << 51 & NO_EXECUTE_BOTH) == NO_EXECUTE_BOTH, MAP_NO_EXECUTE) |                    \
+	 IF((n) << 51 & PTE_SOFT_DIRTY, MAP_DIRTY) |                                               \
+	 IF((n) << 51 & PTE_SOFT_SPECIAL, MAP_SPECIAL))
+
+static const uint16_t low_flags[64] = {TABLE_64(LOW_FLAGS, 0ull)};
+static const uint16_t high_flags[64] = {TABLE_64(HIGH_FLAGS, 0ull)};
+static const uint16_t attribute_flags[8] = {
+	[ATTR_DEVICE] = MAP_NO_CACHE,
+	[ATTR_WRITE_THROUGH] = MAP_WRITE_THROUGH,
+	[ATTR_UNCACHED] = MAP_WRITE_COMBINE,
+};
 
 struct pte_parts mmu_decode(pte_t entry, unsigned level)
 {
 	uint64_t raw = entry.raw;
-	struct pte_parts parts = {PTE_NONE, 0, 0};
 	if (raw == 0)
-		return parts;
-	parts.address = raw & PTE_ADDRESS;
-	if (level > 0 && (raw & (PTE_VALID | PTE_PAGE)) == (PTE_VALID | PTE_PAGE)) {
-		parts.kind = PTE_TABLE;
-		return parts;
-	}
-	map_flags_t flags = attributes_decode(raw);
-	flags |= (raw & PTE_VALID) ? MAP_PRESENT : 0;
-	flags |= (raw & PTE_DBM) ? MAP_WRITABLE : 0;
-	flags |= !(raw & PTE_READ_ONLY) || (raw & PTE_SOFT_DIRTY) ? MAP_DIRTY : 0;
-	flags |= (raw & PTE_AF) ? MAP_ACCESSED : 0;
-	flags |= (raw & PTE_NOT_GLOBAL) ? 0 : MAP_GLOBAL;
-	flags |= (raw & PTE_USER) ? MAP_USER : 0;
-	flags |= (raw & PTE_PXN) && (raw & PTE_UXN) ? MAP_NO_EXECUTE : 0;
-	flags |= (raw & PTE_SOFT_SPECIAL) ? MAP_SPECIAL : 0;
-	flags |= level > 0 ? MAP_HUGE : 0;
-	parts.kind = PTE_LEAF;
-	parts.flags = flags;
-	return parts;
+		return (struct pte_parts){PTE_NONE, 0, 0};
+	if (level > 0 && (raw & (PTE_VALID | PTE_PAGE)) == (PTE_VALID | PTE_PAGE))
+		return (struct pte_parts){PTE_TABLE, 0, raw & PTE_ADDRESS};
+	map_flags_t flags = (map_flags_t)low_flags[raw >> 6 & 0x3f] | high_flags[raw >> 51 & 0x3f] |
+			    attribute_flags[raw >> 2 & 7] | (raw & PTE_VALID);
+	return (struct pte_parts){PTE_LEAF, flags | (level > 0 ? MAP_HUGE : 0), raw & PTE_ADDRESS};
 }
 
 /* ---- Roots ------------------------------------------------------------------------------- */

@@ -26,10 +26,15 @@ static uint64_t scale(uint64_t value, uint64_t factor)
 	return (uint64_t)(((unsigned __int128)value * factor) >> 32);
 }
 
+nsec_t timer_from_ticks(uint64_t ticks)
+{
+	return scale(ticks, ns_per_tick);
+}
+
 nsec_t timer_now(void)
 {
 	isb(); /* the counter is not read ahead of what came before */
-	return scale(reg_read(cntvct_el0), ns_per_tick);
+	return timer_from_ticks(reg_read(cntvct_el0));
 }
 
 void timer_arm(nsec_t deadline)

@@ -12,7 +12,6 @@
 #define EXT_BASE 0x10
 #define EXT_TIME 0x54494d45
 #define EXT_IPI 0x735049
-#define EXT_RFENCE 0x52464e43
 #define EXT_HSM 0x48534d
 #define EXT_RESET 0x53525354
 #define EXT_CONSOLE 0x4442434e
@@ -48,7 +47,6 @@ void sbi_init(void)
 	sbi_features = (struct sbi_features){
 		.time = extension_probe(EXT_TIME),
 		.ipi = extension_probe(EXT_IPI),
-		.rfence = extension_probe(EXT_RFENCE),
 		.hsm = extension_probe(EXT_HSM),
 		.reset = extension_probe(EXT_RESET),
 		.console = extension_probe(EXT_CONSOLE),
@@ -77,11 +75,6 @@ void sbi_timer_set(uint64_t value)
 void sbi_ipi_send(uint64_t mask, uint64_t base)
 {
 	sbi_call(EXT_IPI, 0, mask, base, 0);
-}
-
-void sbi_fence_i(uint64_t mask, uint64_t base)
-{
-	sbi_call(EXT_RFENCE, 0, mask, base, 0);
 }
 
 bool sbi_hart_start(uint64_t hart, paddr_t entry, uint64_t argument)

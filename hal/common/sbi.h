@@ -13,7 +13,7 @@ struct sbi_result {
 
 /* Extensions this firmware has; filled in by sbi_init(), constant afterwards. */
 struct sbi_features {
-	bool time, ipi, rfence, hsm, reset, console;
+	bool time, ipi, hsm, reset, console;
 };
 extern struct sbi_features sbi_features;
 
@@ -26,8 +26,6 @@ void sbi_console_write(const char *bytes, paddr_t physical, size_t count);
 void sbi_timer_set(uint64_t value);
 /* Each set bit of `mask` is hart `base` + its number. */
 void sbi_ipi_send(uint64_t mask, uint64_t base);
-/* fence.i on these harts, complete on return. */
-void sbi_fence_i(uint64_t mask, uint64_t base);
 /* Starts a stopped hart at a physical address with a0 = hart, a1 = argument. False: refused. */
 bool sbi_hart_start(uint64_t hart, paddr_t entry, uint64_t argument);
 /* Returns only if the firmware cannot. */

@@ -245,7 +245,6 @@ bool riscv_mmu_is_mapped(vaddr_t addr)
 	return (addr < geometry.user_end || addr >= geometry.kernel_start) && entry_find(addr) != 0;
 }
 
-/* SBI's remote fence.i is complete when it returns, so nothing has to be checked later. */
 void riscv_mmu_code_sync(vaddr_t va, size_t size)
 {
 	asm volatile("fence.i" ::: "memory");

@@ -66,6 +66,7 @@ enum kerr riscv_platform_init(struct boot_info *info)
 	if (err != KERR_OK)
 		return err;
 	riscv_power_init(info);
+	info->entered = riscv_timer_from_ticks(info->entered);
 	info->wall_seconds = wall_clock_read();
 	riscv_user_init();
 	riscv_platform_cpu_init(0);

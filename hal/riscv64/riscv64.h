@@ -110,6 +110,7 @@ enum kerr riscv_irq_route(unsigned line, enum irq_trigger trigger, cpu_t cpu);
 void riscv_timer_init(const struct boot_info *info);
 void riscv_timer_interrupt(void);
 nsec_t riscv_timer_now(void);
+nsec_t riscv_timer_from_ticks(uint64_t ticks);
 void riscv_timer_arm(nsec_t deadline);
 
 void riscv_smp_init(const struct boot_info *info);

@@ -14,8 +14,9 @@ static RO_AFTER_INIT unsigned count;
 static RO_AFTER_INIT paddr_t image_physical;
 static RO_AFTER_INIT vaddr_t image_virtual;
 
-static cpuset_t online;	/* atomic: CPUs that have passed cpu_init */
+static cpuset_t online; /* atomic: CPUs that have passed cpu_init */
 static uint32_t stopping; /* atomic; once set, IPIs end in riscv_power_halt() */
+static cpuset_t code_stale; /* atomic: CPUs that have to fence.i, an IPI is on its way */
 /* Written by riscv_smp_start before the hart runs, read by the hart alone. */
 static struct smp_start starts[CPU_MAX];
 
@@ -106,11 +107,20 @@ void riscv_smp_ipi(cpuset_t cpus)
 	for_harts(cpus, sbi_ipi_send);
 }
 
+/*
+ * Not the firmware's remote fence.i, which waits for the others and so holds this CPU in the
+ * firmware until each has run: the others take the interrupt before they execute anything more in
+ * user mode. The fence after the call puts it in front of what this CPU writes next, which is what
+ * lets them find the new code (an entry in their tables).
+ */
 void riscv_smp_fence_i_others(void)
 {
 	cpuset_t cpus = others();
-	if (cpus)
-		for_harts(cpus, sbi_fence_i);
+	if (!cpus)
+		return;
+	cpus &= ~__atomic_fetch_or(&code_stale, cpus, __ATOMIC_SEQ_CST);
+	for_harts(cpus, sbi_ipi_send);
+	asm volatile("fence iorw, iorw" ::: "memory");
 }
 
 void riscv_smp_stop_others(void)
@@ -121,8 +131,13 @@ void riscv_smp_stop_others(void)
 
 void riscv_smp_interrupt(void)
 {
+	cpuset_t self = (cpuset_t)1 << riscv_cpu_current()->cpu;
 	csr_clear(sip, SIE_SOFT);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&code_stale, __ATOMIC_RELAXED) & self) {
+		__atomic_fetch_and(&code_stale, ~self, __ATOMIC_SEQ_CST);
+		asm volatile("fence.i" ::: "memory");
+	}
 	if (unlikely(__atomic_load_n(&stopping, __ATOMIC_RELAXED)))
 		riscv_power_halt();
 	core_ipi();

@@ -79,6 +79,7 @@ riscv_smp_entry:
 	.globl	riscv_smp_entry_high
 	.balign	4
 riscv_smp_entry_high:
+	fence.i
 	sfence.vma
 	li	s0, 0
 	call	riscv_smp_main

@@ -27,10 +27,14 @@ void riscv_timer_init(const struct boot_info *info)
 		(scaled / NSEC_PER_SEC << 32) + (scaled % NSEC_PER_SEC << 32) / NSEC_PER_SEC;
 }
 
+nsec_t riscv_timer_from_ticks(uint64_t ticks)
+{
+	return (nsec_t)((unsigned __int128)ticks * nsec_per_tick >> 32);
+}
+
 nsec_t riscv_timer_now(void)
 {
-	uint64_t ticks = csr_read(time);
-	return (nsec_t)((unsigned __int128)ticks * nsec_per_tick >> 32);
+	return riscv_timer_from_ticks(csr_read(time));
 }
 
 void riscv_timer_arm(nsec_t deadline)

@@ -306,6 +306,7 @@ uint32_t x86_irq_timer_left(void);
 enum kerr x86_timer_init(void);
 void x86_timer_cpu_init(void);
 nsec_t x86_timer_now(void);
+nsec_t x86_timer_from_ticks(uint64_t tsc);
 void x86_timer_arm(nsec_t deadline);
 bool x86_timer_expired(void); /* in the timer's interrupt: false: too early, armed again */
 void x86_timer_delay(nsec_t time); /* busy; before x86_timer_init: counts in port accesses */

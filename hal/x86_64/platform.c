@@ -86,6 +86,7 @@ enum kerr x86_platform_init(struct boot_info *info)
 	err = x86_timer_init();
 	if (err != KERR_OK)
 		return err;
+	info->entered = x86_timer_from_ticks(info->entered);
 	info->wall_seconds = x86_platform_wall_seconds();
 	x86_platform_cpu_init(0);
 	x86_console_init();

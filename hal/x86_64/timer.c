@@ -39,9 +39,14 @@ static inline uint64_t scale(uint64_t value, uint64_t factor)
 	return (uint64_t)((unsigned __int128)value * factor >> 32);
 }
 
+nsec_t x86_timer_from_ticks(uint64_t tsc)
+{
+	return scale(tsc, nsec_per_tsc);
+}
+
 nsec_t x86_timer_now(void)
 {
-	return scale(x86_rdtsc(), nsec_per_tsc);
+	return x86_timer_from_ticks(x86_rdtsc());
 }
 
 uint32_t x86_timer_tsc_khz(void)

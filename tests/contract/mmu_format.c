@@ -30,7 +30,7 @@ KERNEL_TEST(mmu_geometry_is_sound)
 	EXPECT(g->physical_bits >= 32 && g->physical_bits <= 52);
 	EXPECT(g->asid_bits <= 16);
 	EXPECT(g->user_end > 0 && g->user_end <= (vaddr_t)1 << (11 + 9 * g->levels));
-	EXPECT(g->kernel_start > g->user_end);
+	EXPECT(g->kernel_start >= g->user_end);
 	EXPECT_EQ(g->kernel_start >> (11 + 9 * g->levels) & 1, 1);
 	EXPECT_EQ(g->kernel_start % PAGE_SIZE, 0);
 	EXPECT_EQ(g->user_end % PAGE_SIZE, 0);

@@ -151,13 +151,17 @@ def stage(folder, cases, corpus):
     (folder / "driver.sh").write_text(DRIVER)
 
 
+def without_folder(output):
+    """The name by which a program calls itself may have a folder or not, as it was started."""
+    return re.sub(rb"^/bin/(?=[\w\[]+: )", b"", output, flags=re.MULTILINE)
+
+
 def boot_cases(target, staged, timeout, options=()):
     """Boots once and runs all cases; returns ({name: (status, output)}, the process)."""
     process = target.run(["/bin/sh", "/t/driver.sh", "/t", "/bin"],
                          ["--add", f"{staged}:/t", *options], timeout=timeout)
     results = parse_driver(process.stdout)
-    return {name: (status, output.replace(b"/bin/", b""))
-            for name, (status, output) in results.items()}, process
+    return {name: (status, without_folder(output)) for name, (status, output) in results.items()}, process
 
 
 def reference(target, cases, corpus):
@@ -181,8 +185,7 @@ def reference(target, cases, corpus):
             [bin_folder / "sh", base / "t/driver.sh", base / "t", bin_folder],
             env={"HOME": "/tmp", "TERM": "vt102"},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, umask=0o022, timeout=600)
-        # Where the programs stand is the one thing that differs by design: leave it out.
-        results = {name: (status, output.replace(os.fsencode(bin_folder) + b"/", b""))
+            results = {name: (status, output.replace(os.fsencode(bin_folder) + b"/", b""))
                    for name, (status, output) in parse_driver(process.stdout).items()}
     results.pop("end")
     kept.write_text(json.dumps({name: (status, output.hex())

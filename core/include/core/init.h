@@ -76,3 +76,10 @@ void init_run(enum init_phase last, const struct boot_info *info);
 /* Record number `index` in start order, null past the end; for /sys/kernel/init. */
 const struct init_record *init_get(size_t index);
 const char *init_state_name(enum init_state state);
+
+/* Times of the boot, as time_now() counts: the kernel's first instruction, and the first of a
+ * program (0: not yet). */
+uint64_t boot_time_entered(void);
+uint64_t boot_time_user(void);
+/* A program is about to start; the first call counts. */
+void boot_user_starts(void);

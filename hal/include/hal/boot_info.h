@@ -66,5 +66,7 @@ struct boot_info {
 	const void *seed; /* entropy from the firmware */
 	size_t seed_size;
 	const char *machine;   /* for people: "QEMU Virtual Machine"; set by hal.platform.early */
+	nsec_t entered;        /* hal.timer.now() at the kernel's first instruction; raw ticks of that
+				  clock until hal.platform.init */
 	uint64_t wall_seconds; /* since 1970 at the time of hal.platform.init; 0: unknown */
 };

@@ -70,13 +70,8 @@ bool frame_idle_work(void);
  * allowed (another CPU mapped it after this one had walked the table). Any context. */
 bool mm_kernel_fault(const struct trap *trap);
 
-/* The end of the boot: init code and data and the boot loader's memory become free frames,
- * read-only-after-init data is sealed, the kernel table is audited (VM-6). Panics if a mapping
- * is writable and executable. Once, from a thread. `keep_modules`: BOOT_MEM_BOOTLOADER ranges
- * stay as they are (an initramfs that is still in use). */
-void memory_boot_done(bool keep_modules);
-/* Gives back one BOOT_MEM_BOOTLOADER range (a boot module that has been unpacked); pages that
- * are shared with something else stay. */
+/* Gives back a BOOT_MEM_BOOTLOADER range (a boot module that has been unpacked); pages that are shared
+ * with something else stay. mm does it itself for all modules at the end of the boot. */
 void memory_release_boot_range(paddr_t start, paddr_t end);
 
 /* VM-6: how many leaf mappings of the kernel table are writable and executable (0, always). Logs
