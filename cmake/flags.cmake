@@ -5,7 +5,8 @@ target_include_directories(tern_flags INTERFACE ${CMAKE_SOURCE_DIR}/hal/include
 target_compile_options(tern_flags INTERFACE
   -Wall -Wextra -Werror -Wassign-enum -Wmissing-prototypes -Wstrict-prototypes -Wshadow
   -Wno-unused-parameter -Wno-gnu-folding-constant
-  -fno-omit-frame-pointer -fno-strict-aliasing -fno-common -g)
+  -fno-omit-frame-pointer -fno-strict-aliasing -fno-common -g
+  -fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=)
 
 # Full LTO folds the HAL table away. It has to see each call through it: merging the tails of two
 # branches would first turn two calls into one of a pointer that is chosen at run time.

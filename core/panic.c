@@ -39,9 +39,10 @@ static void walk(vaddr_t ip, vaddr_t fp, void (*line)(const char *text))
 		high = t->hal.stack_top;
 	for (unsigned n = 0; n < FRAMES_MAX; n++) {
 		int used = format(text, sizeof(text), "  #%-2u ", n);
-		symbol_format(u.ip, text + used, sizeof(text) - (size_t)used);
+		/* A return address may be the next function's: the call lies before it. */
+		symbol_format(n ? u.ip - 1 : u.ip, text + used, sizeof(text) - (size_t)used);
 		line(text);
-		if (!hal.cpu.unwind(&u, low, high))
+		if (!u.fp || !hal.cpu.unwind(&u, low, high))
 			return;
 		low = u.fp;
 	}
@@ -104,7 +105,7 @@ void core_panic(const char *fmt, ...)
 	vformat(reason, sizeof(reason), fmt, args);
 	va_end(args);
 	panic_header(reason);
-	walk((vaddr_t)__builtin_return_address(0), (vaddr_t)__builtin_frame_address(0),
+	walk((vaddr_t)__builtin_return_address(0) - 1, (vaddr_t)__builtin_frame_address(0),
 	     console_panic_line);
 	panic_end();
 }

@@ -122,7 +122,8 @@ static enum kerr get_bytes(struct pipe *p, const struct io_buffer *b, size_t *do
 		*done += moved;
 		if (moved < n)
 			return *done ? KERR_OK : KERR_FAULT;
-		if (p->tail % PAGE_SIZE == 0 && p->tail != p->head) {
+		/* The page behind tail goes, unless head has come round into it. */
+		if (p->tail % PAGE_SIZE == 0 && p->tail != p->head && room(p) >= PAGE_SIZE) {
 			page_free(*slot);
 			*slot = nullptr;
 		}

@@ -6,6 +6,7 @@
  * The time a thread spends here is its system time; sched_switch() charges calls that sleep.
  */
 #include "gate.h"
+#include "program.h"
 #include <core/cmdline.h>
 #include <core/init.h>
 #include <exec/gate.h>
@@ -107,6 +108,7 @@ static enum kerr syscalls_init(const struct boot_info *info)
 	char what[16];
 
 	abi_choose();
+	program_register();
 	table = abi->x86_layouts ? syscall_table_x86_64 : syscall_table_generic;
 	if (cmdline_get("trace", what, sizeof(what)) && strcmp(what, "syscall") == 0)
 		table = tracing_table;

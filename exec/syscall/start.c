@@ -152,10 +152,14 @@ static void executable_put(void *file)
 	file_put(file);
 }
 
-static enum kerr userland_init(const struct boot_info *info)
+void program_register(void)
 {
 	process_executable_register(executable_get, executable_put);
-	return KERR_OK;
+}
+
+static enum kerr userland_init(const struct boot_info *info)
+{
+	return KERR_OK; /* everything needs the rest of the system: userland_start */
 }
 
 static enum kerr userland_start(void)

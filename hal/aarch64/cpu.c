@@ -116,7 +116,7 @@ bool cpu_entropy(uint64_t *out)
 
 bool cpu_unwind(struct hal_unwind *u, vaddr_t low, vaddr_t high)
 {
-	if ((u->fp & 7) || u->fp < low || high - low < 16 || u->fp > high - 16)
+	if (!u->fp || (u->fp & 7) || u->fp < low || high - low < 16 || u->fp > high - 16)
 		return false;
 	const uint64_t *record = (const uint64_t *)u->fp;
 	vaddr_t next = record[0];

@@ -70,42 +70,33 @@ static_assert(RESERVED_OFFSET == 128 + 176 + 288);
 static_assert(sizeof(struct fpsimd_record) == 528);
 static_assert(sizeof(struct signal_frame) == RESERVED_OFFSET + 528 + 16 + 8);
 
-/* The state of the FPU as it is now, of the current thread, in the order of the record. */
-static void fpsimd_take(struct fpsimd_record *record)
-{
-	struct hal_thread *thread = cpu_current();
-	const uint32_t *control = (const uint32_t *)((uint8_t *)thread->fpu + 512);
-	bool on = cpu_irq_save();
-	cpu_fpu_save_area(thread->fpu);
-	cpu_irq_restore(on);
-	record->head = (struct record){FPSIMD_MAGIC, sizeof(*record)};
-	record->fpsr = control[0];
-	record->fpcr = control[1];
-	memcpy(record->registers, thread->fpu, 512);
-}
-
-/* Interrupts off: a switch between the two steps would save the unit over the new state. */
-static void fpsimd_give(const struct fpsimd_record *record)
-{
-	struct hal_thread *thread = cpu_current();
-	uint32_t *control = (uint32_t *)((uint8_t *)thread->fpu + 512);
-	bool on = cpu_irq_save();
-	memcpy(thread->fpu, record->registers, 512);
-	control[0] = record->fpsr;
-	control[1] = record->fpcr;
-	cpu_fpu_load_area(thread->fpu);
-	cpu_irq_restore(on);
-}
+/*
+ * The unit goes straight to and from the record, not through thread->fpu: a switch of threads in
+ * between saves and restores it like any other time. cpu_fpu_save_area puts FPSR and FPCR behind the
+ * registers, where the record has something else: `esr` is written after that, or never.
+ */
+static_assert(offsetof(struct signal_frame, esr) ==
+	      offsetof(struct signal_frame, fpsimd) + offsetof(struct fpsimd_record, registers) +
+		      512);
 
 static void records_fill(struct signal_frame *s, const struct hal_signal *signal)
 {
-	fpsimd_take(&s->fpsimd);
+	cpu_fpu_save_area(s->fpsimd.registers);
+	s->fpsimd.head = (struct record){FPSIMD_MAGIC, sizeof(s->fpsimd)};
+	s->fpsimd.fpsr = s->esr.head.magic;
+	s->fpsimd.fpcr = s->esr.head.size;
 	if (signal->fault_code) {
 		s->esr = (struct esr_record){{ESR_MAGIC, sizeof(s->esr)}, signal->fault_code};
 		s->end = (struct record){0, 0};
 	} else {
 		memset(&s->esr, 0, sizeof(s->esr) + sizeof(s->end));
 	}
+}
+
+static void fpsimd_load(struct signal_frame *s)
+{
+	s->esr.head = (struct record){s->fpsimd.fpsr, s->fpsimd.fpcr};
+	cpu_fpu_load_area(s->fpsimd.registers);
 }
 
 /* Everything of the frame; `s` may hold anything before. */
@@ -186,7 +177,7 @@ enum kerr signal_pop(struct hal_frame *frame, struct hal_signal *out)
 	if (user_copy(&s, (const void *)base, RESERVED_OFFSET) ||
 	    fpsimd_read(base + RESERVED_OFFSET, &s.fpsimd) != KERR_OK)
 		return KERR_FAULT;
-	fpsimd_give(&s.fpsimd);
+	fpsimd_load(&s);
 	memcpy(frame->x, s.x, sizeof(s.x));
 	frame->sp = s.sp;
 	frame->pc = s.pc;

@@ -200,7 +200,7 @@ void host_cpu_thread_init(struct hal_thread *thread, void (*entry)(struct hal_th
 __attribute__((no_sanitize("address"))) bool host_cpu_unwind(struct hal_unwind *u, vaddr_t low,
 							vaddr_t high)
 {
-	if ((u->fp & 7) || u->fp < low || high < 16 || u->fp > high - 16)
+	if (!u->fp || (u->fp & 7) || u->fp < low || high < 16 || u->fp > high - 16)
 		return false;
 	const vaddr_t *frame = (const vaddr_t *)u->fp;
 	vaddr_t fp = frame[0], ip = frame[1];

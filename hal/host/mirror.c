@@ -24,7 +24,8 @@
 #define NULL_END 0x10000
 
 static _Atomic uint64_t *mapped; /* a bit per page of the kernel half; (atomic) */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* changes of the mappings */
+/* Changes of the mappings. Recursive: mirror_forget may take away the stack that it runs on. */
+static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 static struct sigaction before;
 
 static bool is_mapped(vaddr_t va)

@@ -14,7 +14,7 @@
 
 #include "fdt.h"
 
-#define SWITCH_WORDS 14 /* SWITCH_SIZE of switch.S / 8: ra, s0 to s11, one unused */
+#define SWITCH_WORDS 14 /* SWITCH_SIZE of switch.S / 8: ra, s0 to s11, gp */
 #define ISA_MAX 1024
 #define ZERO_BLOCK 64 /* what riscv_page_zero's straight-line code is written for */
 

@@ -11,7 +11,8 @@
 
 /*
  * struct hal_thread *riscv_cpu_switch_to(struct hal_thread *prev, struct hal_thread *next)
- * a0 goes through: whoever continues gets the prev of the thread that ran last. The sc ends a
+ * gp is the program's all the time: the kernel has no use for it, and system calls do not restore
+ * it. a0 goes through: whoever continues gets the prev of the thread that ran last. The sc ends a
  * reservation that prev holds (it stores what is there already, if anything).
  */
 	.globl	riscv_cpu_switch_to
@@ -30,6 +31,7 @@ riscv_cpu_switch_to:
 	sd	s9, 80(sp)
 	sd	s10, 88(sp)
 	sd	s11, 96(sp)
+	sd	gp, 104(sp)
 	sc.d	zero, ra, (sp)
 	sd	sp, HAL_THREAD_KERNEL_SP(a0)
 	ld	sp, HAL_THREAD_KERNEL_SP(a1)
@@ -47,6 +49,7 @@ riscv_cpu_switch_to:
 	ld	s9, 80(sp)
 	ld	s10, 88(sp)
 	ld	s11, 96(sp)
+	ld	gp, 104(sp)
 	addi	sp, sp, SWITCH_SIZE
 	ret
 

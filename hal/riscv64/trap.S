@@ -11,7 +11,8 @@
  * itself.
  *
  * A user frame is complete (fork, signals), but its return loads the callee-saved registers
- * only if somebody changed the frame (FRAME_RESTORE): C code has preserved them.
+ * only if somebody changed the frame (FRAME_RESTORE): C code has preserved them, and switching
+ * threads gp, which the kernel does not use.
  * Null system call: 47 instructions in, 24 out.
  *
  * Rejected: tp in sscratch, as Linux does: three more instructions to find the stack.
@@ -29,16 +30,17 @@
 	.endr
 .endm
 
-/* What C may change, without sp and tp. */
+/* What C or a switch of threads may change, without sp and tp. (C never touches gp, but neither
+ * does a switch save it: another program's may be there.) */
 .macro load_caller_saved
 	ld	x1, FRAME_X(1)(sp)
+	ld	x3, FRAME_X(3)(sp)
 	.irp	n, 5,6,7,10,11,12,13,14,15,16,17,28,29,30,31
 	ld	x\n, FRAME_X(\n)(sp)
 	.endr
 .endm
 
 .macro load_callee_saved
-	ld	x3, FRAME_X(3)(sp)
 	.irp	n, 8,9,18,19,20,21,22,23,24,25,26,27
 	ld	x\n, FRAME_X(\n)(sp)
 	.endr

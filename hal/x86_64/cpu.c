@@ -284,7 +284,7 @@ bool x86_cpu_entropy(uint64_t *out)
 
 bool x86_cpu_unwind(struct hal_unwind *u, vaddr_t low, vaddr_t high)
 {
-	if (u->fp < low || high < 16 || u->fp > high - 16 || u->fp & 7)
+	if (!u->fp || u->fp < low || high < 16 || u->fp > high - 16 || u->fp & 7)
 		return false;
 	const vaddr_t *frame = (const vaddr_t *)u->fp;
 	vaddr_t fp = frame[0], ip = frame[1];

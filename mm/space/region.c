@@ -46,14 +46,17 @@ void region_free_unused(struct region *r)
 void region_free_now(struct region *r)
 {
 	if (r->object) {
-		/* A truncation may be at it: it must see that there is nothing left to do. */
 		object_remove_region(r->object, r);
-		rwlock_write_lock(&r->lock);
-		r->dead = true;
-		rwlock_write_unlock(&r->lock);
+		if (atomic_load_explicit(&r->references, memory_order_acquire) > 1) {
+			/* A truncation is at it: it must see that there is nothing left to do. */
+			rwlock_write_lock(&r->lock);
+			r->dead = true;
+			rwlock_write_unlock(&r->lock);
+			vm_object_put(r->object);
+			region_put(r);
+			return;
+		}
 		vm_object_put(r->object);
-		region_put(r);
-		return;
 	}
 	cache_free(regions, r);
 }

@@ -272,34 +272,66 @@ static void take_subtree(struct range_walk *w, paddr_t table, unsigned level)
 	tlb_batch_chain(&w->batch->dead_tables, f);
 }
 
-static void leaf_unmap(struct range_walk *w, pte_t *e, struct pte_parts parts, vaddr_t va,
-		       unsigned level)
+static void leaf_unmap(struct range_walk *w, pte_t *e, pte_t old, vaddr_t va, unsigned level)
 {
 	__atomic_store_n(&e->raw, 0, __ATOMIC_RELAXED);
 	tlb_batch_add(w->batch, va, va + mapper_span(level));
-	if (w->batch->take_frames) {
-		for (uint64_t i = 0; i < mapper_span(level) >> PAGE_SHIFT; i++)
-			tlb_batch_chain(&w->batch->frames, record(parts.address) + i);
-	}
+	if (!w->batch->take_frames)
+		return;
+	struct frame *f = record(hal.mmu.decode(old, level).address);
+	for (uint64_t i = 0; i < mapper_span(level) >> PAGE_SHIFT; i++)
+		tlb_batch_chain(&w->batch->frames, f + i);
 }
 
-static void leaf_protect(struct range_walk *w, pte_t *e, pte_t old, struct pte_parts parts,
-			 vaddr_t va, unsigned level)
+static void leaf_protect(struct range_walk *w, pte_t *e, pte_t old, vaddr_t va, unsigned level)
 {
 	const map_flags_t rights = MAP_WRITABLE | MAP_NO_EXECUTE | MAP_USER;
+	struct pte_parts parts = hal.mmu.decode(old, level);
 	map_flags_t want = w->flags & rights;
 	if (!w->grant && !(parts.flags & MAP_WRITABLE))
 		want &= ~MAP_WRITABLE;
+	if ((parts.flags & rights) == want)
+		return;
 	map_flags_t flags = (parts.flags & ~(rights | MAP_HUGE)) | want;
 	if (want & MAP_WRITABLE)
 		flags |= MAP_DIRTY;
 	pte_t new = hal.mmu.leaf(parts.address, flags, level);
-	if (new.raw == old.raw)
-		return;
-	/* Only the CPU's accessed and dirty bits can have changed: then once more. */
+	/* Only the CPU's accessed and dirty bits can have changed meanwhile. */
 	if (!mapper_swap(e, &old, new))
 		__atomic_store_n(&e->raw, new.raw, __ATOMIC_RELAXED);
 	tlb_batch_add(w->batch, va, va + mapper_span(level));
+}
+
+static void leaf_apply(struct range_walk *w, pte_t *e, pte_t old, vaddr_t va, unsigned level)
+{
+	if (w->op == RANGE_UNMAP)
+		leaf_unmap(w, e, old, va, level);
+	else if (w->op == RANGE_PROTECT)
+		leaf_protect(w, e, old, va, level);
+}
+
+/* The entries of [va, last] in a table of level 0. */
+static enum kerr walk_leaves(struct range_walk *w, paddr_t table, vaddr_t va, vaddr_t last)
+{
+	pte_t *entries = mapper_table_at(table);
+	uint64_t mask = w->holes && w->m->user ? record(table)->private : ~(uint64_t)0;
+	unsigned i = mapper_index(va, 0), end = mapper_index(last, 0);
+	va -= (vaddr_t)i << PAGE_SHIFT; /* of entry 0 */
+	while (i <= end) {
+		unsigned stop = MIN(end, i | (MAPPER_GROUP - 1));
+		if (!(mask >> (i / MAPPER_GROUP) & 1)) {
+			i = stop + 1;
+			continue;
+		}
+		for (; i <= stop; i++) {
+			pte_t old = mapper_load(&entries[i]);
+			if (old.raw)
+				leaf_apply(w, &entries[i], old, va + ((vaddr_t)i << PAGE_SHIFT), 0);
+			else if (!w->holes)
+				return KERR_NOENT;
+		}
+	}
+	return KERR_OK;
 }
 
 static enum kerr walk_table(struct range_walk *w, paddr_t table, unsigned level, vaddr_t start,
@@ -335,10 +367,7 @@ static enum kerr walk_entry(struct range_walk *w, paddr_t table, unsigned level,
 			return err;
 		return walk_entry(w, table, level, va, last);
 	}
-	if (w->op == RANGE_UNMAP)
-		leaf_unmap(w, e, parts, va, level);
-	else
-		leaf_protect(w, e, old, parts, va, level);
+	leaf_apply(w, e, old, va, level);
 	return KERR_OK;
 }
 
@@ -348,6 +377,8 @@ static enum kerr walk_table(struct range_walk *w, paddr_t table, unsigned level,
 	uint64_t span = mapper_span(level), group = span * MAPPER_GROUP;
 	uint64_t mask = w->m->user ? record(table)->private : ~(uint64_t)0;
 	vaddr_t va = start;
+	if (level == 0)
+		return walk_leaves(w, table, start, last);
 	for (;;) {
 		vaddr_t next;
 		if (w->holes && !(mask >> (mapper_index(va, level) / MAPPER_GROUP) & 1)) {
@@ -365,11 +396,33 @@ static enum kerr walk_table(struct range_walk *w, paddr_t table, unsigned level,
 	}
 }
 
+/* Most ranges lie in one table of leaves, which stays: straight down to it. False: go the long way. */
+static bool walk_short(struct range_walk *w, vaddr_t va, vaddr_t last)
+{
+	const uint64_t span = mapper_span(1);
+	vaddr_t base = ALIGN_DOWN(va, span);
+	if (!w->holes || last - base >= span || (base >= w->free_low && base + span <= w->free_high))
+		return false;
+	paddr_t table = w->m->root;
+	for (unsigned level = hal.mmu.geometry()->levels - 1u; level > 0; level--) {
+		pte_t e = mapper_load(&mapper_table_at(table)[mapper_index(va, level)]);
+		if (!e.raw)
+			return true; /* nothing there */
+		struct pte_parts parts = hal.mmu.decode(e, level);
+		if (parts.kind != PTE_TABLE)
+			return false;
+		table = parts.address;
+	}
+	return walk_leaves(w, table, va, last) == KERR_OK;
+}
+
 static enum kerr walk(struct range_walk *w, vaddr_t va, size_t size)
 {
 	if (!IS_ALIGNED(va | size, PAGE_SIZE) || va + size - 1 < va)
 		return KERR_INVAL;
 	if (size == 0)
+		return KERR_OK;
+	if (walk_short(w, va, va + size - 1))
 		return KERR_OK;
 	unsigned top = hal.mmu.geometry()->levels - 1u;
 	if (!w->holes) {

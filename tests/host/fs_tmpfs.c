@@ -370,7 +370,7 @@ TEST(tmpfs_gives_back)
 		if (round == 2)
 			before = now;
 		else if (round > 2)
-			EXPECT(now <= before);
+			EXPECT(now < before + 8192); /* what CPUs keep in their magazines varies */
 	}
 }
 
