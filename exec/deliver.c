@@ -201,7 +201,8 @@ static void settle_restart_for_handler(struct hal_frame *frame, const struct sig
 
 	t->restart = 0;
 	t->restart_deadline = 0;
-	if (restart == KERR_RESTART && action->flags & SA_RESTART)
+	if ((restart == KERR_RESTART && action->flags & SA_RESTART) ||
+	    restart == KERR_RESTART_ALWAYS)
 		hal.user.syscall_restart(frame, ~0ul);
 	else if (restart)
 		hal.user.syscall_result(frame, KERR_INTR);

@@ -162,12 +162,18 @@ fail:
 	return err;
 }
 
-/* Into the tree. The caller has filled in pid, tid and exit_signal. */
-static void publish_process(struct process *p, struct thread *t, struct process *self, bool sibling)
+/* Into the tree. The caller has filled in pid, tid and exit_signal. A signal that came meanwhile is
+ * dealt with first: one for the whole group must not miss the child. */
+static enum kerr publish_process(struct process *p, struct thread *t, struct process *self,
+				 bool sibling)
 {
 	bool on = spin_lock_irq(&process_tree_lock);
 	struct process *parent = sibling ? self->parent : self;
 
+	if (signal_pending()) {
+		spin_unlock_irq(&process_tree_lock, on);
+		return KERR_RESTART_ALWAYS;
+	}
 	p->parent = parent;
 	list_add_tail(&parent->children, &p->sibling);
 	group_join_locked(p, self->group);
@@ -175,6 +181,7 @@ static void publish_process(struct process *p, struct thread *t, struct process 
 	p->state = PROCESS_RUNNING;
 	process_thread_publish_locked(p, t);
 	spin_unlock_irq(&process_tree_lock, on);
+	return KERR_OK;
 }
 
 static enum kerr publish_thread(struct process *p, struct thread *t)
@@ -184,7 +191,7 @@ static enum kerr publish_thread(struct process *p, struct thread *t)
 
 	spin_acquire(&p->lock);
 	if (p->exiting || current_thread()->must_end)
-		err = KERR_RESTART; /* this thread is about to end, too */
+		err = KERR_RESTART_ALWAYS; /* this thread is about to end, too */
 	else if (p->group_stop)
 		atomic_fetch_or(&t->task.work, TASK_WORK_STOP);
 	spin_release(&p->lock);
@@ -242,17 +249,14 @@ enum kerr process_clone(const struct clone_request *r, int *tid)
 	*tid = t->tid;
 	if (r->flags & CLONE_PARENT_SETTID && user_write(r->parent_tid, tid, sizeof(*tid)) != KERR_OK)
 		*tid = t->tid; /* as Linux: a bad address is the program's own affair */
-	if (new_process) {
-		if (r->flags & CLONE_VFORK) {
-			process_get(p);
-			p->vfork_parent = self;
-		}
-		publish_process(p, t, parent, r->flags & CLONE_PARENT);
-	} else {
-		err = publish_thread(p, t);
-		if (err != KERR_OK)
-			goto fail_process;
+	if (new_process && r->flags & CLONE_VFORK) {
+		process_get(p);
+		p->vfork_parent = self;
 	}
+	err = new_process ? publish_process(p, t, parent, r->flags & CLONE_PARENT)
+			  : publish_thread(p, t);
+	if (err != KERR_OK)
+		goto fail_publish;
 	figures_forked();
 	thread_launch(t);
 	if (new_process && r->flags & CLONE_VFORK) {
@@ -261,6 +265,12 @@ enum kerr process_clone(const struct clone_request *r, int *tid)
 	}
 	return KERR_OK;
 
+fail_publish:
+	if (new_process) {
+		if (r->flags & CLONE_VFORK)
+			process_put(p);
+		process_discard(p);
+	}
 fail_process:
 	id_release(t->tid);
 fail_id:

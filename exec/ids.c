@@ -3,10 +3,15 @@
  * when nothing uses it: the group of a dead leader keeps it. The next one is searched upward
  * from the last one given, so that a number comes back as late as possible.
  *
+ * There are no more of them at a time than memory can hold: an eighth of it in kernel stacks, as on
+ * Linux, so that a fork bomb ends in KERR_AGAIN and not in the last free frame.
+ *
  * Data: a count of uses for each number (32 KiB), under `lock`. Cost: O(1) while few are in use.
  */
 #include "process_private.h"
 #include <core/panic.h>
+#include <mm/frame.h>
+#include <mm/kmap.h>
 
 #define ID_MAX PID_MAX
 
@@ -14,14 +19,19 @@ static struct spinlock lock = SPINLOCK_INIT(RANK_SIGNAL, "ids");
 static uint8_t uses[ID_MAX];
 static int last = 1;
 static int in_use;
+static int limit; /* (lock) 0: not known yet */
+
+#define FRAMES_PER_THREAD (8 * KSTACK_SIZE / PAGE_SIZE)
 
 enum kerr id_alloc(int *out)
 {
 	enum kerr err = KERR_AGAIN;
 	bool on = spin_lock_irq(&lock);
 
+	if (limit == 0)
+		limit = (int)MIN(MAX(frame_totals().total / FRAMES_PER_THREAD, 64u), ID_MAX - 2u);
 	/* Numbers below 300 are given once only, so that a full table has room for the roots'. */
-	for (int tried = 0, id = last; tried < ID_MAX && in_use < ID_MAX - 2; tried++) {
+	for (int tried = 0, id = last; tried < ID_MAX && in_use < limit; tried++) {
 		if (++id >= ID_MAX)
 			id = 300;
 		if (uses[id])

@@ -80,9 +80,10 @@ static uint8_t **slot_of(const struct pipe *p, uint64_t position)
 	return &p->pages[position / PAGE_SIZE & (p->slots - 1)];
 }
 
+/* A slot is not written again before all of its page has been read: head never laps tail's page. */
 static uint64_t room(const struct pipe *p)
 {
-	return p->slots * PAGE_SIZE - (p->head - p->tail);
+	return (p->tail / PAGE_SIZE + p->slots) * PAGE_SIZE - p->head;
 }
 
 /* Copies up to `size` bytes in at head. KERR_FAULT, KERR_NOMEM: nothing more than *done went in. */
@@ -229,7 +230,7 @@ static enum kerr pipe_write(struct file *f, const struct io_buffer *b, uint64_t 
 	mutex_unlock(&p->lock);
 	if (more)
 		wake_one(&p->write_queue);
-	if (err == KERR_PIPE && *done == 0)
+	if (err == KERR_PIPE)
 		process_signal(current_process(), SIGPIPE);
 	return *done ? KERR_OK : err;
 }
@@ -322,6 +323,15 @@ static enum kerr pipe_control(struct file *f, int command, unsigned long argumen
 	return err;
 }
 
+static void discard_locked(struct pipe *p)
+{
+	for (uint32_t i = 0; i < p->slots; i++) {
+		page_free(p->pages[i]);
+		p->pages[i] = nullptr;
+	}
+	p->head = p->tail = 0;
+}
+
 static void pipe_close(struct file *f)
 {
 	struct pipe *p = f->private;
@@ -329,6 +339,8 @@ static void pipe_close(struct file *f)
 	mutex_lock(&p->lock);
 	p->readers -= f->readable;
 	p->writers -= f->writable;
+	if (p->readers == 0 && p->writers == 0) /* what a FIFO held goes with its last user */
+		discard_locked(p);
 	mutex_unlock(&p->lock);
 	/* The other side sees the end; the inode's release frees the pipe. */
 	wake_all(&p->read_queue);

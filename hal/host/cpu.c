@@ -1,7 +1,7 @@
 /*
  * Threads: stacks and the change between them. The change itself is switch.S; around it the
  * sanitizers are told which stack is used now. A thread's stack is taken to be the 16 KiB below
- * stack_top; a thread without stack_top (each CPU's first) runs on its host thread's stack.
+ * stack_top; a thread that did not go through thread_init (CPU 0's first) runs on the host thread's.
  */
 #define _GNU_SOURCE /* pthread_getattr_np */
 #include "machine.h"
@@ -13,10 +13,12 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 #if defined(HOST_THREAD_SANITIZER)
+#include <sanitizer/common_interface_defs.h>
 #include <sanitizer/tsan_interface.h>
 #endif
 
 #define STACK_GUESS 16384
+#define THREAD_OWN_STACK 1u /* hal_thread.flags: went through thread_init */
 
 struct host_thread_regs { /* as host_stack_switch leaves and takes them */
 	uint64_t r15, r14, r13, r12, rbx, rbp, ip;
@@ -51,7 +53,7 @@ static thread_local struct {
 
 static void stack_announce(void **fake, const struct hal_thread *to)
 {
-	if (to && to->stack_top)
+	if (to && to->flags & THREAD_OWN_STACK)
 		__sanitizer_start_switch_fiber(fake, (void *)(to->stack_top - STACK_GUESS),
 					       STACK_GUESS);
 	else
@@ -91,6 +93,7 @@ static thread_local void *host_fiber;
 
 static void **fiber_of(uintptr_t stack_top)
 {
+	stack_top = ALIGN_UP(stack_top, PAGE_SIZE); /* exec moves it a little */
 	size_t i = (stack_top >> 12) % FIBERS;
 
 	pthread_mutex_lock(&fibers_lock);
@@ -104,7 +107,8 @@ static void **fiber_of(uintptr_t stack_top)
 NOT_TRACED static void stack_announce(void **fake, const struct hal_thread *to)
 {
 	*fake = nullptr;
-	__tsan_switch_to_fiber(to && to->stack_top ? *fiber_of(to->stack_top) : host_fiber, 0);
+	bool own = to && to->flags & THREAD_OWN_STACK;
+	__tsan_switch_to_fiber(own ? *fiber_of(to->stack_top) : host_fiber, 0);
 }
 
 static void stack_arrived(void *fake)
@@ -113,7 +117,11 @@ static void stack_arrived(void *fake)
 
 void host_cpu_stacks_init(void)
 {
+	char text[16];
+
 	host_fiber = __tsan_get_current_fiber();
+	/* Starts the symbolizer while the stack is one that fork() copies: RAM is shared memory. */
+	__sanitizer_symbolize_pc(__builtin_return_address(0), "%p", text, sizeof(text));
 }
 
 static void stack_fresh(struct hal_thread *thread)
@@ -186,6 +194,7 @@ void host_cpu_thread_init(struct hal_thread *thread, void (*entry)(struct hal_th
 	if (thread->stack_top & 15)
 		host_die("thread_init: stack_top %#lx is not 16-byte aligned", thread->stack_top);
 	stack_fresh(thread);
+	thread->flags |= THREAD_OWN_STACK;
 	/* Below the user frame. After the seven pops the stack is aligned for the call. */
 	regs = (struct host_thread_regs *)(thread->stack_top - sizeof(struct hal_frame)) - 1;
 	*regs = (struct host_thread_regs){

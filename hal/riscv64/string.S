@@ -20,6 +20,25 @@
 .endif
 .endm
 
+.macro copy_64 landing, at
+	access	\landing, ld t0, \at + 0(a1)
+	access	\landing, ld t1, \at + 8(a1)
+	access	\landing, ld t2, \at + 16(a1)
+	access	\landing, ld t3, \at + 24(a1)
+	access	\landing, ld t4, \at + 32(a1)
+	access	\landing, ld t5, \at + 40(a1)
+	access	\landing, ld a4, \at + 48(a1)
+	access	\landing, ld a5, \at + 56(a1)
+	access	\landing, sd t0, \at + 0(a0)
+	access	\landing, sd t1, \at + 8(a0)
+	access	\landing, sd t2, \at + 16(a0)
+	access	\landing, sd t3, \at + 24(a0)
+	access	\landing, sd t4, \at + 32(a0)
+	access	\landing, sd t5, \at + 40(a0)
+	access	\landing, sd a4, \at + 48(a0)
+	access	\landing, sd a5, \at + 56(a0)
+.endm
+
 /*
  * Copies a2 bytes from a1 to a0, forward. Afterwards a0 is the end; a6 was computed as the end.
  * Uses t0-t5, a3-a6. `word` and `byte` are the landings (word: a1 is the true source;
@@ -31,26 +50,24 @@
 	andi	t0, t0, 7
 	bnez	t0, .Lunaligned\@
 .Laligned\@:
+	andi	t0, a2, -256
+	beqz	t0, .Lblocks\@
+	add	a3, a0, t0
+.Llarge\@:
+	copy_64	\word, 0
+	copy_64	\word, 64
+	copy_64	\word, 128
+	copy_64	\word, 192
+	addi	a0, a0, 256
+	addi	a1, a1, 256
+	bne	a0, a3, .Llarge\@
+	sub	a2, a6, a0
+.Lblocks\@:
 	andi	t0, a2, -64
 	beqz	t0, .Lwords\@
 	add	a3, a0, t0
 .Lblock\@:
-	access	\word, ld t0, 0(a1)
-	access	\word, ld t1, 8(a1)
-	access	\word, ld t2, 16(a1)
-	access	\word, ld t3, 24(a1)
-	access	\word, ld t4, 32(a1)
-	access	\word, ld t5, 40(a1)
-	access	\word, ld a4, 48(a1)
-	access	\word, ld a5, 56(a1)
-	access	\word, sd t0, 0(a0)
-	access	\word, sd t1, 8(a0)
-	access	\word, sd t2, 16(a0)
-	access	\word, sd t3, 24(a0)
-	access	\word, sd t4, 32(a0)
-	access	\word, sd t5, 40(a0)
-	access	\word, sd a4, 48(a0)
-	access	\word, sd a5, 56(a0)
+	copy_64	\word, 0
 	addi	a0, a0, 64
 	addi	a1, a1, 64
 	bne	a0, a3, .Lblock\@

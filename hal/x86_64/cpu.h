@@ -79,9 +79,6 @@ struct x86_features {
 
 extern struct x86_features x86_features;
 
-/* hal_thread.flags: the FPU registers are not this thread's, its area is being rewritten. */
-#define THREAD_FPU_STALE 1u
-
 /* ---- Instructions ---------------------------------------------------------------------------- */
 
 struct x86_cpuid {

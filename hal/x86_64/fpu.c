@@ -6,6 +6,8 @@
  * control word are not zero in that state, and XRSTOR takes MXCSR from memory in any case, a load
  * first looks at the field MXCSR_MASK, which each save makes nonzero.
  *
+ * The kernel's own uses of SSE (string.S, user_copy.S) leave the registers as they were.
+ *
  * Saves and loads happen at each switch of user threads. THREAD_FPU_STALE (own thread) makes both
  * nothing, while x86_signal_pop() rewrites the area with interrupts on.
  */

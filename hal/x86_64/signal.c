@@ -160,7 +160,7 @@ static bool fpu_pop(vaddr_t at)
 			      extended ? x86_features.fpu_used : FXSAVE_SIZE);
 	fpu_clean(thread->fpu, extended && good);
 	bool on = x86_cpu_irq_save();
-	thread->flags &= ~THREAD_FPU_STALE;
+	thread->flags &= ~(uint32_t)THREAD_FPU_STALE;
 	x86_fpu_load(thread);
 	x86_cpu_irq_restore(on);
 	return good;

@@ -5,7 +5,7 @@
  * there too.) Registers: System V ABI; all return dst in rax.
  *
  * Pages are zeroed and copied through SSE registers with interrupts off, so that no switch of
- * threads comes between saving and restoring them: the one use of the vector unit in the kernel.
+ * threads comes between saving and restoring them (so does user_copy.S, in its own way).
  */
 	.text
 

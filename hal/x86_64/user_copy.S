@@ -1,8 +1,18 @@
 /*
  * The kernel's accesses to user memory. Each instruction that may fault has a pair in .fixups; the
  * landings count what is left exactly, by going on byte by byte where a block failed.
+ *
+ * From BULK bytes on the copy goes through SSE registers, if they are the current thread's: then a
+ * switch of threads in the middle (a fault may sleep) saves and restores what is in them like any other
+ * FPU state, and they get their own contents back at the end.
  */
+#include "cpu_offsets.h"
 #include "patch.h"
+#include "regs.h"
+
+#include <hal/thread_offsets.h>
+
+#define BULK 256
 
 	PATCH_TABLE_START user
 
@@ -11,6 +21,24 @@
 	.quad	770f, \landing
 	.popsection
 770:
+	.endm
+
+	.macro BULK_LOAD at, to
+	FIXUP	.Lbulk_failed
+	movups	\at(%rsi), \to
+	.endm
+
+	.macro BULK_STORE from, at
+	FIXUP	.Lbulk_failed
+	movups	\from, \at(%rdi)
+	.endm
+
+	.macro BULK_END
+	movups	(%rsp), %xmm0
+	movups	16(%rsp), %xmm1
+	movups	32(%rsp), %xmm2
+	movups	48(%rsp), %xmm3
+	add	$64, %rsp
 	.endm
 
 	.text
@@ -24,6 +52,9 @@ x86_user_copy:
 	je	.Lone8
 	cmp	$4, %rdx
 	je	.Lone4
+	cmp	$BULK, %rdx
+	jae	.Lbulk
+.Lblocks:
 	sub	$64, %rdx
 	jb	2f
 	.p2align 4
@@ -103,6 +134,48 @@ x86_user_copy:
 	PATCH_CLAC
 	xor	%eax, %eax
 	ret
+	/* Blocks of 128 through xmm0 to xmm3. */
+.Lbulk:
+	mov	%gs:CPU_CURRENT, %rax
+	cmpq	$0, HAL_THREAD_FPU(%rax)
+	je	.Lblocks
+	testb	$THREAD_FPU_STALE, HAL_THREAD_FLAGS(%rax)
+	jnz	.Lblocks
+	sub	$64, %rsp
+	movups	%xmm0, (%rsp)
+	movups	%xmm1, 16(%rsp)
+	movups	%xmm2, 32(%rsp)
+	movups	%xmm3, 48(%rsp)
+	sub	$128, %rdx
+	.p2align 4
+7:	BULK_LOAD	0, %xmm0
+	BULK_LOAD	16, %xmm1
+	BULK_LOAD	32, %xmm2
+	BULK_LOAD	48, %xmm3
+	BULK_STORE	%xmm0, 0
+	BULK_STORE	%xmm1, 16
+	BULK_STORE	%xmm2, 32
+	BULK_STORE	%xmm3, 48
+	BULK_LOAD	64, %xmm0
+	BULK_LOAD	80, %xmm1
+	BULK_LOAD	96, %xmm2
+	BULK_LOAD	112, %xmm3
+	BULK_STORE	%xmm0, 64
+	BULK_STORE	%xmm1, 80
+	BULK_STORE	%xmm2, 96
+	BULK_STORE	%xmm3, 112
+	sub	$-128, %rsi
+	sub	$-128, %rdi
+	sub	$128, %rdx
+	jae	7b
+	BULK_END
+	add	$128, %rdx		/* less than 128 */
+	jmp	.Lblocks
+.Lbulk_failed:
+	BULK_END
+	add	$128, %rdx
+	jmp	.Lbyte_loop
+
 .Lblock_failed:
 	add	$56, %rdx
 .Lword_failed:

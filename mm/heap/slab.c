@@ -62,7 +62,7 @@ struct cache {
 	size_t slabs, taken;        /* (lock) slabs; objects that are not in a slab */
 	size_t empty;               /* (lock) slabs on partial with no object taken */
 	struct list link;           /* (caches_lock) */
-} ALIGNED(64);
+};
 
 static struct cache classes[HEAP_CLASSES];
 static struct spinlock caches_lock = SPINLOCK_INIT(RANK_OBJECT, "caches");

@@ -1,9 +1,10 @@
 /*
  * Kernel address areas (VM-13): kmap_alloc (single frames made contiguous), and device registers.
  *
- * A range of an area is a struct kmap_range in a list sorted by address, found first-fit from where
- * the last search ended; one unmapped page follows each range, so that an overrun faults. The
- * list holds large things only (large heap blocks, modules, tables), so its length is tens.
+ * A range of an area is a struct kmap_range in a list sorted by address, placed in the lowest hole
+ * that fits (tables of these areas stay, so addresses must be reused); one unmapped page follows each
+ * range, so that an overrun faults. The list holds large things only (large heap blocks, modules,
+ * tables), so its length is tens.
  *
  * Freed ranges are unmapped, flushed on all CPUs, and only then their addresses and frames are
  * reused. That needs interrupts on and no spinlock; a free from elsewhere waits in a list for the
@@ -37,7 +38,7 @@ struct kmap_range {
 struct kmap_space {
 	enum kernel_area_id area;
 	struct list ranges;        /* (kmap_lock) sorted */
-	struct kmap_range *cursor; /* (kmap_lock) where the last one was placed, or null */
+	struct kmap_range *first; /* (kmap_lock) no hole before the end of this one; null: unknown */
 };
 
 static struct spinlock kmap_lock = SPINLOCK_INIT(RANK_HEAP, "kmap");
@@ -55,35 +56,43 @@ uint64_t kmap_frame_count(void)
 	return atomic_load_explicit(&kmap_frames, memory_order_relaxed);
 }
 
-/* kmap_lock held. Places `r` into the first gap after the cursor; false: no address space. */
-static bool place_locked(struct kmap_space *s, struct kmap_range *r)
+/* The hole behind `at`, which is a range or the list's head: its start and size with the guard. */
+static size_t hole_behind(const struct kmap_space *s, struct list *at, vaddr_t *start)
 {
 	const struct kernel_area *area = &kernel_areas[s->area];
+	vaddr_t end = area->end;
+	*start = area->start;
+	if (at != &s->ranges) {
+		struct kmap_range *before = list_entry(at, struct kmap_range, link);
+		*start = before->start + before->size + PAGE_SIZE;
+	}
+	if (at->next != &s->ranges)
+		end = list_entry(at->next, struct kmap_range, link)->start;
+	return end > *start ? end - *start : 0;
+}
+
+/* kmap_lock held. Places `r` into the lowest hole that is large enough; false: there is none. */
+static bool place_locked(struct kmap_space *s, struct kmap_range *r)
+{
 	size_t need = r->size + PAGE_SIZE;
-	for (int round = 0; round < 2; round++) {
-		struct list *at = round == 0 && s->cursor ? &s->cursor->link : &s->ranges;
-		for (;; at = at->next) {
-			vaddr_t start = area->start;
-			if (at != &s->ranges) {
-				struct kmap_range *before = list_entry(at, struct kmap_range, link);
-				start = before->start + before->size + PAGE_SIZE;
-			}
-			vaddr_t end = area->end;
-			if (at->next != &s->ranges)
-				end = list_entry(at->next, struct kmap_range, link)->start;
-			if (end > start && end - start >= need) {
-				r->start = start;
-				list_insert(&r->link, at, at->next);
-				s->cursor = r;
-				return true;
-			}
-			if (at->next == &s->ranges)
-				break;
+	bool skipped = false;
+	struct list *at = s->first ? &s->first->link : &s->ranges;
+	for (;; at = at->next) {
+		size_t hole = hole_behind(s, at, &r->start);
+		if (hole >= need) {
+			list_insert(&r->link, at, at->next);
+			if (!skipped)
+				s->first = r;
+			return true;
 		}
-		if (!s->cursor)
+		if (hole && !skipped) {
+			skipped = true;
+			s->first = at == &s->ranges ? nullptr
+						    : list_entry(at, struct kmap_range, link);
+		}
+		if (at->next == &s->ranges)
 			return false;
 	}
-	return false;
 }
 
 static struct kmap_range *range_new(struct kmap_space *s, size_t size)
@@ -106,10 +115,10 @@ static struct kmap_range *range_new(struct kmap_space *s, size_t size)
 static void range_delete(struct kmap_space *s, struct kmap_range *r)
 {
 	bool on = spin_lock_irq(&kmap_lock);
-	if (s->cursor == r)
-		s->cursor = r->link.prev == &s->ranges
-				    ? nullptr
-				    : list_entry(r->link.prev, struct kmap_range, link);
+	if (!s->first || r->start <= s->first->start)
+		s->first = r->link.prev == &s->ranges
+				   ? nullptr
+				   : list_entry(r->link.prev, struct kmap_range, link);
 	list_remove(&r->link);
 	spin_unlock_irq(&kmap_lock, on);
 	heap_free(r);

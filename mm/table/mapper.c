@@ -149,20 +149,22 @@ enum kerr mapper_translate(const struct mapper *m, vaddr_t va, paddr_t *pa, map_
 
 /* ---- Map ------------------------------------------------------------------------------------ */
 
-static unsigned best_level(vaddr_t va, paddr_t pa, size_t size)
+/* The largest leaf, up to level `limit`, that fits. */
+static unsigned best_level(vaddr_t va, paddr_t pa, size_t size, unsigned limit)
 {
 	unsigned allowed = hal.mmu.geometry()->leaf_levels, level = 0;
-	while (level + 1 < hal.mmu.geometry()->levels && (allowed >> (level + 1) & 1) &&
+	while (level < limit && (allowed >> (level + 1) & 1) &&
 	       IS_ALIGNED(va | pa, mapper_span(level + 1)) && size >= mapper_span(level + 1))
 		level++;
 	return level;
 }
 
-/* Maps as many leaves of one size as fit into one table. Advances *done. */
+/* Maps as many leaves of one size as fit into one table. Advances *done. An (empty) table where a leaf
+ * should go: *limit becomes the level below, for the next try. */
 static enum kerr map_run(struct mapper *m, vaddr_t va, paddr_t pa, size_t size, map_flags_t flags,
-			 size_t *done)
+			 unsigned *limit, size_t *done)
 {
-	unsigned level = best_level(va, pa, size);
+	unsigned level = best_level(va, pa, size, *limit);
 	uint64_t span = mapper_span(level);
 	paddr_t table = m->root;
 	bool leaf = false;
@@ -173,18 +175,23 @@ static enum kerr map_run(struct mapper *m, vaddr_t va, paddr_t pa, size_t size, 
 	}
 	pte_t *entries = mapper_table_at(table);
 	for (unsigned i = mapper_index(va, level); i < MAPPER_ENTRIES && size >= span; i++) {
-		if (best_level(va, pa, size) != level)
+		if (best_level(va, pa, size, *limit) != level)
 			break;
 		if (m->user)
 			mapper_mark(record(table), i);
 		pte_t old = {0};
-		if (!mapper_swap(&entries[i], &old, hal.mmu.leaf(pa, flags, level)))
-			return KERR_EXIST;
+		if (!mapper_swap(&entries[i], &old, hal.mmu.leaf(pa, flags, level))) {
+			if (hal.mmu.decode(old, level).kind != PTE_TABLE || level == 0)
+				return KERR_EXIST;
+			*limit = level - 1;
+			return KERR_OK;
+		}
 		va += span;
 		pa += span;
 		size -= span;
 		*done += span;
 	}
+	*limit = hal.mmu.geometry()->levels - 1u;
 	return KERR_OK;
 }
 
@@ -192,16 +199,18 @@ enum kerr mapper_map_range(struct mapper *m, vaddr_t va, paddr_t pa, size_t size
 {
 	if (!IS_ALIGNED(va | pa | size, PAGE_SIZE) || va + size - 1 < va || wx(flags))
 		return KERR_INVAL;
+	unsigned limit = hal.mmu.geometry()->levels - 1u;
 	size_t done = 0;
 	while (done < size) {
-		enum kerr err = map_run(m, va + done, pa + done, size - done, flags, &done);
+		enum kerr err = map_run(m, va + done, pa + done, size - done, flags, &limit, &done);
 		if (err == KERR_OK)
 			continue;
-		/* Nobody can have used these entries legally: no flush, but tables stay. */
 		struct tlb_batch batch;
 		tlb_batch_init(&batch, nullptr);
 		if (done && mapper_unmap_range(m, va, done, false, 0, 0, &batch) != KERR_OK)
 			panic("mapper: cannot undo");
+		if (!m->user) /* a CPU may have looked ahead; users' tables are filled by faults */
+			tlb_batch_finish(&batch);
 		return err;
 	}
 	return KERR_OK;

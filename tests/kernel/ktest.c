@@ -9,9 +9,11 @@
 #include "ktest_private.h"
 
 #include <core/cmdline.h>
+#include <core/cpu.h>
 #include <core/init.h>
 #include <core/log.h>
 #include <core/panic.h>
+#include <core/time.h>
 #include <ktest/ktest.h>
 #include <lib/format.h>
 #include <stdarg.h>
@@ -135,10 +137,20 @@ static void run_one(const struct kernel_test *t, uint32_t number)
 	}
 }
 
+/* Secondary CPUs come up beside the boot; tests count on all of them. */
+static void cpus_await(void)
+{
+	nsec_t last = time_now() + NSEC_PER_SEC;
+
+	while ((uint32_t)__builtin_popcountll(cpu_online()) < cpu_count && time_now() < last)
+		hal.cpu.relax();
+}
+
 [[noreturn]] static void run_all(const char *pattern)
 {
 	uint32_t count = 0, number = 0;
 
+	cpus_await();
 	log_set_console_level(LOG_ERR); /* only what is wrong, between the results */
 	for (const struct kernel_test *const *t = __kernel_tests_start; t < __kernel_tests_end; t++)
 		count += selected(*t, pattern);

@@ -51,6 +51,7 @@ enum __attribute__((warn_unused_result)) kerr {
 	KERR_TIMEDOUT = -110,
 	/* Never seen by a program: the call is done again, or ends as KERR_INTR (signal(7)). */
 	KERR_RESTART = -512,        /* again if the handler has SA_RESTART */
+	KERR_RESTART_ALWAYS = -513, /* again after any handler */
 	KERR_RESTART_NOHAND = -514, /* again only if no handler ran */
 	KERR_RESTART_BLOCK = -516,  /* again with the time that is left (nanosleep, poll) */
 };
