@@ -141,7 +141,9 @@ static void become_zombie(struct process *p)
 
 	list_for_each_safe (child, next, &p->children, sibling)
 		orphan_child_locked(p, child, &gone);
-	group_check_orphan_locked(p->group, p);
+	/* The walk over the group only if this end can have orphaned it. */
+	if (group_anchored_by_locked(p))
+		group_check_orphan_locked(p->group, p);
 
 	spin_acquire(&p->lock);
 	p->state = PROCESS_ZOMBIE;

@@ -130,11 +130,28 @@ static void process_discard(struct process *p)
 	process_put(p);
 }
 
+/* RLIMIT_NPROC, from which the superuser is free. */
+static bool too_many(const struct process *parent)
+{
+	uint32_t uid = parent->credentials.uid;
+	uint64_t count = 0;
+	struct process *p;
+
+	if (uid == 0 || process_superuser())
+		return false;
+	for (int pid = 0; (p = process_next(pid)); process_put(p)) {
+		pid = p->pid;
+		count += p->credentials.uid == uid ? p->thread_count : 0;
+	}
+	return count >= parent->limits[RLIMIT_NPROC].current;
+}
+
 static enum kerr copy_process(struct process *parent, uint64_t flags, struct process **out)
 {
+	if (too_many(parent))
+		return KERR_AGAIN;
 	struct process *p = process_create();
 	enum kerr err = KERR_OK;
-
 	if (!p)
 		return KERR_NOMEM;
 	inherit_process(p, parent);
@@ -302,7 +319,7 @@ enum kerr process_start_first(void (*fn)(void *arg), void *arg)
 	p->limits[RLIMIT_CORE].current = 0;
 	p->limits[RLIMIT_NOFILE] = (struct rlimit64){1024, 524288};
 	p->limits[RLIMIT_SIGPENDING] = (struct rlimit64){4096, 4096};
-	p->limits[RLIMIT_NPROC] = (struct rlimit64){16384, 16384};
+	p->limits[RLIMIT_NPROC].current = p->limits[RLIMIT_NPROC].maximum = (uint64_t)id_limit() / 2;
 	p->limits[RLIMIT_NICE] = p->limits[RLIMIT_RTPRIO] = (struct rlimit64){};
 
 	bool on = spin_lock_irq(&process_tree_lock);

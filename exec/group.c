@@ -83,18 +83,23 @@ enum kerr group_create_locked(struct process *p, bool new_session)
 	return KERR_OK;
 }
 
+/* Whether `p` keeps its group from being orphaned: its parent is in the same session but outside the group. */
+bool group_anchored_by_locked(const struct process *p)
+{
+	const struct process *parent = p->parent;
+
+	return p->state != PROCESS_ZOMBIE && parent && parent != process_init &&
+	       parent->group != p->group && parent->session == p->group->session;
+}
+
 /* No member has a parent in the same session but outside the group (POSIX 3.264). */
 bool group_orphaned_locked(const struct process_group *g, const struct process *except)
 {
 	struct process *p;
 
-	list_for_each (p, &g->members, group_link) {
-		if (p == except || p->state == PROCESS_ZOMBIE || !p->parent ||
-		    p->parent == process_init)
-			continue;
-		if (p->parent->group != g && p->parent->session == g->session)
+	list_for_each (p, &g->members, group_link)
+		if (p != except && group_anchored_by_locked(p))
 			return false;
-	}
 	return true;
 }
 

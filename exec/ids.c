@@ -3,13 +3,19 @@
  * when nothing uses it: the group of a dead leader keeps it. The next one is searched upward
  * from the last one given, so that a number comes back as late as possible.
  *
- * There are no more of them at a time than memory can hold: an eighth of it in kernel stacks, as on
- * Linux, so that a fork bomb ends in KERR_AGAIN and not in the last free frame.
+ * There are no more of them at a time than memory can hold: a sixteenth of it in kernel stacks, since
+ * tables and copied pages take several times as much, so that a fork bomb ends in KERR_AGAIN and not
+ * in the last free frame.
+ *
+ * How many may be in use depends on the memory, as on Linux: threads with their stacks and tables
+ * must not eat all of it, or a fork bomb leaves nothing to kill it with.
  *
  * Data: a count of uses for each number (32 KiB), under `lock`. Cost: O(1) while few are in use.
  */
 #include "process_private.h"
 #include <core/panic.h>
+#include <mm/frame.h>
+#include <mm/kmap.h>
 #include <mm/frame.h>
 #include <mm/kmap.h>
 
@@ -19,9 +25,10 @@ static struct spinlock lock = SPINLOCK_INIT(RANK_SIGNAL, "ids");
 static uint8_t uses[ID_MAX];
 static int last = 1;
 static int in_use;
+static int limit RO_AFTER_INIT = ID_MAX - 2;
 static int limit; /* (lock) 0: not known yet */
 
-#define FRAMES_PER_THREAD (8 * KSTACK_SIZE / PAGE_SIZE)
+#define FRAMES_PER_THREAD (16 * KSTACK_SIZE / PAGE_SIZE)
 
 enum kerr id_alloc(int *out)
 {
@@ -70,8 +77,16 @@ int id_last(void)
 	return READ_ONCE(last);
 }
 
-void ids_reserve_first(void)
+int id_limit(void)
 {
+	return limit;
+}
+
+void ids_boot(void)
+{
+	uint64_t fit = frame_totals().total * PAGE_SIZE / (8 * KSTACK_SIZE);
+
+	limit = (int)MIN(MAX(fit, 64), (uint64_t)limit);
 	uses[1] = 1;
 	in_use++;
 }

@@ -61,7 +61,7 @@ void process_boot(void)
 	for (unsigned i = 0; i < RLIMIT_COUNT; i++)
 		kernel_process.limits[i] = (struct rlimit64){RLIM_INFINITY, RLIM_INFINITY};
 	processes = cache_create("process", sizeof(struct process), 64);
-	ids_reserve_first();
+	ids_boot();
 	signal_boot();
 }
 

@@ -13,7 +13,8 @@ enum kerr id_alloc(int *out); /* one use */
 void id_hold(int id);         /* one more */
 void id_release(int id);
 int id_last(void);
-void ids_reserve_first(void); /* 1 is for program 1 */
+int id_limit(void);           /* most that may be in use */
+void ids_boot(void);          /* 1 is for program 1 */
 
 /* ---- process.c ---- */
 void process_boot(void);
@@ -42,6 +43,7 @@ enum kerr group_create_locked(struct process *p, bool new_session);
 void group_join_locked(struct process *p, struct process_group *g);
 void group_leave_locked(struct process *p);
 struct process_group *group_find_locked(int id);
+bool group_anchored_by_locked(const struct process *p);
 bool group_orphaned_locked(const struct process_group *g, const struct process *except);
 /* After `p` left or lost its parent: a group that became orphaned with stopped members gets SIGHUP
  * and SIGCONT. */

@@ -20,7 +20,7 @@ static enum kerr filesystem_init(const struct boot_info *info)
 	filesystem_register(&devtmpfs_type);
 	filesystem_register(&proc_type);
 	filesystem_register(&sysfs_type);
-	err = mount_root("tmpfs", "mode=755");
+	err = mount_root(&rootfs_type, "mode=755");
 	if (err == KERR_OK)
 		err = devtmpfs_init();
 	if (err == KERR_OK)

@@ -175,11 +175,11 @@ static enum kerr superblock_make(const char *type, const char *source, const cha
 }
 
 /* The very first mount. */
-enum kerr mount_root(const char *type, const char *options)
+enum kerr mount_root(const struct filesystem *type, const char *options)
 {
 	struct superblock *sb;
 	struct mount *m;
-	enum kerr err = superblock_make(type, "tmpfs", options, &sb);
+	enum kerr err = type->mount(type, "", options, &sb);
 
 	if (err != KERR_OK)
 		return err;

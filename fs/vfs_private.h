@@ -125,7 +125,7 @@ extern struct mutex mount_lock;
 struct mount *mount_find(struct mount *parent, struct dentry *where);
 /* KERR_ROFS if the mount is read-only. */
 enum kerr mount_writable(const struct mount *m);
-enum kerr mount_root(const char *type, const char *options);
+enum kerr mount_root(const struct filesystem *type, const char *options);
 
 /* ---- context.c ---- */
 
@@ -161,7 +161,7 @@ void special_release(struct inode *i);
 
 /* ---- filesystem types ---- */
 
-extern const struct filesystem tmpfs_type, devtmpfs_type, proc_type, sysfs_type;
+extern const struct filesystem rootfs_type, tmpfs_type, devtmpfs_type, proc_type, sysfs_type;
 enum kerr devtmpfs_init(void);
 enum kerr memory_devices_init(void);
 extern const struct file_ops cache_directory_ops; /* directories that live in the dentry cache */

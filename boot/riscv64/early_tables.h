@@ -5,7 +5,7 @@
 
 struct early_tables {
 	struct boot_early early;
-	paddr_t fdt;	     /* its physical address */
+	paddr_t fdt;      /* its physical address */
 	size_t fdt_limit; /* bytes of the direct map behind it */
 };
 

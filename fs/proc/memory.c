@@ -1,5 +1,5 @@
 /* /proc files about memory as a whole, with Linux's field names, so that free, top and vmstat are right. */
-#include "proc.h"
+#include "procfs.h"
 
 #include <lib/format.h>
 #include <mm/memory.h>

@@ -2,7 +2,7 @@
  * /proc/PID. A subject is looked up by number at each access, under a reference, so a process may
  * end at any time: then the file is empty or KERR_SRCH.
  */
-#include "proc.h"
+#include "procfs.h"
 
 #include <core/time.h>
 #include <exec/signal.h>

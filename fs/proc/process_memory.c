@@ -1,5 +1,5 @@
 /* /proc/PID/maps and statm. */
-#include "proc.h"
+#include "procfs.h"
 
 #include <lib/format.h>
 #include <mm/heap.h>

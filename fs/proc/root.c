@@ -2,7 +2,7 @@
  * /proc: the files about the whole system. Formats are Linux's (proc(5)), figures are true; a field that has no
  * meaning here is 0.
  */
-#include "proc.h"
+#include "procfs.h"
 
 #include <core/cmdline.h>
 #include <core/cpu.h>

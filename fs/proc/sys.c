@@ -2,7 +2,7 @@
  * /proc/sys, the few settings that programs ask for; /proc/tern, the kernel's own; /sys, for now only how
  * the kernel was initialised. And the host name, which uname(2) and /proc/sys share.
  */
-#include "proc.h"
+#include "procfs.h"
 
 #include <core/init.h>
 #include <core/log.h>

@@ -1,5 +1,5 @@
 /* A text that grows on the heap; running out of memory is remembered and told at the end. */
-#include "proc.h"
+#include "procfs.h"
 
 #include <lib/format.h>
 #include <mm/heap.h>

@@ -8,7 +8,7 @@
  * A file's text is made as a whole when it is read from offset 0, and kept with the open file: a program that
  * reads in small pieces sees one consistent text. Writes go to the entry in one piece.
  */
-#include "proc.h"
+#include "procfs.h"
 
 #include <lib/format.h>
 #include <mm/heap.h>

@@ -481,3 +481,5 @@ enum kerr tmpfs_mount(const struct filesystem *type, const char *source, const c
 }
 
 const struct filesystem tmpfs_type = {.name = "tmpfs", .magic = 0x01021994, .mount = tmpfs_mount};
+/* The first mount, under the name that programs know it by; nobody can mount it again. */
+const struct filesystem rootfs_type = {.name = "rootfs", .magic = 0x01021994, .mount = tmpfs_mount};

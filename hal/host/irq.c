@@ -105,10 +105,10 @@ void host_irq_restore(bool on)
 
 void host_cpu_relax(void)
 {
-	if (host_is_simulated() && !host.points_off)
+	if (!host_is_simulated())
+		host_threads_relax();
+	else if (!host.points_off)
 		host_sim_relax();
-	else
-		__builtin_ia32_pause();
 	host_point();
 }
 

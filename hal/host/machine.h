@@ -187,6 +187,7 @@ void host_sim_start(struct host_cpu *cpu);
 /* threads.c: HOST_THREADS */
 nsec_t host_threads_now(void);
 void host_threads_point(struct host_cpu *cpu);
+void host_threads_relax(void);
 void host_threads_wait(struct host_cpu *cpu);
 void host_threads_wake(struct host_cpu *cpu);
 enum kerr host_threads_start(struct host_cpu *cpu);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,6 +31,15 @@ static void deadline_check(struct host_cpu *cpu)
 		return;
 	cpu->deadline = NSEC_NEVER;
 	atomic_fetch_or(&cpu->pending, PENDING_TIMER);
+}
+
+/* There may be more CPUs than the host has: who is waited for must get its turn. */
+void host_threads_relax(void)
+{
+	static thread_local unsigned spins;
+
+	if (++spins % 32 == 0)
+		sched_yield();
 }
 
 void host_threads_point(struct host_cpu *cpu)

@@ -184,8 +184,8 @@ void riscv_cpu_thread_init(struct hal_thread *thread,
 	uint64_t *sp = (uint64_t *)(thread->stack_top - FRAME_SIZE) - SWITCH_WORDS;
 	memset(sp, 0, SWITCH_WORDS * sizeof(*sp));
 	sp[0] = (uint64_t)riscv_cpu_thread_start; /* ra */
-	sp[2] = (uint64_t)entry;		 /* s1 */
-	sp[3] = (uint64_t)arg;	       /* s2 */
+	sp[2] = (uint64_t)entry;   /* s1 */
+	sp[3] = (uint64_t)arg;        /* s2 */
 	thread->kernel_sp = (uintptr_t)sp;
 }
 

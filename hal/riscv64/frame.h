@@ -25,7 +25,7 @@ struct hal_frame {
 		uint64_t pc;
 		uint64_t x[32]; /* x[0] is the pc */
 	};
-	uint64_t status;	 /* sstatus at a trap from the kernel; user traps do not store it */
+	uint64_t status;  /* sstatus at a trap from the kernel; user traps do not store it */
 	uint64_t cause; /* scause and stval of exceptions; interrupts and calls do not store them */
 	uint64_t tval;
 	uint64_t orig_a0; /* first argument of the system call */

@@ -13,7 +13,7 @@
 /* What all harts can do (the ISA strings of the device tree, combined). */
 struct cpu_features {
 	uint32_t letters; /* bit n: extension 'a' + n; the format of AT_HWCAP */
-	bool fpu;	  /* F and D */
+	bool fpu;   /* F and D */
 	bool sstc, svpbmt, zicboz;
 };
 extern struct cpu_features riscv_cpu_features;

@@ -78,12 +78,13 @@ static void features_probe(void)
 
 /* ---- Setting up one CPU ---------------------------------------------------------------------- */
 
+/* SELECTOR_USER_BASE stays empty: SYSRET only counts from it, and without a 32-bit code segment no
+ * program gets into the mode whose SYSCALL goes to CSTAR. */
 static void gdt_fill(struct x86_cpu *cpu)
 {
 	uint64_t tss = (uint64_t)&cpu->tss, limit = sizeof(cpu->tss) - 1;
 	cpu->gdt[SELECTOR_KERNEL_CODE / 8] = 0x00af9b000000ffff;
 	cpu->gdt[SELECTOR_KERNEL_DATA / 8] = 0x00cf93000000ffff;
-	cpu->gdt[SELECTOR_USER_BASE / 8] = 0x00cffb000000ffff; /* 32-bit code: SYSRET's base */
 	cpu->gdt[SELECTOR_USER_DATA / 8] = 0x00cff3000000ffff;
 	cpu->gdt[SELECTOR_USER_CODE / 8] = 0x00affb000000ffff;
 	cpu->gdt[SELECTOR_TSS / 8] =

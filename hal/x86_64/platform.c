@@ -158,7 +158,7 @@ uint64_t x86_platform_wall_seconds(void)
 	b.hour &= 0x7f;
 	if (!(mode & RTC_BINARY))
 		b = (struct rtc){from_bcd(b.second), from_bcd(b.minute), from_bcd(b.hour),
-				 from_bcd(b.day),    from_bcd(b.month),	 from_bcd(b.year)};
+				 from_bcd(b.day),    from_bcd(b.month),  from_bcd(b.year)};
 	if (!(mode & RTC_24_HOURS))
 		b.hour = (uint8_t)(b.hour % 12 + (afternoon ? 12 : 0));
 	if (b.month < 1 || b.month > 12 || b.day < 1 || b.day > 31 || b.hour > 23 ||

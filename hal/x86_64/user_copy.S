@@ -3,8 +3,8 @@
  * landings count what is left exactly, by going on byte by byte where a block failed.
  *
  * From BULK bytes on the copy goes through SSE registers, if they are the current thread's: then a
- * switch of threads in the middle (a fault may sleep) saves and restores what is in them like any other
- * FPU state, and they get their own contents back at the end.
+ * switch of threads in the middle (a fault may sleep) saves and restores what is in them like any
+ * other FPU state, and they get their own contents back at the end.
  */
 #include "cpu_offsets.h"
 #include "patch.h"

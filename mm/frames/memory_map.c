@@ -173,12 +173,27 @@ const struct memory_range *memory_map(size_t *count)
 	return map_ranges;
 }
 
+/* Neighbours that became alike after the boot show as one. */
+static bool joins(const struct memory_range *a, const struct memory_range *b)
+{
+	return a->end == b->start && a->kind == b->kind &&
+	       (a->kind == BOOT_MEM_USABLE || a->name == b->name);
+}
+
 bool iomem_get(size_t index, struct memory_range *out)
 {
-	if (index >= map_count)
-		return false;
-	*out = map_ranges[index];
-	return true;
+	for (size_t i = 0; i < map_count; i++) {
+		size_t last = i;
+		while (last + 1 < map_count && joins(&map_ranges[last], &map_ranges[last + 1]))
+			last++;
+		if (index-- == 0) {
+			*out = map_ranges[i];
+			out->end = map_ranges[last].end;
+			return true;
+		}
+		i = last;
+	}
+	return false;
 }
 
 bool iomem_reserved_get(size_t index, struct memory_range *out)

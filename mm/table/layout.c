@@ -177,7 +177,7 @@ static void fill_root(const struct kernel_area *area)
 	for (vaddr_t va = ALIGN_DOWN(area->start, span);; va += span) {
 		pte_t *e = &mapper_table_at(kernel_mapper.root)[mapper_index(va, level)];
 		if (!e->raw) {
-			paddr_t table = mapper_table_new();
+			paddr_t table = mapper_table_new(false);
 			if (!table)
 				panic("memory: no room for the kernel's tables");
 			*e = hal.mmu.table(table);
@@ -190,7 +190,7 @@ static void fill_root(const struct kernel_area *area)
 
 void layout_build_table(const struct boot_info *info)
 {
-	kernel_mapper.root = mapper_table_new();
+	kernel_mapper.root = mapper_table_new(false);
 	if (!kernel_mapper.root)
 		panic("memory: no room for the kernel's first table");
 	atomic_store(&kernel_mapper.tables, 1);

@@ -37,7 +37,7 @@ static bool wx(map_flags_t flags)
 	return (flags & (MAP_WRITABLE | MAP_NO_EXECUTE)) == MAP_WRITABLE;
 }
 
-paddr_t mapper_table_new(void)
+paddr_t mapper_table_new(bool user)
 {
 	if (unlikely(!layout_frames_ready())) {
 		paddr_t pa = bump_take(PAGE_SIZE, PAGE_SIZE);
@@ -45,7 +45,7 @@ paddr_t mapper_table_new(void)
 			hal.mmu.page_zero(mapper_table_at(pa));
 		return pa;
 	}
-	struct frame *f = frame_alloc(0, FRAME_ZEROED);
+	struct frame *f = frame_alloc(0, user ? FRAME_ZEROED | FRAME_USER : FRAME_ZEROED);
 	return f ? frame_address(f) : 0;
 }
 
@@ -73,7 +73,7 @@ static paddr_t descend(struct mapper *m, paddr_t table, unsigned index, unsigned
 	pte_t *e = &mapper_table_at(table)[index];
 	pte_t old = mapper_load(e);
 	if (unlikely(!old.raw)) {
-		paddr_t new = mapper_table_new();
+		paddr_t new = mapper_table_new(m->user);
 		if (!new)
 			return 0;
 		if (m->user)
@@ -225,7 +225,7 @@ static enum kerr split(struct mapper *m, paddr_t table, unsigned index, unsigned
 {
 	pte_t *e = &mapper_table_at(table)[index];
 	struct pte_parts parts = hal.mmu.decode(mapper_load(e), level);
-	paddr_t new = mapper_table_new();
+	paddr_t new = mapper_table_new(m->user);
 	if (!new)
 		return KERR_NOMEM;
 	map_flags_t flags = parts.flags & ~MAP_HUGE;

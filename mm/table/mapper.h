@@ -49,8 +49,9 @@ static inline void mapper_mark(struct frame *table, unsigned index)
 		__atomic_fetch_or(&table->private, bit, __ATOMIC_RELAXED);
 }
 
-/* A new, empty table (order 0, zeroed); from the bump allocator during early boot. 0: no memory. */
-paddr_t mapper_table_new(void);
+/* A new, empty table (order 0, zeroed); from the bump allocator during early boot. `user`: leaves the
+ * kernel's reserve alone. 0: no memory. */
+paddr_t mapper_table_new(bool user);
 
 /*
  * Maps [va, va + size) to `pa` on with the largest leaves that fit. Undoes what it did on error.

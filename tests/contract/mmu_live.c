@@ -50,6 +50,12 @@ KERNEL_TEST(mmu_unmaps_after_flush)
 	hal.mmu.flush(s.asid, 0, HAL_FLUSH_ALL, true);
 	for (size_t i = 5; i < 8; i++)
 		EXPECT(!space_read(SPACE_VA + i * PAGE_SIZE, &word));
+	/* Everything at all. */
+	space_map(&s, SPACE_VA, space_frame(&s), MAP_USER_WRITE);
+	EXPECT(space_read(SPACE_VA, &word));
+	*space_entry(&s, SPACE_VA, 0) = (pte_t){};
+	hal.mmu.flush(HAL_ASID_NONE, 0, HAL_FLUSH_ALL, true);
+	EXPECT(!space_read(SPACE_VA, &word));
 	space_end(&s);
 }
 

@@ -67,13 +67,13 @@ static void sums_fix(void)
 static void madt_write(void)
 {
 	static const uint8_t entries[] = {
-		0, 8, 0, 0, 1, 0, 0, 0,                          /* CPU 0 */
-		0, 8, 1, 2, 1, 0, 0, 0,                          /* APIC id 2 */
-		0, 8, 2, 3, 0, 0, 0, 0,                          /* not enabled */
-		9, 16, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, /* x2APIC id 0x100 */
-		1, 12, 4, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0,       /* I/O APIC */
-		2, 10, 0, 9, 20, 0, 0, 0, 15, 0,                 /* ISA 9 is 20, level, low */
-		4, 6, 0xff, 0, 0, 1,                             /* NMI: nothing to us */
+		0, 8,  0,    0, 1,  0, 0,    0,                          /* CPU 0 */
+		0, 8,  1,    2, 1,  0, 0,    0,                          /* APIC id 2 */
+		0, 8,  2,    3, 0,  0, 0,    0,                          /* not enabled */
+		9, 16, 0,    0, 0,  1, 0,    0,    1,  0, 0, 0, 3, 0, 0, 0, /* x2APIC id 0x100 */
+		1, 12, 4,    0, 0,  0, 0xc0, 0xfe, 0,  0, 0, 0,       /* I/O APIC */
+		2, 10, 0,    9, 20, 0, 0,    0,    15, 0, /* ISA 9 is 20, level, low */
+		4, 6,  0xff, 0, 0,  1, /* NMI: nothing to us */
 	};
 	table_begin(MADT, "APIC", 44 + sizeof(entries));
 	put(MADT + 36, 0xfee00000, 4);
@@ -125,7 +125,11 @@ TEST(acpi_reads_a_machine)
 		{.kind = ACPI_MADT_CPU, .id = 2, .uid = 1},
 		{.kind = ACPI_MADT_CPU, .id = 0x100, .uid = 3},
 		{.kind = ACPI_MADT_IO_APIC, .id = 4, .address = 0xfec00000},
-		{.kind = ACPI_MADT_OVERRIDE, .irq = 9, .gsi = 20, .active_low = true, .level = true},
+		{.kind = ACPI_MADT_OVERRIDE,
+		 .irq = 9,
+		 .gsi = 20,
+		 .active_low = true,
+		 .level = true},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
 		REQUIRE(acpi_madt_next(&t, &at, &e));

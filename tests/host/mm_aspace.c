@@ -484,7 +484,7 @@ static void hammer(cpu_t cpu, void *arg)
 	bool mapped[SHARE] = {};
 	vaddr_t mine = BASE + cpu * SHARE * PAGE_SIZE;
 	run_in(common);
-	for (int n = 0; n < 1500; n++) {
+	for (int n = 0; n < 600; n++) {
 		unsigned page = (unsigned)test_random_below(&random, SHARE);
 		unsigned count = 1 + (unsigned)test_random_below(&random, MIN(8u, SHARE - page));
 		vaddr_t at = mine + page * PAGE_SIZE;
@@ -557,7 +557,7 @@ static uint64_t four_simulated(uint64_t seed)
 
 TEST(aspace_four_cpus_simulated)
 {
-	each_seed(four_simulated, 12);
+	each_seed(four_simulated, 24);
 }
 
 static uint64_t four_threads(uint64_t seed)
@@ -569,5 +569,5 @@ static uint64_t four_threads(uint64_t seed)
 
 TEST(aspace_four_cpus_threads)
 {
-	each_seed(four_threads, 4);
+	each_seed(four_threads, 3);
 }

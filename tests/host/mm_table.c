@@ -172,7 +172,7 @@ TEST(mapper_model)
 TEST(mapper_errors)
 {
 	test_kernel(nullptr);
-	mapper = (struct mapper){.root = mapper_table_new(), .user = true};
+	mapper = (struct mapper){.root = mapper_table_new(true), .user = true};
 	struct tlb_batch b;
 	tlb_batch_init(&b, &context);
 	EXPECT_EQ(mapper_map_range(&mapper, 1, 0, PAGE_SIZE, MAP_USER_READ), KERR_INVAL);
@@ -197,7 +197,7 @@ TEST(mapper_errors)
 TEST(mapper_nth_allocation_fails)
 {
 	test_kernel(nullptr);
-	mapper = (struct mapper){.root = mapper_table_new(), .user = true};
+	mapper = (struct mapper){.root = mapper_table_new(true), .user = true};
 	for (int n = 1; n < 20; n++) {
 		memory_fail_in = n;
 		enum kerr err = mapper_map_range(&mapper, BASE, 0x5000, 1500 * PAGE_SIZE, MAP_USER_READ);

@@ -232,6 +232,48 @@ KERNEL_TEST(rcu_keeps_what_readers_see)
 	rcu_synchronize(); /* none of the heads is in use when the next test begins */
 }
 
+/* A reader that stays for several periods of the machinery. */
+static _Atomic uint32_t reader_inside, reader_left;
+static struct thing long_thing;
+
+static void read_for_long(cpu_t cpu, void *arg)
+{
+	if (cpu == 0) {
+		while (!atomic_load(&reader_inside))
+			hal.cpu.relax();
+		rcu_call(&long_thing.head, thing_free);
+		while (!atomic_load(&things_freed))
+			hal.cpu.relax();
+		EXPECT(atomic_load(&reader_left));
+		return;
+	}
+	if (cpu > 1)
+		return;
+	rcu_read_lock();
+	atomic_store(&reader_inside, 1);
+	nsec_t end = time_now() + 40 * NSEC_PER_MSEC;
+	while (time_now() < end) {
+		EXPECT_EQ(atomic_load(&long_thing.dead), 0);
+		hal.cpu.relax();
+	}
+	atomic_store(&reader_left, 1);
+	rcu_read_unlock();
+}
+
+KERNEL_TEST(rcu_waits_for_a_long_reader)
+{
+	if (!(cpu_online() & cpu_bit(1))) {
+		ktest_skip("needs two CPUs");
+		return;
+	}
+	atomic_store(&things_freed, 0);
+	atomic_store(&reader_inside, 0);
+	atomic_store(&reader_left, 0);
+	atomic_store(&long_thing.dead, 0);
+	ktest_on_all_cpus(read_for_long, nullptr);
+	EXPECT_EQ(atomic_load(&long_thing.dead), 1);
+}
+
 /* ---- Calls between CPUs ----------------------------------------------------------------------- */
 
 static _Atomic uint64_t calls_seen[CPU_MAX];

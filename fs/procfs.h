@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "../vfs_private.h"
+#include "vfs_private.h"
 
 #include <exec/process.h>
 
