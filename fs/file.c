@@ -329,10 +329,13 @@ static enum kerr copy_write(struct file *out, uint64_t *offset, vaddr_t at, size
 enum kerr file_copy(struct file *in, uint64_t *in_offset, struct file *out, uint64_t *out_offset,
 		    size_t size, size_t *done)
 {
-	uint8_t *chunk = heap_alloc(COPY_CHUNK);
+	uint8_t *chunk;
 	enum kerr err = KERR_OK;
 
 	*done = 0;
+	if (in->stream) /* a second read here would swallow what ends a terminal's input */
+		return KERR_INVAL;
+	chunk = heap_alloc(COPY_CHUNK);
 	if (!chunk)
 		return KERR_NOMEM;
 	while (*done < size) {

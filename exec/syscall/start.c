@@ -103,11 +103,18 @@ static enum kerr try_program(const char *path, const char **argv)
 	return err;
 }
 
+/* Nothing can run. Under the emulator that ends it, as a panic does; a real machine keeps the page. */
 [[noreturn]] static void give_up(const char *asked)
 {
+	static const char why[] = "no program 1 found: give an initramfs with /init (./tern run "
+				  "makes one), or init=PATH";
+
 	if (asked)
 		log_error("init=%s does not start", asked);
-	log_error("no init found: give an initramfs with /init (./tern run makes one), or init=PATH");
+	log_error("%s", why);
+	console_record("panic", why);
+	if (cmdline_has("exit"))
+		kernel_power_off(125);
 	log_error("halted");
 	hal.smp.stop_others();
 	hal.platform.power(HAL_POWER_HALT, 0);

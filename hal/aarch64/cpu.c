@@ -44,6 +44,9 @@ void cpu_configure(void)
 	reg_write(cpacr_el1, CPACR_FPEN);
 	reg_write(cntkctl_el1, CNTKCTL_EL0VCTEN);
 	reg_write(mdscr_el1, 0);
+	unsigned pmu = id_field(reg_read(id_aa64dfr0_el1), 8);
+	if (pmu != 0 && pmu != 0xf)
+		reg_write(pmuserenr_el0, 0); /* no event counters in user mode */
 	reg_write(tpidrro_el0, 0);
 	reg_write(vbar_el1, (uint64_t)trap_vectors);
 	isb();

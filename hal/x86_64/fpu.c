@@ -20,6 +20,7 @@
 #define OFFSET_FCW 0
 #define OFFSET_MXCSR 24
 #define OFFSET_MXCSR_MASK 28
+#define OFFSET_XSTATE_BV 512
 #define FXSAVE_SIZE 512
 
 /* x87, SSE, AVX, AVX-512 (three parts): what a context switch can keep without more setup. */
@@ -102,7 +103,13 @@ void x86_fpu_load(struct hal_thread *thread)
 void x86_fpu_reset(struct hal_thread *thread)
 {
 	bool on = x86_cpu_irq_save();
-	memset(thread->fpu, 0, x86_features.fpu_size);
+	char *area = thread->fpu;
+	if (x86_features.xsave) {
+		*(uint64_t *)(area + OFFSET_XSTATE_BV) = 0; /* every part in its initial state */
+		*(uint32_t *)(area + OFFSET_MXCSR) = MXCSR_INITIAL;
+	} else {
+		memset(area, 0, FXSAVE_SIZE);
+	}
 	x86_fpu_load(thread);
 	x86_cpu_irq_restore(on);
 }

@@ -66,6 +66,7 @@ void x86_trap_vectors_load(void)
 
 #define FAULT_PRESENT 1u
 #define FAULT_WRITE 2u
+#define FAULT_USER 4u
 #define FAULT_FETCH 16u
 
 static const uint8_t kinds[32] = {
@@ -95,6 +96,10 @@ static inline void trap_decode(const struct hal_frame *frame, bool from_user, st
 		t->access = frame->error & FAULT_WRITE   ? TRAP_WRITE
 			    : frame->error & FAULT_FETCH ? TRAP_EXECUTE
 							 : TRAP_READ;
+		/* A program's instruction that reached for system memory (a descriptor; QEMU's
+		 * IRET also for the stack): giving it the page would not help. */
+		if (unlikely(from_user && !(frame->error & FAULT_USER)))
+			t->kind = TRAP_PROTECTION;
 		return;
 	}
 	t->kind = (enum trap_kind)kinds[frame->vector & 31];

@@ -10,8 +10,8 @@ import struct
 import termios
 import time
 
-PROMPT = "tern:"
-STEP_TIMEOUT = 60
+PROMPT = r"tern:\S*# "
+STEP_TIMEOUT = 30
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>78]|\r")
 
 

@@ -7,6 +7,7 @@
 #include "machine.h"
 
 #include "inject.h"
+#include "layout.h"
 #include "region.h"
 
 #include <mm/aspace.h>
@@ -274,37 +275,28 @@ static enum kerr step(struct model_space *s, struct test_random *random)
 {
 	unsigned page = (unsigned)test_random_below(random, PAGES);
 	unsigned i = (unsigned)test_random_below(random, BYTES);
-	switch (test_random_below(random, 20)) {
-	case 0:
-	case 1:
+	unsigned dice = (unsigned)test_random_below(random, 100);
+	if (dice < 4)
 		return do_map(s, random);
-	case 2:
+	if (dice < 6)
 		return do_unmap(s, random);
-	case 3:
+	if (dice < 9)
 		return do_protect(s, random);
-	case 4:
+	if (dice < 11)
 		return do_discard(s, random);
-	case 5:
-		return test_random_below(random, 4) ? KERR_OK : do_fork(s, random);
-	case 6:
+	if (dice < 14)
+		return do_fork(s, random);
+	if (dice < 16)
 		return do_move(s, random);
-	case 7:
+	if (dice < 17)
 		do_truncate(random);
-		return KERR_OK;
-	case 8:
+	else if (dice < 20)
 		do_object_write(random);
-		return KERR_OK;
-	case 9:
-	case 10:
-	case 11:
-	case 12:
-	case 13:
+	else if (dice < 60)
 		check_read(s, page, i);
-		return KERR_OK;
-	default:
+	else
 		check_write(s, page, i, (uint8_t)test_random(random));
-		return KERR_OK;
-	}
+	return KERR_OK;
 }
 
 static void check_everything(struct model_space *s)
@@ -358,7 +350,7 @@ static void random_steps(struct test_random *random, unsigned steps)
 	struct model_space *s = &spaces[0];
 	run_in(s->as);
 	for (unsigned n = 0; n < steps; n++) {
-		if (test_random_below(random, 50) == 0) {
+		if (test_random_below(random, 15) == 0) {
 			s = &spaces[test_random_below(random, SPACES)];
 			if (!s->as)
 				s = &spaces[0];
@@ -479,7 +471,7 @@ static _Atomic uint32_t trouble;
 
 static void hammer(cpu_t cpu, void *arg)
 {
-	struct test_random random = {.state = test_seed() * 31 + cpu};
+	struct test_random random = {.state = host_config()->seed * 31 + cpu};
 	uint8_t model[SHARE] = {};
 	bool mapped[SHARE] = {};
 	vaddr_t mine = BASE + cpu * SHARE * PAGE_SIZE;
@@ -541,6 +533,129 @@ static void all_hammer(void)
 	EXPECT_EQ(m.anonymous, 0);
 	EXPECT_EQ(m.committed, 0);
 	EXPECT_EQ(pagetree_node_bytes(), 0);
+}
+
+/*
+ * Forks while others write. Each CPU owns one word of every page in every address space; what it
+ * wrote last in an address space is what it must read there, whoever faults on the page's other
+ * words, forks, exits or copies meanwhile.
+ */
+#define FAMILY 3u
+#define FAMILY_PAGES 24u
+
+static struct aspace *family[FAMILY]; /* (family_lock) */
+static struct spinlock family_lock = SPINLOCK_INIT(RANK_NONE, "family");
+
+static struct aspace *family_get(unsigned i)
+{
+	spin_lock(&family_lock);
+	struct aspace *as = family[i];
+	aspace_get(as);
+	spin_unlock(&family_lock);
+	return as;
+}
+
+static void family_replace(unsigned i, struct aspace *by)
+{
+	spin_lock(&family_lock);
+	struct aspace *old = family[i];
+	family[i] = by;
+	spin_unlock(&family_lock);
+	if (old)
+		aspace_put(old);
+}
+
+static bool word(vaddr_t at, uint64_t *value, bool write)
+{
+	return (write ? hal.user.copy((void *)at, value, 8) : hal.user.copy(value, (void *)at, 8)) == 0;
+}
+
+static void live_in(struct aspace *as, cpu_t cpu, struct test_random *random, uint64_t *counter)
+{
+	uint64_t mine[FAMILY_PAGES], got;
+	run_in(as);
+	for (unsigned p = 0; p < FAMILY_PAGES; p++) {
+		if (!word(page_address(p) + cpu * 8, &mine[p], false) || mine[p] > *counter)
+			trouble++;
+	}
+	for (int n = 0; n < 60; n++) {
+		unsigned p = (unsigned)test_random_below(random, FAMILY_PAGES);
+		if (test_random_below(random, 2)) {
+			mine[p] = ++*counter;
+			trouble += !word(page_address(p) + cpu * 8, &mine[p], true);
+		} else if (!word(page_address(p) + cpu * 8, &got, false) || got != mine[p]) {
+			trouble++;
+		}
+	}
+	run_in(nullptr);
+}
+
+static void live(cpu_t cpu, void *arg)
+{
+	struct test_random random = {.state = host_config()->seed * 31 + cpu};
+	uint64_t counter = 0;
+	for (int n = 0; n < 60; n++) {
+		struct aspace *as = family_get((unsigned)test_random_below(&random, FAMILY)), *child;
+		if (cpu < 2 && test_random_below(&random, 3) == 0) {
+			EXPECT_OK(aspace_fork(as, &child));
+			family_replace((unsigned)test_random_below(&random, FAMILY), child);
+		} else {
+			live_in(as, cpu, &random, &counter);
+		}
+		aspace_put(as);
+		preempt_check();
+	}
+}
+
+static void family_lives(void)
+{
+	test_upcalls.page_fault = answer_fault;
+	for (unsigned i = 0; i < FAMILY; i++) {
+		vaddr_t at = BASE;
+		EXPECT_OK(aspace_create(&family[i]));
+		EXPECT_OK(aspace_map(family[i], &at, FAMILY_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE,
+				     MMAP_PRIVATE | MMAP_FIXED, nullptr, 0));
+	}
+	test_on_all_cpus(live, nullptr);
+	EXPECT_EQ(trouble, 0);
+	for (unsigned i = 0; i < FAMILY; i++)
+		family_replace(i, nullptr);
+	settle();
+	struct memory_stats m;
+	memory_stats(&m);
+	EXPECT_EQ(m.anonymous, 0);
+	EXPECT_EQ(m.page_tables, kernel_mapper.tables);
+	EXPECT_EQ(pagetree_node_bytes(), 0);
+}
+
+static uint64_t family_simulated(uint64_t seed)
+{
+	struct test_random random = {.state = seed * 77};
+	test_kernel(&(struct host_config){.cpus = 4,
+					  .interleave = 2 + (unsigned)test_random_below(&random, 20),
+					  .spurious = 50,
+					  .ram_dirty = true,
+					  .asid_bits = (unsigned)test_random_below(&random, 2) * 4,
+					  .seed = seed});
+	family_lives();
+	return passed();
+}
+
+TEST(aspace_forks_on_four_cpus_simulated)
+{
+	each_seed(family_simulated, 60);
+}
+
+static uint64_t family_threads(uint64_t seed)
+{
+	test_kernel(&(struct host_config){.cpus = 4, .mode = HOST_THREADS, .asid_bits = 8, .seed = seed});
+	family_lives();
+	return passed();
+}
+
+TEST(aspace_forks_on_four_cpus_threads)
+{
+	each_seed(family_threads, 4);
 }
 
 static uint64_t four_simulated(uint64_t seed)

@@ -176,6 +176,6 @@ enum kerr file_ioctl(struct file *f, unsigned command, vaddr_t argument, long *r
  * holds f->position. */
 enum kerr file_read_directory(struct file *f, struct directory_entry *out);
 /* Moves up to `size` bytes between files inside the kernel (sendfile, copy_file_range); offsets may
- * be null: the file's own. */
+ * be null: the file's own. KERR_INVAL: `in` is a stream. */
 enum kerr file_copy(struct file *in, uint64_t *in_offset, struct file *out, uint64_t *out_offset,
 		    size_t size, size_t *done);
