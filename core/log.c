@@ -63,7 +63,7 @@ void log_configure(void)
 
 void log_set_console_level(enum log_level below)
 {
-	console_level = below;
+	WRITE_ONCE(console_level, below);
 }
 
 static void drop_oldest_locked(void)
@@ -149,7 +149,7 @@ static void log_vwrite(enum log_level level, const char *fmt, va_list args)
 	while (length > 0 && text[length - 1] == '\n')
 		text[--length] = '\0';
 	nsec_t now = append(level, text, length);
-	if (level < console_level) {
+	if (level < READ_ONCE(console_level)) {
 		format_time(prefix, sizeof(prefix), now);
 		console_line("log", prefix, text);
 	}

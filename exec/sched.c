@@ -64,7 +64,7 @@ static void place_on(struct thread *t, cpu_t target, enum ready_reason why)
 	sched_policy->thread_ready(target, t, why);
 	struct thread *running = atomic_load_explicit(&rq->current, memory_order_relaxed);
 	bool kick = running == rq->idle || sched_policy->needs_reschedule(target, running);
-	if (!kick && !rq->slice_armed) {
+	if (!kick && !READ_ONCE(rq->slice_armed)) {
 		if (target == here)
 			slice = sched_policy->tick(here, running, time_now() - running->ran_since);
 		else
@@ -97,7 +97,7 @@ void sched_place(struct thread *t, enum ready_reason why)
 
 void sched_slice_arm(struct runqueue *rq, nsec_t left)
 {
-	rq->slice_armed = true;
+	WRITE_ONCE(rq->slice_armed, true);
 	timer_set(&rq->slice_timer, time_now() + left);
 }
 
@@ -151,7 +151,8 @@ void sched_slice_timer(struct timer *timer)
 	cpu_t cpu = cpu_id();
 	struct thread *running = current_thread();
 
-	rq->slice_armed = false;
+	/* Before the lock: a wake-up that still saw it set has made rq->ready visible by then. */
+	WRITE_ONCE(rq->slice_armed, false);
 	spin_acquire(&rq->lock);
 	nsec_t left = NSEC_NEVER;
 	if (running != rq->idle && rq->ready) {
@@ -162,7 +163,7 @@ void sched_slice_timer(struct timer *timer)
 	spin_release(&rq->lock);
 	if (left != NSEC_NEVER && left != 0)
 		sched_slice_arm(rq, left);
-	if (rq->ready && ++rq->balance_ticks >= BALANCE_TICKS) {
+	if (READ_ONCE(rq->ready) && ++rq->balance_ticks >= BALANCE_TICKS) {
 		rq->balance_ticks = 0;
 		balance(rq, cpu);
 	}

@@ -100,8 +100,7 @@ fail:
 	return err;
 }
 
-/* Sticky directories that all may write: nobody opens somebody else's file there with O_CREAT
- * (the usual fs.protected_regular is off by default in Linux: no such rule here). */
+/* `created`: this call has just made the file. */
 static enum kerr open_found(const struct path *p, int flags, bool created, struct file **out)
 {
 	struct inode *i = path_inode(p);
@@ -115,7 +114,7 @@ static enum kerr open_found(const struct path *p, int flags, bool created, struc
 	return err == KERR_OK ? open_path(p, flags, out) : err;
 }
 
-/* Creates the last name, or finds what is there. *link gets a symlink to follow instead. */
+/* Creates the last name, or finds what is there; *found is referenced. */
 static enum kerr create_locked(struct parent_path *pp, int flags, uint32_t mode, struct path *found,
 			       bool *created)
 {
@@ -178,8 +177,8 @@ static enum kerr open_create(const struct path *dir, const char *name, int flags
 	return err;
 }
 
-/* `name` leads to a symlink that leads to nothing, which O_CREAT is to make: its text, relative to
- * *dir. Frees nothing of the caller's. */
+/* `name` is a symlink that leads to nothing, which O_CREAT is to make: its text, and the directory
+ * it is relative to, referenced. Fails if it is no symlink. */
 static enum kerr dangling_link(const struct path *dir, const char *name, struct path *parent,
 			       char *text)
 {

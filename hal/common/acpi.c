@@ -36,8 +36,7 @@ static const uint8_t *map(const struct acpi_reader *r, paddr_t address, size_t s
 	return r->map(r->context, address, size);
 }
 
-/* ---- Root pointer, table of tables
- * --------------------------------------------------------------- */
+/* ---- Root pointer, table of tables --------------------------------------------------------- */
 
 static const uint8_t *rsdp_get(const struct acpi_reader *r, paddr_t address)
 {
@@ -98,8 +97,7 @@ bool acpi_table_find(const struct acpi_reader *r, paddr_t rsdp, const char *sign
 	return false;
 }
 
-/* ---- MADT
- * ------------------------------------------------------------------------------------------ */
+/* ---- MADT ---------------------------------------------------------------------------------- */
 
 #define MADT_HEADER 44
 #define MADT_CPU 0
@@ -173,8 +171,7 @@ paddr_t acpi_madt_local_apic(const struct acpi_table *madt)
 	return address;
 }
 
-/* ---- FADT, _S5_
- * -------------------------------------------------------------------------------------- */
+/* ---- FADT, _S5_ ---------------------------------------------------------------------------- */
 
 #define FADT_RESET_SUPPORTED (1u << 10)
 #define FADT_TIMER_32 (1u << 8)

@@ -121,7 +121,7 @@ void host_cpu_stacks_init(void)
 
 	host_fiber = __tsan_get_current_fiber();
 	/* Starts the symbolizer while the stack is one that fork() copies: RAM is shared memory. */
-	__sanitizer_symbolize_pc(__builtin_return_address(0), "%p", text, sizeof(text));
+	__sanitizer_symbolize_pc(__builtin_return_address(0), "%f", text, sizeof(text));
 }
 
 static void stack_fresh(struct hal_thread *thread)

@@ -26,7 +26,7 @@ struct x86_features x86_features RO_AFTER_INIT;
 struct hal_thread *x86_switch_stacks(struct hal_thread *prev, struct hal_thread *next);
 extern const char x86_switch_thread_start[], x86_trap_syscall_entry[];
 
-/* ---- Features -------------------------------------------------------------------------------- */
+/* ---- Features ------------------------------------------------------------------------------ */
 
 uint32_t x86_cpu_apic_id(void)
 {
@@ -76,7 +76,7 @@ static void features_probe(void)
 	smap_patch(x86_patch_user_start, x86_patch_user_end);
 }
 
-/* ---- Setting up one CPU ---------------------------------------------------------------------- */
+/* ---- Setting up one CPU -------------------------------------------------------------------- */
 
 /* SELECTOR_USER_BASE stays empty: SYSRET only counts from it, and without a 32-bit code segment no
  * program gets into the mode whose SYSCALL goes to CSTAR. */
@@ -168,7 +168,7 @@ void x86_cpu_boot(void)
 	x86_cpu_setup(&x86_cpus[0]);
 }
 
-/* ---- Threads --------------------------------------------------------------------------------- */
+/* ---- Threads ------------------------------------------------------------------------------- */
 
 void x86_cpu_set_current(struct hal_thread *thread)
 {

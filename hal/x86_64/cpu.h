@@ -79,7 +79,7 @@ struct x86_features {
 
 extern struct x86_features x86_features;
 
-/* ---- Instructions ---------------------------------------------------------------------------- */
+/* ---- Instructions -------------------------------------------------------------------------- */
 
 struct x86_cpuid {
 	uint32_t a, b, c, d;
@@ -183,7 +183,7 @@ static inline void x86_relax(void)
 	asm volatile("pause" ::: "memory");
 }
 
-/* ---- Hot parts of hal.cpu -------------------------------------------------------------------- */
+/* ---- Hot parts of hal.cpu ------------------------------------------------------------------ */
 
 /* A plain load through GS, valid wherever it runs; the compiler may reuse it up to a call. */
 static inline struct hal_thread *x86_cpu_current(void)
@@ -233,7 +233,7 @@ static inline void x86_cpu_irq_off(void)
 		asm volatile("cli\n\thlt" ::: "memory");
 }
 
-/* ---- Between the files ----------------------------------------------------------------------- */
+/* ---- Between the files --------------------------------------------------------------------- */
 
 /* cpu.c */
 void x86_cpu_boot(void); /* called by boot/ as soon as C can run: vectors, features, CPU 0 */
@@ -306,7 +306,7 @@ nsec_t x86_timer_now(void);
 nsec_t x86_timer_from_ticks(uint64_t tsc);
 void x86_timer_arm(nsec_t deadline);
 bool x86_timer_expired(void); /* in the timer's interrupt: false: too early, armed again */
-void x86_timer_delay(nsec_t time); /* busy; before x86_timer_init: counts in port accesses */
+void x86_timer_delay(nsec_t time); /* busy; x86_timer_init() has run */
 uint32_t x86_timer_tsc_khz(void);
 
 /* smp.c */
@@ -325,6 +325,3 @@ void x86_console_interrupt(void);
 /* power.c */
 void x86_power_early(const struct boot_info *info);
 __attribute__((noreturn)) void x86_power(enum hal_power how, int status);
-
-/* acpi data that platform.early keeps */
-struct x86_acpi;

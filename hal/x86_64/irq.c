@@ -51,8 +51,7 @@ static bool x2apic RO_AFTER_INIT;
 static volatile uint32_t *apic RO_AFTER_INIT;
 static atomic_flag io_apic_lock = ATOMIC_FLAG_INIT;
 
-/* ---- Local APIC
- * ------------------------------------------------------------------------------------ */
+/* ---- Local APIC ---------------------------------------------------------------------------- */
 
 static inline uint32_t apic_read(unsigned reg)
 {
@@ -119,8 +118,7 @@ void x86_irq_cpu_init(void)
 	apic_write(APIC_TPR, 0);
 }
 
-/* ---- I/O APICs
- * ---------------------------------------------------------------------------------------- */
+/* ---- I/O APICs ----------------------------------------------------------------------------- */
 
 static bool io_apic_acquire(void)
 {
@@ -195,8 +193,7 @@ enum kerr x86_irq_route(unsigned line, enum irq_trigger trigger, cpu_t cpu)
 	return KERR_OK;
 }
 
-/* ---- Start
- * --------------------------------------------------------------------------------------------- */
+/* ---- Start --------------------------------------------------------------------------------- */
 
 /* Initialisation words 1 to 4 move both to vectors 0x20 to 0x2f, then everything is masked. (8259A
  * data sheet.) A spurious interrupt of theirs would look like a line: none can come when masked. */
@@ -232,8 +229,7 @@ enum kerr x86_irq_init(void)
 	return KERR_OK;
 }
 
-/* ---- Dispatch
- * ------------------------------------------------------------------------------------------- */
+/* ---- Dispatch ------------------------------------------------------------------------------ */
 
 void x86_irq_dispatch(struct hal_frame *frame, bool from_user);
 

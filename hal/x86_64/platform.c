@@ -11,8 +11,7 @@
 
 struct x86_platform x86_platform RO_AFTER_INIT = {.local_apic = 0xfee00000};
 
-/* ---- ACPI
- * ---------------------------------------------------------------------------------------- */
+/* ---- ACPI ---------------------------------------------------------------------------------- */
 
 static const void *firmware_map(void *context, paddr_t address, size_t size)
 {
@@ -56,8 +55,7 @@ static void acpi_take(struct boot_info *info)
 		p->has_s5 = acpi_s5_read(&table, &p->s5_a, &p->s5_b);
 }
 
-/* ---- Phases
- * ---------------------------------------------------------------------------------------- */
+/* ---- Phases -------------------------------------------------------------------------------- */
 
 static const char *machine_name(void)
 {
@@ -99,8 +97,7 @@ void x86_platform_cpu_init(cpu_t cpu)
 	x86_timer_cpu_init();
 }
 
-/* ---- Battery clock (Motorola MC146818, registers 0 to 11)
- * ------------------------------------------- */
+/* ---- Battery clock (Motorola MC146818, registers 0 to 11) ---------------------------------- */
 
 #define CMOS_INDEX 0x70
 #define CMOS_DATA 0x71

@@ -87,7 +87,7 @@ static bool user_range(vaddr_t at, size_t size)
 	return at < end && size <= end - at;
 }
 
-/* ---- FPU state ------------------------------------------------------------------------------- */
+/* ---- FPU state ----------------------------------------------------------------------------- */
 
 static bool fpu_push(vaddr_t at)
 {
@@ -166,8 +166,7 @@ static bool fpu_pop(vaddr_t at)
 	return good;
 }
 
-/* ---- Delivery
- * ------------------------------------------------------------------------------------ */
+/* ---- Delivery ------------------------------------------------------------------------------ */
 
 static void context_fill(struct user_context *uc, const struct hal_frame *f,
 			 const struct hal_signal *signal, vaddr_t fpu)
@@ -232,8 +231,7 @@ enum kerr x86_signal_push(struct hal_frame *frame, const struct hal_signal *sign
 	return KERR_OK;
 }
 
-/* ---- Return
- * ---------------------------------------------------------------------------------------- */
+/* ---- Return -------------------------------------------------------------------------------- */
 
 static void registers_take(struct hal_frame *f, const struct signal_context *r)
 {

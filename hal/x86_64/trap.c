@@ -37,7 +37,7 @@ void x86_trap_kernel(struct hal_frame *frame);
 [[noreturn]] void x86_trap_emergency(struct hal_frame *frame);
 void x86_irq_dispatch(struct hal_frame *frame, bool from_user);
 
-/* ---- The table ------------------------------------------------------------------------------- */
+/* ---- The table ----------------------------------------------------------------------------- */
 
 void x86_trap_vectors_init(void)
 {
@@ -62,7 +62,7 @@ void x86_trap_vectors_load(void)
 	asm volatile("lidt %0" ::"m"(idtr.limit), "m"(idtr.base));
 }
 
-/* ---- Decoding -------------------------------------------------------------------------------- */
+/* ---- Decoding ------------------------------------------------------------------------------ */
 
 #define FAULT_PRESENT 1u
 #define FAULT_WRITE 2u

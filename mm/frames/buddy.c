@@ -7,8 +7,10 @@
  *	give(block): joins it with its buddy (the block whose address differs in one bit) as long
  *	as that one is free and of the same order. O(orders).
  *
- * A frame record tells "head of a free block" by state FRAME_FREE and order <= 11; every record
- * that stops being a head gets order FRAME_ORDER_NONE, so no stale head can be joined by mistake.
+ * A frame record tells "head of a free block" by state FRAME_FREE and order <= 11, both written
+ * under the zone's lock; every record that stops being a head gets order FRAME_ORDER_NONE, so no
+ * stale head can be joined by mistake. Single frames keep that order while they are out, since their
+ * state changes without the lock (frame.c).
  * All other records of a free block are not touched: giving 1 GiB to the buddy at boot writes
  * 128 records. Records exist for whole 8 MiB blocks, so a buddy's record can always be read;
  * what is not RAM says FRAME_RESERVED and joins with nothing.
@@ -67,8 +69,8 @@ void buddy_give_locked(struct zone *z, pfn_t pfn, unsigned order)
 			      memory_order_relaxed);
 	while (order < FRAME_ORDER_MAX) {
 		struct frame *buddy = frame_table + (pfn ^ ((pfn_t)1 << order));
-		if (buddy->state != FRAME_FREE || buddy->order != order)
-			break;
+		if (buddy->order != order || buddy->state != FRAME_FREE)
+			break; /* the order first: of a single frame that is out only it stands still */
 		unlist_block(z, buddy, order);
 		frame_table[pfn].order = FRAME_ORDER_NONE;
 		pfn &= ~((pfn_t)1 << order);
@@ -80,7 +82,7 @@ void buddy_give_locked(struct zone *z, pfn_t pfn, unsigned order)
 static void block_used(struct frame *f, unsigned order, enum zone_id zone)
 {
 	f->state = FRAME_USED;
-	f->order = (uint8_t)order;
+	f->order = order ? (uint8_t)order : FRAME_ORDER_NONE;
 	f->zone = (uint8_t)zone;
 	f->private = 0;
 	atomic_store_explicit(&f->references, 1, memory_order_relaxed);

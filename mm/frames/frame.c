@@ -12,7 +12,9 @@
  * zones together) the caches' limit drops to CACHE_TIGHT, and frame_reclaim() empties them on all
  * CPUs.
  *
- * States of a record: RESERVED (not ours to give) -> FREE (buddy, or a CPU's cache) <-> USED.
+ * States of a record: RESERVED (not ours to give) -> FREE (buddy, or a CPU's cache) <-> USED. A
+ * single frame has order FRAME_ORDER_NONE from when it leaves the buddy until it is back: another
+ * CPU's buddy looks at its record meanwhile, and must not take it for the head of a free block.
  * A free of a frame that is not USED is a double or foreign free: reported, never carried out.
  *
  * Rejected: a list through the records instead of an array of pointers (one more cache line
@@ -85,7 +87,6 @@ static NOINLINE struct frame *cache_refill(struct frame_cache *c, bool reserve)
 	}
 	for (size_t i = 1; i < n; i++) {
 		batch[i]->state = FRAME_FREE;
-		batch[i]->order = FRAME_ORDER_NONE;
 		c->frames[c->count++] = batch[i];
 	}
 	return batch[0];
@@ -127,7 +128,6 @@ static struct frame *alloc_one(unsigned flags)
 		}
 	}
 	f->state = FRAME_USED;
-	f->order = 0;
 	f->private = 0;
 	atomic_store_explicit(&f->references, 1, memory_order_relaxed);
 	hal.cpu.irq_restore(on);
@@ -197,7 +197,6 @@ static void free_one(struct frame *f)
 	}
 	struct frame_cache *c = &caches[cpu_id()];
 	f->state = FRAME_FREE;
-	f->order = FRAME_ORDER_NONE;
 	atomic_store_explicit(&f->references, 0, memory_order_relaxed);
 	uint32_t limit = atomic_load_explicit(&cache_limit, memory_order_relaxed);
 	if (unlikely(c->count >= limit))
@@ -227,7 +226,6 @@ void frame_free_zeroed(struct frame *f)
 	if (f->state == FRAME_USED && c->zeroed_count < ZERO_HIGH &&
 	    atomic_load_explicit(&cache_limit, memory_order_relaxed) == CACHE_HIGH) {
 		f->state = FRAME_FREE;
-		f->order = FRAME_ORDER_NONE;
 		atomic_store_explicit(&f->references, 0, memory_order_relaxed);
 		c->zeroed[c->zeroed_count++] = f;
 		hal.cpu.irq_restore(on);
@@ -257,10 +255,8 @@ bool frame_idle_work(void)
 	struct frame *f = nullptr;
 	if (c->zeroed_count < ZERO_TARGET) {
 		f = c->count ? c->frames[--c->count] : cache_refill(c, false);
-		if (f) {
+		if (f)
 			f->state = FRAME_USED;
-			f->order = 0;
-		}
 	}
 	hal.cpu.irq_restore(on);
 	if (!f)

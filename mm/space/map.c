@@ -125,6 +125,13 @@ bool within_limits(const struct aspace *as, uint64_t pages)
 	return (as->virtual_pages + pages) <= as->total_limit >> PAGE_SHIFT;
 }
 
+/* RLIMIT_DATA counts private writable memory; so does `committed`. */
+static bool data_within_limit(const struct aspace *as, uint64_t pages)
+{
+	return atomic_load_explicit(&as->committed, memory_order_relaxed) + pages <=
+	       as->data_limit >> PAGE_SHIFT;
+}
+
 /* ---- Unmap ---------------------------------------------------------------------------------- */
 
 /* Entries, then private pages, of a range whose regions are write-locked. */
@@ -297,7 +304,8 @@ static enum kerr map_locked(struct aspace *as, struct region *t, size_t size, un
 	if (err != KERR_OK)
 		return err;
 	t->end = t->start + size;
-	if (!within_limits(as, size >> PAGE_SHIFT) || as->region_count >= REGION_MAX)
+	if (!within_limits(as, size >> PAGE_SHIFT) || as->region_count >= REGION_MAX ||
+	    (t->accounted && !t->grows && !data_within_limit(as, size >> PAGE_SHIFT)))
 		return KERR_NOMEM;
 	if (!will_merge(as, t) && !(spare = region_copy(t, as)))
 		return KERR_NOMEM;

@@ -411,6 +411,7 @@ void pagetree_clone(struct pagetree *from, struct pagetree *to)
 		atomic_fetch_add_explicit(&root->refs, 1, memory_order_relaxed);
 		atomic_store_explicit(&root->shared, 1, memory_order_relaxed);
 	}
+	from->cloned = to->cloned = true;
 	atomic_store_explicit(&to->root, root, memory_order_release);
 	atomic_store_explicit(&to->pages, atomic_load_explicit(&from->pages, memory_order_relaxed),
 			      memory_order_relaxed);
@@ -442,7 +443,7 @@ static enum kerr unshare_path(struct pagetree *t, uint64_t key, uint64_t gap_fir
 enum kerr pagetree_prepare(struct pagetree *t, uint64_t first, uint64_t last, uint64_t gap_first,
 			   uint64_t gap_last)
 {
-	if (!atomic_load_explicit(&t->root, memory_order_relaxed))
+	if (!t->cloned || !atomic_load_explicit(&t->root, memory_order_relaxed))
 		return KERR_OK;
 	rcu_read_lock();
 	enum kerr err = unshare_path(t, first, gap_first, gap_last);
@@ -483,33 +484,59 @@ static void remove_slot(struct removal *r, struct pagetree_node *leaf, unsigned 
 		anonymous_put(page_slot_frame(v));
 }
 
-static void remove_at(struct removal *r, _Atomic page_slot_t *slot, struct pagetree_node *parent,
-		      unsigned index)
+static bool in_gap(const struct removal *r, const struct pagetree_node *n)
+{
+	return node_first(n) >= r->gap_first && node_last(n) <= r->gap_last;
+}
+
+static void remove_leaf(struct removal *r, struct pagetree_node *leaf, uint64_t first, uint64_t last)
+{
+	uint64_t bitmap = atomic_load_explicit(&leaf->bitmap, memory_order_relaxed);
+	bitmap &= ~(uint64_t)0 << index_of(first, 0);
+	bitmap &= ~(uint64_t)0 >> (63 - index_of(last, 0));
+	for (; bitmap; bitmap &= bitmap - 1)
+		remove_slot(r, leaf, (unsigned)__builtin_ctzll(bitmap));
+}
+
+static void remove_at(struct removal *r, _Atomic page_slot_t *slot)
 {
 	struct pagetree_node *n = node_at(slot);
 	if (!n || node_last(n) < r->first || node_first(n) > r->last)
 		return;
-	if (node_first(n) >= r->gap_first && node_last(n) <= r->gap_last) {
+	if (in_gap(r, n)) {
 		page_slot_t old = (page_slot_t)n;
 		if (!atomic_compare_exchange_strong_explicit(slot, &old, 0, memory_order_acq_rel,
 							     memory_order_relaxed)) {
-			remove_at(r, slot, parent, index); /* a node was put in above n */
+			remove_at(r, slot); /* a node was put in above n */
 			return;
 		}
 		atomic_fetch_sub_explicit(&r->t->pages, node_pages(n), memory_order_relaxed);
 		node_put(n, r->t->kind == PAGETREE_OBJECT ? END_FRAMES : END_LIVE);
 		return;
 	}
-	uint64_t bitmap = atomic_load_explicit(&n->bitmap, memory_order_relaxed);
 	uint64_t first = MAX(r->first, node_first(n)), last = MIN(r->last, node_last(n));
+	if (n->level == 0) {
+		remove_leaf(r, n, first, last);
+		return;
+	}
+	uint64_t bitmap = atomic_load_explicit(&n->bitmap, memory_order_relaxed);
 	bitmap &= ~(uint64_t)0 << index_of(first, n->level);
 	bitmap &= ~(uint64_t)0 >> (63 - index_of(last, n->level));
-	for (; bitmap; bitmap &= bitmap - 1) {
-		unsigned i = (unsigned)__builtin_ctzll(bitmap);
-		if (n->level == 0)
-			remove_slot(r, n, i);
-		else
-			remove_at(r, &n->slots[i], n, i);
+	for (; bitmap; bitmap &= bitmap - 1)
+		remove_at(r, &n->slots[__builtin_ctzll(bitmap)]);
+}
+
+/* Down while the whole range lies below one child. */
+static _Atomic page_slot_t *remove_start(struct removal *r)
+{
+	_Atomic page_slot_t *slot = (_Atomic page_slot_t *)&r->t->root;
+	for (;;) {
+		struct pagetree_node *n = node_at(slot);
+		if (!n || n->level == 0 || prefix_of(r->first, n->level) != n->prefix || in_gap(r, n) ||
+		    index_of(r->first, n->level) != index_of(r->last, n->level) ||
+		    prefix_of(r->last, n->level) != n->prefix)
+			return slot;
+		slot = &n->slots[index_of(r->first, n->level)];
 	}
 }
 
@@ -520,7 +547,7 @@ void pagetree_remove(struct pagetree *t, uint64_t first, uint64_t last, uint64_t
 	if (!atomic_load_explicit(&t->root, memory_order_relaxed))
 		return;
 	rcu_read_lock();
-	remove_at(&r, (_Atomic page_slot_t *)&t->root, nullptr, 0);
+	remove_at(&r, remove_start(&r));
 	rcu_read_unlock();
 }
 

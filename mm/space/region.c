@@ -141,6 +141,7 @@ void region_insert(struct aspace *as, struct region *r, const struct region *lik
 		link = r->start < rb_entry(parent, struct region, node)->start ? &parent->left
 										: &parent->right;
 	}
+	atomic_thread_fence(memory_order_release); /* lookups without the lock see a whole region */
 	rb_insert(&as->regions, &r->node, parent, link);
 	as->region_count++;
 	if (r->object) {

@@ -54,6 +54,12 @@ static struct frame *record(paddr_t table)
 	return frame_table + (table >> PAGE_SHIFT);
 }
 
+/* Other regions' faults set bits in it. */
+static uint64_t mask_of(paddr_t table)
+{
+	return __atomic_load_n(&record(table)->private, __ATOMIC_RELAXED);
+}
+
 void mapper_table_free(struct frame *f)
 {
 	pte_t *table = frame_data(f);
@@ -68,7 +74,7 @@ void mapper_table_free(struct frame *f)
 
 /* The table below entry `e` at `level` (> 0); made if there is none. 0: no memory, or a leaf is in
  * the way (*leaf). */
-static paddr_t descend(struct mapper *m, paddr_t table, unsigned index, unsigned level, bool *leaf)
+static NOINLINE paddr_t descend(struct mapper *m, paddr_t table, unsigned index, unsigned level, bool *leaf)
 {
 	pte_t *e = &mapper_table_at(table)[index];
 	pte_t old = mapper_load(e);
@@ -101,7 +107,14 @@ pte_t *mapper_entry(struct mapper *m, vaddr_t va, struct frame **table_record)
 	paddr_t table = m->root;
 	bool leaf = false;
 	for (unsigned level = hal.mmu.geometry()->levels - 1u; level > 0; level--) {
-		table = descend(m, table, mapper_index(va, level), level, &leaf);
+		unsigned index = mapper_index(va, level);
+		pte_t e = mapper_load(&mapper_table_at(table)[index]);
+		struct pte_parts parts = hal.mmu.decode(e, level);
+		if (likely(parts.kind == PTE_TABLE)) {
+			table = parts.address;
+			continue;
+		}
+		table = descend(m, table, index, level, &leaf);
 		if (unlikely(!table))
 			return nullptr;
 	}
@@ -323,7 +336,7 @@ static void leaf_apply(struct range_walk *w, pte_t *e, pte_t old, vaddr_t va, un
 static enum kerr walk_leaves(struct range_walk *w, paddr_t table, vaddr_t va, vaddr_t last)
 {
 	pte_t *entries = mapper_table_at(table);
-	uint64_t mask = w->holes && w->m->user ? record(table)->private : ~(uint64_t)0;
+	uint64_t mask = w->holes && w->m->user ? mask_of(table) : ~(uint64_t)0;
 	unsigned i = mapper_index(va, 0), end = mapper_index(last, 0);
 	va -= (vaddr_t)i << PAGE_SHIFT; /* of entry 0 */
 	while (i <= end) {
@@ -332,6 +345,7 @@ static enum kerr walk_leaves(struct range_walk *w, paddr_t table, vaddr_t va, va
 			i = stop + 1;
 			continue;
 		}
+		unsigned group = i / MAPPER_GROUP;
 		for (; i <= stop; i++) {
 			pte_t old = mapper_load(&entries[i]);
 			if (old.raw)
@@ -339,6 +353,12 @@ static enum kerr walk_leaves(struct range_walk *w, paddr_t table, vaddr_t va, va
 			else if (!w->holes)
 				return KERR_NOENT;
 		}
+		/* Nobody else uses the group, so its bit can go. */
+		vaddr_t first = va + ((vaddr_t)group * MAPPER_GROUP << PAGE_SHIFT);
+		if (w->op == RANGE_UNMAP && first >= w->free_low &&
+		    first + (MAPPER_GROUP << PAGE_SHIFT) <= w->free_high)
+			__atomic_fetch_and(&record(table)->private, ~((uint64_t)1 << group),
+					   __ATOMIC_RELAXED);
 	}
 	return KERR_OK;
 }
@@ -384,7 +404,7 @@ static enum kerr walk_table(struct range_walk *w, paddr_t table, unsigned level,
 			    vaddr_t last)
 {
 	uint64_t span = mapper_span(level), group = span * MAPPER_GROUP;
-	uint64_t mask = w->m->user ? record(table)->private : ~(uint64_t)0;
+	uint64_t mask = w->m->user ? mask_of(table) : ~(uint64_t)0;
 	vaddr_t va = start;
 	if (level == 0)
 		return walk_leaves(w, table, start, last);
@@ -484,7 +504,7 @@ static void visit_table(const struct visitor *v, paddr_t table, unsigned level, 
 			vaddr_t last)
 {
 	uint64_t span = mapper_span(level), group = span * MAPPER_GROUP;
-	uint64_t mask = v->m->user ? record(table)->private : ~(uint64_t)0;
+	uint64_t mask = v->m->user ? mask_of(table) : ~(uint64_t)0;
 	for (;;) {
 		unsigned i = mapper_index(va, level);
 		vaddr_t next = ALIGN_DOWN(va, group) + group;

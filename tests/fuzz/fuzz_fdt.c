@@ -147,7 +147,7 @@ TEST(fdt_refuses_every_shorter_blob)
 	free(blob);
 }
 
-PROPERTY(fdt_survives_mutation, 60)
+PROPERTY(fdt_survives_mutation, 40)
 {
 	static struct fdt_writer w;
 	static uint8_t changed[sizeof(w.blob)];
@@ -163,7 +163,7 @@ PROPERTY(fdt_survives_mutation, 60)
 }
 
 /* Only structure tokens and lengths change: deep in what the checks are about. */
-PROPERTY(fdt_survives_wrong_structure, 60)
+PROPERTY(fdt_survives_wrong_structure, 20)
 {
 	static struct fdt_writer w;
 	size_t size = fdt_machine(&w);

@@ -122,6 +122,30 @@ TEST(pipe_ends)
 	file_put(w);
 }
 
+/* sendfile from a stream is refused before a byte is taken: its end would be read twice. */
+TEST(pipe_is_not_copied_from)
+{
+	struct file *r, *w, *f;
+	char buf[8];
+	size_t done;
+
+	fixture_boot(nullptr);
+	EXPECT_OK(ipc_pipe_create(&r, &w, 0));
+	EXPECT_OK(vfs_open(nullptr, "/f", O_RDWR | O_CREAT, 0644, &f));
+	EXPECT_OK(put(w, "abc", 3, &done));
+	EXPECT_EQ(file_copy(r, nullptr, f, nullptr, 10, &done), KERR_INVAL);
+	EXPECT_OK(get(r, buf, 8, &done));
+	EXPECT_EQ(done, 3);
+	EXPECT_OK(fx_write("/f", "text"));
+	EXPECT_OK(file_copy(f, nullptr, w, nullptr, 10, &done));
+	EXPECT_EQ(done, 4);
+	EXPECT_OK(get(r, buf, 8, &done));
+	EXPECT_MEM(buf, "text", 4);
+	file_put(f);
+	file_put(w);
+	file_put(r);
+}
+
 TEST(pipe_gives_back)
 {
 	static uint8_t bytes[65536];

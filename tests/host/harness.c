@@ -1,8 +1,9 @@
 /*
  * Runs the tests of one program: those of section host_tests, then the kernel tests that are linked
  * in (.kernel_tests). Each test is forked, its output collected through a pipe and shown if it
- * failed; exit 0: passed, 1: failed, 77: skipped, anything else: crashed. The last line reads
- * "N passed, N failed" with ", N skipped" if there were any.
+ * failed; exit 0: passed, 1: failed, 77: skipped, anything else: crashed. Results are TAP lines, a
+ * failed test's output follows as comments. The last line reads "N passed, N failed" with ", N
+ * skipped" if there were any.
  * Rejected: threads instead of processes (the kernel's state is global on purpose).
  */
 #include "harness.h"
@@ -34,7 +35,7 @@ static struct options {
 static struct {
 	_Atomic unsigned failures; /* of the running test */
 	const char *skipped;
-	unsigned passed, failed, skipped_count;
+	unsigned number, passed, failed, skipped_count;
 } state;
 
 /* ---- What tests call ---------------------------------------------------------------------- */
@@ -224,14 +225,18 @@ static int test_fork(const struct job *job, char **output)
 static void test_failed(const struct job *job, int status, const char *output)
 {
 	state.failed++;
-	printf("not ok %s", job->name);
+	printf("not ok %u - %s", ++state.number, job->name);
 	if (WIFSIGNALED(status))
 		printf(": %s", WTERMSIG(status) == SIGALRM ? "hangs" : strsignal(WTERMSIG(status)));
 	else if (WEXITSTATUS(status) != 1)
 		printf(": ended with status %d", WEXITSTATUS(status));
-	printf("\n%s", output);
-	if (*output && output[strlen(output) - 1] != '\n')
-		printf("\n");
+	printf("\n");
+	/* As comments, which TAP readers show with the result. */
+	for (const char *line = output; *line;) {
+		int length = (int)strcspn(line, "\n");
+		printf("# %.*s\n", length, line);
+		line += length + (line[length] == '\n');
+	}
 }
 
 static void test_run(const struct job *job)
@@ -262,13 +267,13 @@ static void test_run(const struct job *job)
 	if (ended && WEXITSTATUS(status) == EXIT_SKIPPED) {
 		state.skipped_count++;
 		const char *why = output ? strrchr(output, '\n') : nullptr;
-		printf("ok %s # SKIP %s\n", job->name,
+		printf("ok %u - %s # SKIP %s\n", ++state.number, job->name,
 		       why ? why + 1 : output ? output : state.skipped);
 	} else if (!ended || WEXITSTATUS(status) != 0) {
 		test_failed(job, status, output ? output : "");
 	} else {
 		state.passed++;
-		printf("ok %s (%ld ms)\n", job->name, ms);
+		printf("ok %u - %s (%ld ms)\n", ++state.number, job->name, ms);
 		if (options.verbose && output)
 			printf("%s", output);
 	}

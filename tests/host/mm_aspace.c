@@ -44,7 +44,7 @@ struct model_object {
 static struct model_space spaces[SPACES];
 static struct model_object objects[OBJECTS];
 static struct aspace *_Atomic running[CPU_MAX];
-static enum fault_result last_fault;
+static _Atomic enum fault_result last_fault;
 
 static bool answer_fault(struct trap *trap)
 {
@@ -403,7 +403,7 @@ static uint64_t model(uint64_t seed)
 
 TEST(aspace_model)
 {
-	each_seed(model, 40);
+	each_seed(model, 16);
 }
 
 /* What was read or written while an allocation failed may have faulted with NO_MEMORY. */
@@ -460,7 +460,7 @@ static uint64_t failing(uint64_t seed)
 
 TEST(aspace_nth_allocation_fails)
 {
-	each_seed(failing, 30);
+	each_seed(failing, 10);
 }
 
 /* ---- Many CPUs in one address space ---------------------------------------------------------- */
@@ -643,7 +643,7 @@ static uint64_t family_simulated(uint64_t seed)
 
 TEST(aspace_forks_on_four_cpus_simulated)
 {
-	each_seed(family_simulated, 60);
+	each_seed(family_simulated, 24);
 }
 
 static uint64_t family_threads(uint64_t seed)
@@ -672,7 +672,7 @@ static uint64_t four_simulated(uint64_t seed)
 
 TEST(aspace_four_cpus_simulated)
 {
-	each_seed(four_simulated, 24);
+	each_seed(four_simulated, 12);
 }
 
 static uint64_t four_threads(uint64_t seed)

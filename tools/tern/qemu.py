@@ -78,7 +78,7 @@ def grub_image(machine, workspace):
     tree = workspace / "iso"
     (tree / "boot/grub").mkdir(parents=True)
     shutil.copyfile(machine.kernel / "tern.elf", tree / "boot/tern.elf")
-    cmdline = re.sub(r"([$;&|<>{}'\\#])", r"\\\1", machine.cmdline)
+    cmdline = re.sub(r"([$;&|<>{}'\"\\#])", r"\\\1", machine.cmdline)
     lines = ["set timeout=0", "set default=0", "menuentry tern {",
              f"  multiboot2 /boot/tern.elf {cmdline}"]
     if machine.initramfs:

@@ -14,7 +14,7 @@ enum zone_id { ZONE_DMA, ZONE_DMA32, ZONE_NORMAL, ZONE_HIGH, ZONE_DEVICE, ZONE_C
 struct frame {
 	_Atomic uint32_t references; /* FRAME_USED: holders; the last frame_put frees it */
 	uint8_t state;               /* enum frame_state */
-	uint8_t order;               /* of the free block or allocation it heads */
+	uint8_t order;               /* of the free block or allocation it heads; 0xff: none, or one frame */
 	uint8_t zone;
 	uint8_t node;
 	union {

@@ -24,7 +24,8 @@ struct pagetree {
 	struct pagetree_node *_Atomic root;
 	_Atomic uint64_t pages;   /* frames in it */
 	_Atomic uint32_t version; /* counts nodes that were replaced by copies */
-	uint32_t kind;            /* constant: enum pagetree_kind */
+	uint16_t kind;            /* constant: enum pagetree_kind */
+	bool cloned;              /* may share nodes; changes where nobody touches the tree */
 	struct spinlock lock;     /* while a node is replaced by its copy */
 };
 

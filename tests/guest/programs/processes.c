@@ -16,6 +16,15 @@ extern char **environ;
 static char self[200];
 static char *volatile nowhere = (char *)8;
 
+static char vfork_stack[16384] __attribute__((aligned(16)));
+
+static int set_five(void *where)
+{
+	sleep_ms(20);
+	*(volatile int *)where = 5;
+	_exit(9);
+}
+
 static void test_fork_and_wait(void)
 {
 	int status;
@@ -45,12 +54,9 @@ static void test_fork_and_wait(void)
 		      _exit(in_child(_exit(getppid() == p && getpid() != p)));
 	      }) == 1, "getppid");
 	volatile int where = 0;
-	pid = vfork();
-	if (pid == 0) {
-		where = 5;
-		_exit(9);
-	}
-	check(status_of(pid) == 9 && where == 5, "vfork shares until exit");
+	pid = clone(set_five, vfork_stack + sizeof(vfork_stack), CLONE_VM | CLONE_VFORK | SIGCHLD,
+		    (void *)&where);
+	check(where == 5 && status_of(pid) == 9, "CLONE_VFORK shares until exit");
 }
 
 static void test_exec(void)
