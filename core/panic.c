@@ -105,7 +105,7 @@ void core_panic(const char *fmt, ...)
 	vformat(reason, sizeof(reason), fmt, args);
 	va_end(args);
 	panic_header(reason);
-	walk((vaddr_t)__builtin_return_address(0) - 1, (vaddr_t)__builtin_frame_address(0),
+	walk((vaddr_t)(uintptr_t)core_panic, (vaddr_t)__builtin_frame_address(0),
 	     console_panic_line);
 	panic_end();
 }

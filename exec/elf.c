@@ -35,7 +35,8 @@ static bool header_ok(const struct elf_header *h)
 	return memcmp(h->ident, ident, sizeof(ident)) == 0 &&
 	       (h->type == ET_EXEC || h->type == ET_DYN) &&
 	       h->machine == hal.user.info()->elf_machine && h->version == 1 &&
-	       h->phentsize == sizeof(struct elf_segment) && h->phnum > 0 && h->phnum <= HEADERS_MAX;
+	       h->phentsize == sizeof(struct elf_segment) && h->phnum > 0 &&
+	       h->phnum <= HEADERS_MAX;
 }
 
 /* One PT_LOAD, `previous_end` being where the one before ended. */
@@ -149,13 +150,14 @@ static enum kerr map_segment(const struct elf_image *image, const struct elf_seg
 {
 	vaddr_t start = base + (s->vaddr & PAGE_MASK);
 	vaddr_t file_end = base + s->vaddr + s->filesz, end = base + s->vaddr + s->memsz;
-	vaddr_t file_pages_end = ALIGN_UP(file_end, PAGE_SIZE), pages_end = ALIGN_UP(end, PAGE_SIZE);
+	vaddr_t file_pages_end = ALIGN_UP(file_end, PAGE_SIZE),
+		pages_end = ALIGN_UP(end, PAGE_SIZE);
 	unsigned prot = protection(s->flags);
 	enum kerr err;
 
 	if (s->filesz) {
-		err = aspace_map(as, &start, file_pages_end - start, prot, MMAP_PRIVATE | MMAP_FIXED,
-				 image->object, s->offset & PAGE_MASK);
+		err = aspace_map(as, &start, file_pages_end - start, prot,
+				 MMAP_PRIVATE | MMAP_FIXED, image->object, s->offset & PAGE_MASK);
 		if (err != KERR_OK)
 			return err;
 		if (s->memsz > s->filesz && file_end < file_pages_end) {

@@ -22,7 +22,8 @@ static uint32_t count_running(void)
 	for (cpu_t c = 0; c < cpu_count; c++) {
 		struct runqueue *rq = &runqueues[c];
 		n += READ_ONCE(rq->ready);
-		if (rq->idle && atomic_load_explicit(&rq->current, memory_order_relaxed) != rq->idle)
+		if (rq->idle &&
+		    atomic_load_explicit(&rq->current, memory_order_relaxed) != rq->idle)
 			n++;
 	}
 	return n;
@@ -49,24 +50,30 @@ void figures_forked(void)
 	atomic_fetch_add_explicit(&forks, 1, memory_order_relaxed);
 }
 
+/* The part of a running thread that no switch has charged yet is its own guess: a call that ends
+ * meanwhile may be missed. So what was shown once is never taken back (programs compute with
+ * differences); the sum is exact. */
 void exec_cpu_times(cpu_t cpu, nsec_t *user, nsec_t *system, nsec_t *idle)
 {
-	const struct runqueue *rq = &runqueues[cpu];
-	nsec_t busy = READ_ONCE(rq->busy_time), kernel = READ_ONCE(rq->system_time);
+	struct runqueue *rq = &runqueues[cpu];
+	bool on = spin_lock_irq(&rq->lock);
+	nsec_t now = time_now(), busy = rq->busy_time, kernel = rq->system_time;
 	const struct thread *running = atomic_load_explicit(&rq->current, memory_order_relaxed);
-	nsec_t now = time_now();
 
-	if (running != rq->idle && rq->started) {
-		rcu_read_lock();
-		nsec_t since = READ_ONCE(running->ran_since);
-		if (now > since)
-			busy += now - since; /* its part in the kernel shows at its next switch */
-		rcu_read_unlock();
+	if (rq->started && running != rq->idle) {
+		nsec_t since = READ_ONCE(running->ran_since), entered = READ_ONCE(running->entered);
+		busy += now > since ? now - since : 0;
+		kernel += READ_ONCE(running->system_time) - READ_ONCE(running->system_charged);
+		if (entered != NSEC_NEVER && now > entered)
+			kernel += now - entered;
 	}
-	nsec_t all = rq->started && now > rq->started ? now - rq->started : 0;
-	*system = MIN(kernel, busy);
-	*user = busy - *system;
-	*idle = all > busy ? all - busy : 0;
+	kernel = MAX(MIN(kernel, busy), rq->shown_system);
+	rq->shown_user = MAX(busy - kernel, rq->shown_user);
+	rq->shown_system = busy - rq->shown_user;
+	*user = rq->shown_user;
+	*system = rq->shown_system;
+	*idle = rq->started && now > rq->started + busy ? now - rq->started - busy : 0;
+	spin_unlock_irq(&rq->lock, on);
 }
 
 void exec_figures(struct exec_figures *out)
@@ -109,7 +116,8 @@ void missing_call_count(unsigned long number, const char *name)
 		i++;
 	if (i < MISSING_MAX) {
 		if (i == missing_used)
-			missing[missing_used++] = (struct missing_call){.number = number, .name = name};
+			missing[missing_used++] =
+				(struct missing_call){.number = number, .name = name};
 		missing[i].count++;
 		missing[i].last_pid = current_process()->pid;
 	}

@@ -14,8 +14,9 @@
 
 #define KNOWN_FLAGS                                                                                \
 	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_VFORK | CLONE_PARENT |          \
-	 CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | \
-	 CLONE_DETACHED | CLONE_UNTRACED | CLONE_CHILD_SETTID | CLONE_IO | CLONE_CLEAR_SIGHAND)
+	 CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID |                       \
+	 CLONE_CHILD_CLEARTID | CLONE_DETACHED | CLONE_UNTRACED | CLONE_CHILD_SETTID | CLONE_IO |  \
+	 CLONE_CLEAR_SIGHAND)
 
 static bool valid(const struct clone_request *r)
 {
@@ -264,7 +265,8 @@ enum kerr process_clone(const struct clone_request *r, int *tid)
 		t->entry_arg = (void *)r->child_tid;
 	}
 	*tid = t->tid;
-	if (r->flags & CLONE_PARENT_SETTID && user_write(r->parent_tid, tid, sizeof(*tid)) != KERR_OK)
+	if (r->flags & CLONE_PARENT_SETTID &&
+	    user_write(r->parent_tid, tid, sizeof(*tid)) != KERR_OK)
 		*tid = t->tid; /* as Linux: a bad address is the program's own affair */
 	if (new_process && r->flags & CLONE_VFORK) {
 		process_get(p);
@@ -319,7 +321,8 @@ enum kerr process_start_first(void (*fn)(void *arg), void *arg)
 	p->limits[RLIMIT_CORE].current = 0;
 	p->limits[RLIMIT_NOFILE] = (struct rlimit64){1024, 524288};
 	p->limits[RLIMIT_SIGPENDING] = (struct rlimit64){4096, 4096};
-	p->limits[RLIMIT_NPROC].current = p->limits[RLIMIT_NPROC].maximum = (uint64_t)id_limit() / 2;
+	p->limits[RLIMIT_NPROC].current = p->limits[RLIMIT_NPROC].maximum =
+		(uint64_t)id_limit() / 2;
 	p->limits[RLIMIT_NICE] = p->limits[RLIMIT_RTPRIO] = (struct rlimit64){};
 
 	bool on = spin_lock_irq(&process_tree_lock);

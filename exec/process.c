@@ -116,8 +116,8 @@ static bool process_try_get(struct process *p)
 	uint32_t n = atomic_load_explicit(&p->references, memory_order_relaxed);
 
 	while (n)
-		if (atomic_compare_exchange_weak_explicit(&p->references, &n, n + 1,
-							  memory_order_acquire, memory_order_relaxed))
+		if (atomic_compare_exchange_weak_explicit(
+			    &p->references, &n, n + 1, memory_order_acquire, memory_order_relaxed))
 			return true;
 	return false;
 }

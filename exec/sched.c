@@ -59,7 +59,7 @@ static void place_on(struct thread *t, cpu_t target, enum ready_reason why)
 	nsec_t slice = NSEC_NEVER;
 
 	spin_acquire(&rq->lock);
-	t->queued = true;
+	WRITE_ONCE(t->queued_on, target);
 	rq->ready++;
 	sched_policy->thread_ready(target, t, why);
 	struct thread *running = atomic_load_explicit(&rq->current, memory_order_relaxed);
@@ -132,7 +132,7 @@ static void balance(struct runqueue *rq, cpu_t cpu)
 	spin_acquire(&rq->lock);
 	struct thread *t = sched_policy->pull(cpu, to);
 	if (t) {
-		t->queued = false;
+		WRITE_ONCE(t->queued_on, CPU_NONE);
 		rq->ready--;
 		t->task.hal.cpu = to;
 	}
@@ -174,7 +174,8 @@ bool sched_pull_idle(struct runqueue *rq, cpu_t cpu)
 	cpu_t from = CPU_NONE;
 	uint32_t most = 0;
 
-	for (cpuset_t left = atomic_load_explicit(&sched_online, memory_order_relaxed) & ~cpu_bit(cpu);
+	for (cpuset_t left =
+		     atomic_load_explicit(&sched_online, memory_order_relaxed) & ~cpu_bit(cpu);
 	     left; left &= left - 1) {
 		cpu_t other = (cpu_t)__builtin_ctzll(left);
 		uint32_t n = READ_ONCE(runqueues[other].ready);
@@ -188,7 +189,7 @@ bool sched_pull_idle(struct runqueue *rq, cpu_t cpu)
 	spin_acquire(&runqueues[from].lock);
 	struct thread *t = sched_policy->pull(from, cpu);
 	if (t) {
-		t->queued = false;
+		WRITE_ONCE(t->queued_on, CPU_NONE);
 		runqueues[from].ready--;
 		t->task.hal.cpu = cpu;
 	}
@@ -283,9 +284,9 @@ enum kerr sched_set_affinity(struct thread *t, cpuset_t cpus)
 			if (atomic_load_explicit(&t->on_cpu, memory_order_acquire)) {
 				request_reschedule(t); /* it leaves in sched_switch */
 				kick = cpu != cpu_id();
-			} else if (t->queued) {
+			} else if (READ_ONCE(t->queued_on) == cpu) {
 				sched_policy->remove_thread(cpu, t);
-				t->queued = false;
+				WRITE_ONCE(t->queued_on, CPU_NONE);
 				rq->ready--;
 				take = true;
 			}

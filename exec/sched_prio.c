@@ -119,7 +119,8 @@ static nsec_t prio_tick(cpu_t cpu, struct thread *running, nsec_t ran)
 static void prio_set_priority(cpu_t cpu, struct thread *t, uint8_t priority)
 {
 	t->priority = priority;
-	if (t->queued && t->level != priority) {
+	/* It may be on its way to another CPU's queue, which this lock does not guard. */
+	if (READ_ONCE(t->queued_on) == cpu && t->level != priority) {
 		take(&queues[cpu], t);
 		put(&queues[cpu], t, false);
 	}

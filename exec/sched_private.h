@@ -17,7 +17,8 @@ struct runqueue {
 	uint32_t balance_ticks;       /* (own CPU) */
 	struct timer slice_timer;     /* (own CPU) */
 	nsec_t started;               /* (own CPU) when it came up */
-	nsec_t busy_time, system_time; /* (own CPU) charged at each switch */
+	nsec_t busy_time, system_time; /* (lock) charged at each switch */
+	nsec_t shown_user, shown_system; /* (lock) what exec_cpu_times() last gave */
 	struct sched_stats stats;     /* (own CPU) */
 } ALIGNED(64);
 

@@ -25,7 +25,8 @@ struct runqueue runqueues[CPU_MAX] = {
 
 static void fpu_switch(struct runqueue *rq, struct thread *prev, struct thread *next, cpu_t cpu)
 {
-	if (prev->task.hal.fpu && atomic_load_explicit(&prev->state, memory_order_relaxed) != THREAD_ZOMBIE)
+	if (prev->task.hal.fpu &&
+	    atomic_load_explicit(&prev->state, memory_order_relaxed) != THREAD_ZOMBIE)
 		hal.cpu.fpu_save(&prev->task.hal);
 	if (next->task.hal.fpu && (rq->fpu_owner != next || next->fpu_cpu != cpu)) {
 		hal.cpu.fpu_load(&next->task.hal);
@@ -59,9 +60,8 @@ void sched_switch(enum switch_reason reason)
 	struct runqueue *rq = &runqueues[cpu];
 	const struct scheduler_ops *policy = sched_policy;
 
-	nsec_t now = time_now();
-
 	spin_acquire(&rq->lock);
+	nsec_t now = time_now(); /* under the lock: exec_cpu_times() never sees it go back */
 	if (prev != rq->idle)
 		charge(rq, prev, now);
 	if (atomic_load_explicit(&prev->task.work, memory_order_relaxed) & TASK_WORK_RESCHEDULE)
@@ -75,10 +75,11 @@ void sched_switch(enum switch_reason reason)
 			   cpu_bit(cpu))) {
 			if (reason == SWITCH_YIELDED)
 				policy->yield(cpu, prev);
-			prev->queued = true;
+			WRITE_ONCE(prev->queued_on, cpu);
 			rq->ready++;
 			policy->thread_ready(cpu, prev,
-					     reason == SWITCH_YIELDED ? READY_YIELDED : READY_PREEMPTED);
+					     reason == SWITCH_YIELDED ? READY_YIELDED
+								      : READY_PREEMPTED);
 		} else {
 			prev->migrate = true;
 		}
@@ -87,13 +88,16 @@ void sched_switch(enum switch_reason reason)
 	struct thread *next = policy->pick_next(cpu);
 	nsec_t slice = NSEC_NEVER;
 	if (next) {
-		next->queued = false;
+		WRITE_ONCE(next->queued_on, CPU_NONE);
 		if (--rq->ready && !rq->slice_armed)
 			slice = policy->tick(cpu, next, 0);
 		thread_move(next, THREAD_READY, THREAD_RUNNING);
 	} else {
 		next = rq->idle;
 	}
+	next->ran_since = now;
+	if (next->entered != NSEC_NEVER)
+		next->entered = now; /* its call goes on */
 	atomic_store_explicit(&rq->current, next, memory_order_relaxed);
 	atomic_store_explicit(&next->on_cpu, true, memory_order_relaxed);
 	spin_release(&rq->lock);
@@ -103,9 +107,6 @@ void sched_switch(enum switch_reason reason)
 		sched_slice_arm(rq, slice);
 	if (next == prev)
 		return;
-	next->ran_since = now;
-	if (next->entered != NSEC_NEVER)
-		next->entered = now; /* its call goes on */
 	rq->stats.switches++;
 	if (reason == SWITCH_BLOCKED)
 		prev->voluntary_switches++;

@@ -82,7 +82,7 @@ static void init_common(struct thread *t, struct process *p, const char *name, u
 	t->state = THREAD_CREATING;
 	t->priority = t->base_priority = priority;
 	t->affinity = ~(cpuset_t)0;
-	t->fpu_cpu = CPU_NONE;
+	t->fpu_cpu = t->queued_on = CPU_NONE;
 	t->entered = NSEC_NEVER;
 	t->start_time = time_now();
 	t->alt_stack_flags = 2; /* SS_DISABLE */
@@ -303,7 +303,8 @@ static enum kerr scheduler_init(const struct boot_info *info)
 	hal.cpu.irq_restore(on);
 	atomic_fetch_or(&sched_online, cpu_bit(0));
 	figures_start();
-	log_info("scheduler: %s, %u CPU%s", sched_policy->name, cpu_count, cpu_count == 1 ? "" : "s");
+	log_info("scheduler: %s, %u CPU%s", sched_policy->name, cpu_count,
+		 cpu_count == 1 ? "" : "s");
 	return KERR_OK;
 }
 

@@ -79,7 +79,10 @@ void rb_insert(struct rb_tree *tree, struct rb_node *node, struct rb_node *paren
 {
 	node->left = node->right = nullptr;
 	node->parent_color = (uintptr_t)parent; /* red */
-	__atomic_store_n(link, node, __ATOMIC_RELEASE);
+	/* The node's contents before any pointer to it: a fence, because the rotations below may
+	 * store such pointers, too, and a release store would not order those. */
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	WRITE_ONCE(*link, node);
 
 	while ((parent = parent_of(node)) && !is_black(parent)) {
 		struct rb_node *grand = parent_of(parent);

@@ -85,7 +85,8 @@ enum kerr at_open_program(int dirfd, const char *name, int flags, struct file **
 	err = at_begin(dirfd, name, &dir);
 	if (err != KERR_OK)
 		return err;
-	err = vfs_open_program(dir.path, name, flags & AT_SYMLINK_NOFOLLOW ? 0 : LOOKUP_FOLLOW, out);
+	err = vfs_open_program(dir.path, name, flags & AT_SYMLINK_NOFOLLOW ? 0 : LOOKUP_FOLLOW,
+			       out);
 	at_end(&dir);
 	return err;
 }

@@ -432,7 +432,8 @@ static long get_entries(int fd, vaddr_t to, unsigned size, bool old)
 
 	if (!f)
 		return KERR_BADF;
-	enum kerr err = f->ops->read_directory ? read_entries(f, old, to, size, &done) : KERR_NOTDIR;
+	enum kerr err =
+		f->ops->read_directory ? read_entries(f, old, to, size, &done) : KERR_NOTDIR;
 	file_put(f);
 	return done ? (long)done : err;
 }

@@ -174,7 +174,8 @@ enum {
 	F_DUPFD_CLOEXEC = 1030,
 };
 #define FD_CLOEXEC 1ul
-#define STATUS_FLAGS (O_ACCMODE | O_APPEND | O_NONBLOCK | O_DIRECT | O_PATH | O_DIRECTORY | O_NOFOLLOW)
+#define STATUS_FLAGS                                                                               \
+	(O_ACCMODE | O_APPEND | O_NONBLOCK | O_DIRECT | O_PATH | O_DIRECTORY | O_NOFOLLOW)
 
 static long descriptor_flags(int fd)
 {

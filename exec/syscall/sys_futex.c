@@ -74,7 +74,8 @@ SYSCALL(futex)
 				    (op & 127) == FUTEX_CMP_REQUEUE, (uint32_t)a5, &count);
 		break;
 	case FUTEX_WAKE_OP:
-		err = futex_wake_op(addr, second, shared, value, (uint32_t)a3, (uint32_t)a5, &count);
+		err = futex_wake_op(addr, second, shared, value, (uint32_t)a3, (uint32_t)a5,
+				    &count);
 		break;
 	default:
 		return KERR_NOSYS;

@@ -24,7 +24,8 @@ SYSCALL(read)
 	struct file *f = fd_get((int)a0);
 	if (unlikely(!f))
 		return KERR_BADF;
-	enum kerr err = likely(user_range_ok(b.addr, b.size)) ? file_read(f, &b, &done) : KERR_FAULT;
+	enum kerr err =
+		likely(user_range_ok(b.addr, b.size)) ? file_read(f, &b, &done) : KERR_FAULT;
 	file_put(f);
 	return outcome(err, done);
 }
@@ -37,7 +38,8 @@ SYSCALL(write)
 	struct file *f = fd_get((int)a0);
 	if (unlikely(!f))
 		return KERR_BADF;
-	enum kerr err = likely(user_range_ok(b.addr, b.size)) ? file_write(f, &b, &done) : KERR_FAULT;
+	enum kerr err =
+		likely(user_range_ok(b.addr, b.size)) ? file_write(f, &b, &done) : KERR_FAULT;
 	file_put(f);
 	return outcome(err, done);
 }
@@ -138,7 +140,8 @@ static long transfer_vector(enum direction way, int fd, vaddr_t vector, unsigned
 		/* What is there already must not wait for more. */
 		if (total && way == READ && f->stream && !(file_poll(f, nullptr) & POLL_IN))
 			break;
-		err = one_transfer(way, f, &b, offset < 0 ? offset : offset + (int64_t)total, &done);
+		err = one_transfer(way, f, &b, offset < 0 ? offset : offset + (int64_t)total,
+				   &done);
 		total += done;
 		if (err != KERR_OK || done < b.size)
 			break;

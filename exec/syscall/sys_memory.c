@@ -123,7 +123,8 @@ static bool all_mapped(vaddr_t start, size_t size)
 
 SYSCALL(msync)
 {
-	if (!IS_ALIGNED(a0, PAGE_SIZE) || a2 & ~(unsigned long)(MS_ASYNC | MS_INVALIDATE | MS_SYNC) ||
+	if (!IS_ALIGNED(a0, PAGE_SIZE) ||
+	    a2 & ~(unsigned long)(MS_ASYNC | MS_INVALIDATE | MS_SYNC) ||
 	    (a2 & MS_ASYNC && a2 & MS_SYNC))
 		return KERR_INVAL;
 	/* Mapped pages are the file's own: there is nothing to bring in line. */

@@ -88,7 +88,8 @@ static long end_wait(long result, vaddr_t timeout, bool timeval, nsec_t deadline
 	if (timeout) {
 		nsec_t now = time_now(), left = deadline > now ? deadline - now : 0;
 		/* A constant that cannot be written to is fine. */
-		enum kerr err = timeval ? timeval_write(timeout, left) : timespec_write(timeout, left);
+		enum kerr err =
+			timeval ? timeval_write(timeout, left) : timespec_write(timeout, left);
 		(void)err;
 	}
 	return result == KERR_INTR ? KERR_RESTART_NOHAND : result;

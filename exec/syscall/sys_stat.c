@@ -67,7 +67,8 @@ static enum kerr attributes_of_descriptor(int fd, struct inode_attributes *out)
 	return err;
 }
 
-static enum kerr attributes_at(int dirfd, vaddr_t user_path, int flags, struct inode_attributes *out)
+static enum kerr attributes_at(int dirfd, vaddr_t user_path, int flags,
+			       struct inode_attributes *out)
 {
 	struct user_path name;
 	struct at_directory dir;

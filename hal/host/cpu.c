@@ -186,8 +186,8 @@ struct hal_thread *host_cpu_switch_to(struct hal_thread *prev, struct hal_thread
 	host_die("a thread's entry function returned");
 }
 
-void host_cpu_thread_init(struct hal_thread *thread, void (*entry)(struct hal_thread *prev, void *arg),
-		     void *arg)
+void host_cpu_thread_init(struct hal_thread *thread,
+			  void (*entry)(struct hal_thread *prev, void *arg), void *arg)
 {
 	struct host_thread_regs *regs;
 
@@ -207,7 +207,7 @@ void host_cpu_thread_init(struct hal_thread *thread, void (*entry)(struct hal_th
 
 /* A frame of code that keeps frame pointers: the caller's fp, then the return address. */
 __attribute__((no_sanitize("address"))) bool host_cpu_unwind(struct hal_unwind *u, vaddr_t low,
-							vaddr_t high)
+							     vaddr_t high)
 {
 	if (!u->fp || (u->fp & 7) || u->fp < low || high < 16 || u->fp > high - 16)
 		return false;

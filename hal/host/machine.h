@@ -107,9 +107,10 @@ extern struct host_machine {
 } host;
 
 struct hal_frame {
-	uint64_t r[16]; /* r0..r5 arguments, r0 result, r7 number, r12 link, r13 tls, r14 fp, r15 sp */
+	uint64_t r
+		[16]; /* r0..r5 arguments, r0 result, r7 number, r12 link, r13 tls, r14 fp, r15 sp */
 	uint64_t pc;
-	uint64_t first;  /* r0 at the system call */
+	uint64_t first; /* r0 at the system call */
 	uint64_t status; /* user-visible flags: HOST_STATUS_USER */
 	uint64_t cause;
 };
@@ -119,7 +120,7 @@ static_assert(sizeof(struct hal_frame) % 16 == 0);
 #define FRAME_SP 15
 #define HOST_STATUS_USER 0xffull /* what a program may change of `status` */
 #define HOST_STATUS_MODE 0x100ull /* set: user mode */
-#define HOST_INSTRUCTION 8ull    /* bytes of an instruction (program.c) */
+#define HOST_INSTRUCTION 8ull /* bytes of an instruction (program.c) */
 
 /* The CPU that this host thread plays. Never inlined: a kernel thread may go on elsewhere. */
 struct host_cpu *host_self(void);
@@ -150,8 +151,8 @@ void host_thread_start(void);
 /* cpu.c */
 /* host_stack_switch that tells the sanitizers; `to` is the thread whose stack comes. */
 void *host_switch(uintptr_t *save, uintptr_t load, void *pass, struct hal_thread *to);
-void host_cpu_thread_init(struct hal_thread *thread, void (*entry)(struct hal_thread *prev, void *arg),
-		     void *arg);
+void host_cpu_thread_init(struct hal_thread *thread,
+			  void (*entry)(struct hal_thread *prev, void *arg), void *arg);
 struct hal_thread *host_cpu_switch_to(struct hal_thread *prev, struct hal_thread *next);
 void host_cpu_stacks_init(void);
 bool host_cpu_unwind(struct hal_unwind *u, vaddr_t low, vaddr_t high);
@@ -213,8 +214,8 @@ uint64_t host_mmu_walk(paddr_t root, vaddr_t va, unsigned *level, paddr_t *slot)
 
 /* tlb.c */
 void host_tlb_flush(struct host_cpu *cpu, unsigned asid, vaddr_t va, size_t pages, bool tables);
-struct host_translation host_tlb_translate(struct host_cpu *cpu, vaddr_t va, enum trap_access access,
-				      bool user);
+struct host_translation host_tlb_translate(struct host_cpu *cpu, vaddr_t va,
+					   enum trap_access access, bool user);
 
 /* mirror.c: the kernel half as real mappings */
 void host_mirror_init(void);

@@ -77,8 +77,9 @@ static bool fill(struct host_cpu *cpu, vaddr_t va, bool write)
 	if (!look_up(cpu, va, &first, &writable) || (write && !writable))
 		return false;
 	while (pages < AROUND && va + pages * PAGE_SIZE < HOST_KERNEL_END &&
-	       !is_mapped(va + pages * PAGE_SIZE) && look_up(cpu, va + pages * PAGE_SIZE, &pa, &w) &&
-	       pa == first + pages * PAGE_SIZE && w == writable)
+	       !is_mapped(va + pages * PAGE_SIZE) &&
+	       look_up(cpu, va + pages * PAGE_SIZE, &pa, &w) && pa == first + pages * PAGE_SIZE &&
+	       w == writable)
 		pages++;
 	if (mmap((void *)va, pages * PAGE_SIZE, PROT_READ | (writable ? PROT_WRITE : 0),
 		 MAP_SHARED | MAP_FIXED, host.memfd, (off_t)first) == MAP_FAILED)

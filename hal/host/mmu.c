@@ -18,11 +18,16 @@ static const struct {
 	map_flags_t flag;
 	uint64_t bit;
 } flag_bits[] = {
-	{MAP_PRESENT, PTE_VALID},         {MAP_WRITABLE, PTE_WRITE},
-	{MAP_USER, PTE_USER},             {MAP_WRITE_THROUGH, BIT_WRITE_THROUGH},
-	{MAP_NO_CACHE, BIT_NO_CACHE},     {MAP_ACCESSED, PTE_ACCESSED},
-	{MAP_DIRTY, PTE_DIRTY},           {MAP_GLOBAL, PTE_GLOBAL},
-	{MAP_NO_EXECUTE, PTE_NO_EXECUTE}, {MAP_WRITE_COMBINE, BIT_WRITE_COMBINE},
+	{MAP_PRESENT, PTE_VALID},
+	{MAP_WRITABLE, PTE_WRITE},
+	{MAP_USER, PTE_USER},
+	{MAP_WRITE_THROUGH, BIT_WRITE_THROUGH},
+	{MAP_NO_CACHE, BIT_NO_CACHE},
+	{MAP_ACCESSED, PTE_ACCESSED},
+	{MAP_DIRTY, PTE_DIRTY},
+	{MAP_GLOBAL, PTE_GLOBAL},
+	{MAP_NO_EXECUTE, PTE_NO_EXECUTE},
+	{MAP_WRITE_COMBINE, BIT_WRITE_COMBINE},
 	{MAP_SPECIAL, BIT_SPECIAL},
 };
 
@@ -70,7 +75,8 @@ void host_mmu_init(void)
 		.split_root = c->split_root,
 		.broadcast = c->broadcast,
 		.user_end = (vaddr_t)1 << (bits - 1),
-		.kernel_start = c->levels == 3 ? HOST_KERNEL_START : ~(((vaddr_t)1 << (bits - 1)) - 1),
+		.kernel_start =
+			c->levels == 3 ? HOST_KERNEL_START : ~(((vaddr_t)1 << (bits - 1)) - 1),
 	};
 }
 

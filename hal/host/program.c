@@ -73,9 +73,8 @@ static bool compare_and_swap(struct hal_frame *f, const struct host_instruction 
 		return false;
 	}
 	uint32_t old = (uint32_t)f->r[i->a & 15];
-	__atomic_compare_exchange_n((uint32_t *)host_ram(where.pa), &old,
-				    (uint32_t)f->r[i->c & 15], false, __ATOMIC_SEQ_CST,
-				    __ATOMIC_SEQ_CST);
+	__atomic_compare_exchange_n((uint32_t *)host_ram(where.pa), &old, (uint32_t)f->r[i->c & 15],
+				    false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 	f->r[i->a & 15] = old;
 	return true;
 }
@@ -86,18 +85,42 @@ static bool calculate(struct hal_frame *f, const struct host_instruction *i, str
 	uint64_t imm = (uint64_t)(int64_t)i->imm;
 
 	switch (i->op) {
-	case OP_LI: *a = imm; break;
-	case OP_LIH: *a = (uint32_t)*a | imm << 32; break;
-	case OP_MOV: *a = b; break;
-	case OP_ADD: *a = b + c; break;
-	case OP_ADDI: *a = b + imm; break;
-	case OP_SUB: *a = b - c; break;
-	case OP_MUL: *a = b * c; break;
-	case OP_AND: *a = b & c; break;
-	case OP_OR: *a = b | c; break;
-	case OP_XOR: *a = b ^ c; break;
-	case OP_FSET: host_self()->fpu[imm % HOST_FPU_WORDS] = *a; break;
-	case OP_FGET: *a = host_self()->fpu[imm % HOST_FPU_WORDS]; break;
+	case OP_LI:
+		*a = imm;
+		break;
+	case OP_LIH:
+		*a = (uint32_t)*a | imm << 32;
+		break;
+	case OP_MOV:
+		*a = b;
+		break;
+	case OP_ADD:
+		*a = b + c;
+		break;
+	case OP_ADDI:
+		*a = b + imm;
+		break;
+	case OP_SUB:
+		*a = b - c;
+		break;
+	case OP_MUL:
+		*a = b * c;
+		break;
+	case OP_AND:
+		*a = b & c;
+		break;
+	case OP_OR:
+		*a = b | c;
+		break;
+	case OP_XOR:
+		*a = b ^ c;
+		break;
+	case OP_FSET:
+		host_self()->fpu[imm % HOST_FPU_WORDS] = *a;
+		break;
+	case OP_FGET:
+		*a = host_self()->fpu[imm % HOST_FPU_WORDS];
+		break;
 	case OP_DIV:
 		if (c == 0) {
 			*t = (struct user_trap){.kind = TRAP_DIVIDE};
@@ -123,12 +146,23 @@ static bool jump(struct hal_frame *f, const struct host_instruction *i, vaddr_t 
 		f->r[LINK] = f->pc + HOST_INSTRUCTION;
 		*next = to;
 		return true;
-	case OP_JMP: *next = to; return true;
-	case OP_JR: *next = a; return true;
-	case OP_BEQ: *next = a == b ? to : *next; return true;
-	case OP_BNE: *next = a != b ? to : *next; return true;
-	case OP_BLT: *next = a < b ? to : *next; return true;
-	default: return false;
+	case OP_JMP:
+		*next = to;
+		return true;
+	case OP_JR:
+		*next = a;
+		return true;
+	case OP_BEQ:
+		*next = a == b ? to : *next;
+		return true;
+	case OP_BNE:
+		*next = a != b ? to : *next;
+		return true;
+	case OP_BLT:
+		*next = a < b ? to : *next;
+		return true;
+	default:
+		return false;
 	}
 }
 
@@ -139,14 +173,29 @@ static bool execute(struct hal_frame *f, const struct host_instruction *i, struc
 	bool done;
 
 	switch (i->op) {
-	case OP_LD: done = load(f, i, 8, t); break;
-	case OP_LW: done = load(f, i, 4, t); break;
-	case OP_LB: done = load(f, i, 1, t); break;
-	case OP_ST: done = store(f, i, 8, t); break;
-	case OP_SW: done = store(f, i, 4, t); break;
-	case OP_SB: done = store(f, i, 1, t); break;
-	case OP_CAS: done = compare_and_swap(f, i, t); break;
-	default: done = jump(f, i, &next) || calculate(f, i, t);
+	case OP_LD:
+		done = load(f, i, 8, t);
+		break;
+	case OP_LW:
+		done = load(f, i, 4, t);
+		break;
+	case OP_LB:
+		done = load(f, i, 1, t);
+		break;
+	case OP_ST:
+		done = store(f, i, 8, t);
+		break;
+	case OP_SW:
+		done = store(f, i, 4, t);
+		break;
+	case OP_SB:
+		done = store(f, i, 1, t);
+		break;
+	case OP_CAS:
+		done = compare_and_swap(f, i, t);
+		break;
+	default:
+		done = jump(f, i, &next) || calculate(f, i, t);
 	}
 	if (done)
 		f->pc = next;

@@ -57,8 +57,10 @@ void host_threads_wait(struct host_cpu *cpu)
 			break;
 		struct timespec left, *timeout = nullptr;
 		if (cpu->deadline != NSEC_NEVER) {
-			nsec_t now = host_threads_now(), ns = cpu->deadline > now ? cpu->deadline - now : 0;
-			left = (struct timespec){(time_t)(ns / NSEC_PER_SEC), (long)(ns % NSEC_PER_SEC)};
+			nsec_t now = host_threads_now(),
+			       ns = cpu->deadline > now ? cpu->deadline - now : 0;
+			left = (struct timespec){(time_t)(ns / NSEC_PER_SEC),
+						 (long)(ns % NSEC_PER_SEC)};
 			timeout = &left;
 		}
 		syscall(SYS_futex, &cpu->pending, FUTEX_WAIT_PRIVATE, 0, timeout, nullptr, 0);

@@ -137,8 +137,8 @@ static bool access_bits(struct tlb_entry *e, enum trap_access access)
 	return true;
 }
 
-struct host_translation host_tlb_translate(struct host_cpu *cpu, vaddr_t va, enum trap_access access,
-				      bool user)
+struct host_translation host_tlb_translate(struct host_cpu *cpu, vaddr_t va,
+					   enum trap_access access, bool user)
 {
 	struct host_translation t = {};
 

@@ -136,10 +136,12 @@ static void copy_piece(void *dst, const void *src, size_t size)
 	uintptr_t both = (uintptr_t)dst | (uintptr_t)src;
 
 	if (size == 8 && (both & 7) == 0)
-		__atomic_store_n((uint64_t *)dst, __atomic_load_n((uint64_t *)src, __ATOMIC_RELAXED),
+		__atomic_store_n((uint64_t *)dst,
+				 __atomic_load_n((uint64_t *)src, __ATOMIC_RELAXED),
 				 __ATOMIC_RELAXED);
 	else if (size == 4 && (both & 3) == 0)
-		__atomic_store_n((uint32_t *)dst, __atomic_load_n((uint32_t *)src, __ATOMIC_RELAXED),
+		__atomic_store_n((uint32_t *)dst,
+				 __atomic_load_n((uint32_t *)src, __ATOMIC_RELAXED),
 				 __ATOMIC_RELAXED);
 	else
 		memcpy(dst, src, size);
@@ -200,7 +202,8 @@ enum kerr host_user_signal_push(struct hal_frame *frame, const struct hal_signal
 {
 	vaddr_t top = signal->stack_top ? signal->stack_top : frame->r[FRAME_SP];
 	struct signal_frame s = {
-		.stack = {.base = signal->alt_base, .flags = signal->alt_flags,
+		.stack = {.base = signal->alt_base,
+			  .flags = signal->alt_flags,
 			  .size = signal->alt_size},
 		.mask = signal->mask,
 		.fault_addr = signal->fault_addr,
@@ -231,7 +234,8 @@ enum kerr host_user_signal_pop(struct hal_frame *frame, struct hal_signal *out)
 	vaddr_t at = frame->r[FRAME_SP];
 	struct signal_frame s;
 
-	if (at > host.geometry.user_end - sizeof(s) || host_user_copy(&s, (void *)at, sizeof(s)) != 0)
+	if (at > host.geometry.user_end - sizeof(s) ||
+	    host_user_copy(&s, (void *)at, sizeof(s)) != 0)
 		return KERR_FAULT;
 	memcpy(frame->r, s.r, sizeof(s.r));
 	frame->first = s.r[0];

@@ -228,8 +228,8 @@ KERNEL_TEST(cpu_unwind_survives_nonsense)
 {
 	vaddr_t here = (vaddr_t)__builtin_frame_address(0);
 	struct hal_unwind u;
-	const vaddr_t wrong[] = {0, 8, 1, here + 1, here - 8, here + 65536, ~(vaddr_t)0,
-				 ~(vaddr_t)0 - 15, 0x1000};
+	const vaddr_t wrong[] = {
+		0, 8, 1, here + 1, here - 8, here + 65536, ~(vaddr_t)0, ~(vaddr_t)0 - 15, 0x1000};
 
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
 		u = (struct hal_unwind){here, wrong[i]};

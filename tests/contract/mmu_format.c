@@ -103,8 +103,7 @@ KERNEL_TEST(mmu_table_round_trip)
 
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
 		for (unsigned level = 1; level < g->levels; level++) {
-			struct pte_parts parts =
-				hal.mmu.decode(hal.mmu.table(places[i]), level);
+			struct pte_parts parts = hal.mmu.decode(hal.mmu.table(places[i]), level);
 			EXPECT_EQ(parts.kind, PTE_TABLE);
 			EXPECT_EQ(parts.address, places[i]);
 			EXPECT_EQ(parts.flags, 0);
@@ -124,7 +123,8 @@ KERNEL_TEST(mmu_zero_is_nothing_here)
 /* Without MAP_PRESENT an entry keeps a place but gives no access. */
 KERNEL_TEST(mmu_leaf_that_is_not_present)
 {
-	struct pte_parts parts = hal.mmu.decode(hal.mmu.leaf(0x5000, MAP_USER | MAP_WRITABLE, 0), 0);
+	struct pte_parts parts =
+		hal.mmu.decode(hal.mmu.leaf(0x5000, MAP_USER | MAP_WRITABLE, 0), 0);
 
 	EXPECT(parts.kind != PTE_TABLE);
 	EXPECT(!(parts.flags & MAP_PRESENT));

@@ -22,7 +22,7 @@ KERNEL_TEST(platform_wall_clock_is_plausible)
 		ktest_skip("the machine has no real-time clock");
 		return;
 	}
-	EXPECT(wall > 946684800 * NSEC_PER_SEC);  /* 2000-01-01 */
+	EXPECT(wall > 946684800 * NSEC_PER_SEC); /* 2000-01-01 */
 	EXPECT(wall < 4102444800 * NSEC_PER_SEC); /* 2100-01-01 */
 	nsec_t later = time_wall();
 	EXPECT(later >= wall && later - wall < 10 * NSEC_PER_SEC);

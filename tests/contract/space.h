@@ -43,7 +43,7 @@ bool space_write(vaddr_t va, uint64_t value);
 #define SPACE_HOLDS(va, value)                                                                     \
 	({                                                                                         \
 		uint64_t space_seen_ = 0;                                                          \
-		EXPECT(space_read((va), &space_seen_)) && EXPECT_EQ(space_seen_, (value));          \
+		EXPECT(space_read((va), &space_seen_)) && EXPECT_EQ(space_seen_, (value));         \
 	})
 
 /* The entry of a kernel address in the kernel's own tables. */

@@ -150,8 +150,15 @@ KERNEL_TEST(user_signal_without_a_stack)
 {
 	static char before[2048], after[2048];
 	struct hal_signal s = signal_make(), out;
-	static const vaddr_t wrong[] = {0, 8, 128, SPACE_VA, SPACE_VA + 64, STACK_TOP + PAGE_SIZE,
-					0x7fffffff0000, ~(vaddr_t)0, ~(vaddr_t)0 - 8191,
+	static const vaddr_t wrong[] = {0,
+					8,
+					128,
+					SPACE_VA,
+					SPACE_VA + 64,
+					STACK_TOP + PAGE_SIZE,
+					0x7fffffff0000,
+					~(vaddr_t)0,
+					~(vaddr_t)0 - 8191,
 					(vaddr_t)1 << 63};
 
 	if (!setting_begin())
@@ -177,8 +184,16 @@ static void stack_write(vaddr_t va, uint64_t value)
 
 static uint64_t hostile_word(struct test_random *random)
 {
-	static const uint64_t words[] = {0, 1, ~0ull, 1ull << 63, 0x800000000000, 0xffff800000000000,
-					 0xffffffff80000000, 0x3, 0x202, 0xffffffff};
+	static const uint64_t words[] = {0,
+					 1,
+					 ~0ull,
+					 1ull << 63,
+					 0x800000000000,
+					 0xffff800000000000,
+					 0xffffffff80000000,
+					 0x3,
+					 0x202,
+					 0xffffffff};
 
 	if (test_random_below(random, 2))
 		return test_random(random);

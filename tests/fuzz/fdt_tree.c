@@ -89,8 +89,15 @@ size_t fdt_finish(struct fdt_writer *w)
 	size_t structure_size = w->size - STRUCTURE, strings = w->size;
 	memcpy(w->blob + strings, w->strings, w->strings_size);
 	size_t total = strings + w->strings_size;
-	const uint32_t header[10] = {0xd00dfeed, (uint32_t)total, STRUCTURE, (uint32_t)strings,
-				     HEADER, 17, 16, 0, (uint32_t)w->strings_size,
+	const uint32_t header[10] = {0xd00dfeed,
+				     (uint32_t)total,
+				     STRUCTURE,
+				     (uint32_t)strings,
+				     HEADER,
+				     17,
+				     16,
+				     0,
+				     (uint32_t)w->strings_size,
 				     (uint32_t)structure_size};
 
 	for (size_t i = 0; i < 10; i++)

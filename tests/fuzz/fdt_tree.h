@@ -7,7 +7,8 @@
 struct fdt_writer {
 	uint8_t blob[16384];
 	uint8_t strings[2048];
-	size_t size, strings_size; /* of the structure block so far (after the header), of strings */
+	size_t size,
+		strings_size; /* of the structure block so far (after the header), of strings */
 };
 
 void fdt_begin(struct fdt_writer *w);

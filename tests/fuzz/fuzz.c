@@ -5,12 +5,11 @@
 
 static uint64_t interesting(struct test_random *random)
 {
-	static const uint64_t values[] = {0,          1,          3,          4,
-					  8,          16,         0x7f,       0x80,
-					  0xff,       0x100,      0x7fff,     0x8000,
-					  0xffff,     0x10000,    0x7fffffff, 0x80000000,
-					  0xffffffff, 1ull << 32, ~0ull,      1ull << 63,
-					  4096,       4095,       0xfffffff0, ~0ull - 4095};
+	static const uint64_t values[] = {
+		0,      1,          3,          4,          8,          16,
+		0x7f,   0x80,       0xff,       0x100,      0x7fff,     0x8000,
+		0xffff, 0x10000,    0x7fffffff, 0x80000000, 0xffffffff, 1ull << 32,
+		~0ull,  1ull << 63, 4096,       4095,       0xfffffff0, ~0ull - 4095};
 	uint64_t v = values[test_random_below(random, ARRAY_SIZE(values))];
 
 	return test_random_below(random, 3) ? v : v + test_random_below(random, 17) - 8;

@@ -76,7 +76,8 @@ static bool load(const struct file *f, bool check)
 		EXPECT(image.count <= 65535);
 		if (EXPECT_OK(aspace_create(&as))) {
 			vaddr_t end = 0;
-			accepted = elf_map(&image, as, image.fixed ? 0 : 0x10000000, &end) == KERR_OK;
+			accepted =
+				elf_map(&image, as, image.fixed ? 0 : 0x10000000, &end) == KERR_OK;
 			struct region_info r;
 			for (vaddr_t at = 0; aspace_region_at(as, at, &r); at = r.end) {
 				EXPECT(r.start < r.end && r.end <= aspace_user_end());

@@ -74,8 +74,9 @@ TEST(fdt_reads_a_machine)
 /* Everything the reader offers, on whatever it has accepted. */
 static void walk_all(const struct fdt *fdt)
 {
-	static const char *const words[] = {"reg", "compatible", "interrupts", "ranges", "phandle",
-					    "/soc/serial@100", "/chosen", "serial0", "//", "/a:b"};
+	static const char *const words[] = {
+		"reg",     "compatible", "interrupts", "ranges", "phandle", "/soc/serial@100",
+		"/chosen", "serial0",    "//",         "/a:b"};
 	struct fdt_node node, other;
 	struct fdt_interrupt irq;
 	const char *name;
@@ -88,7 +89,8 @@ static void walk_all(const struct fdt *fdt)
 	fdt_root(fdt, &node);
 	do {
 		(void)strlen(fdt_name(fdt, &node));
-		for (size_t i = 0; i < 8 && fdt_property_at(fdt, &node, i, &name, &value, &size); i++)
+		for (size_t i = 0; i < 8 && fdt_property_at(fdt, &node, i, &name, &value, &size);
+		     i++)
 			(void)(size && ((const uint8_t *)value)[size - 1] == strlen(name));
 		for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
 			(void)fdt_property(fdt, &node, words[i], &size);

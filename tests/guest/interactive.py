@@ -133,7 +133,7 @@ def interrupt_of_a_program(t):
 
 
 def stop_and_foreground(t):
-    t.line("sh -c 'echo ready; sleep 1000; echo never'")
+    t.line("sh -c 'echo ready; cat; echo never'")
     t.expect(r"^ready$")
     t.press("\x1a")
     t.expect(r"Stopped")
@@ -143,6 +143,8 @@ def stop_and_foreground(t):
     t.expect(PROMPT)
     t.line("fg")
     t.expect(r"^sh -c .*$")
+    t.press("typed\r")               # cat answers once it is in the foreground
+    t.expect(r"^typed\n(typed)$")
     t.press("\x03")
     t.expect(PROMPT)
     t.line("jobs; echo none left")

@@ -47,7 +47,7 @@ static void make_ready(const struct scheduler_ops *ops, cpu_t cpu, struct thread
 
 	model_insert(cpu, t, first);
 	t->task.hal.cpu = cpu;
-	t->queued = true;
+	t->queued_on = cpu;
 	ops->thread_ready(cpu, t, why);
 }
 
@@ -65,12 +65,12 @@ static void step(const struct scheduler_ops *ops, struct test_random *random)
 	struct thread *t = &threads[test_random_below(random, THREADS)];
 	cpu_t cpu = (cpu_t)test_random_below(random, CPUS);
 
-	if (t->queued)
+	if (t->queued_on != CPU_NONE)
 		cpu = t->task.hal.cpu;
 	switch (test_random_below(random, 6)) {
 	case 0:
 	case 1:
-		if (t->queued)
+		if (t->queued_on != CPU_NONE)
 			return;
 		t->on_cpu = test_random_below(random, 4) == 0;
 		t->affinity = test_random(random) | 1u << cpu;
@@ -80,15 +80,18 @@ static void step(const struct scheduler_ops *ops, struct test_random *random)
 	case 2:
 		EXPECT_EQ(ops->pick_next(cpu), count[cpu] ? order[cpu][0] : nullptr);
 		if (count[cpu]) {
-			order[cpu][0]->queued = false;
+			order[cpu][0]->queued_on = CPU_NONE;
 			model_remove(cpu, order[cpu][0]);
 		}
 		return;
 	case 3: {
 		uint8_t priority = (uint8_t)test_random_below(random, PRIORITY_COUNT);
-		bool moves = t->queued && t->priority != priority;
+		bool moves = t->queued_on == cpu && t->priority != priority;
 		if (moves)
 			model_remove(cpu, t);
+		/* It may have moved since the caller looked: not that CPU's to requeue. */
+		if (test_random_below(random, 4) == 0)
+			ops->set_priority((cpu + 1) % CPUS, t, priority);
 		ops->set_priority(cpu, t, priority);
 		EXPECT_EQ(t->priority, priority);
 		if (moves)
@@ -96,18 +99,18 @@ static void step(const struct scheduler_ops *ops, struct test_random *random)
 		return;
 	}
 	case 4:
-		if (!t->queued)
+		if (t->queued_on == CPU_NONE)
 			return;
 		ops->remove_thread(cpu, t);
 		model_remove(cpu, t);
-		t->queued = false;
+		t->queued_on = CPU_NONE;
 		return;
 	default: {
 		cpu_t to = (cpu_t)test_random_below(random, CPUS);
 		struct thread *want = model_pull(cpu, to);
 		EXPECT_EQ(ops->pull(cpu, to), want);
 		if (want) {
-			want->queued = false;
+			want->queued_on = CPU_NONE;
 			model_remove(cpu, want);
 		}
 	}
@@ -120,7 +123,8 @@ static void check_questions(const struct scheduler_ops *ops, struct test_random 
 				 .slice_left = 10 * NSEC_PER_MSEC};
 
 	for (cpu_t cpu = 0; cpu < CPUS; cpu++) {
-		bool higher = count[cpu] && order[cpu][0]->priority > running.priority, equal = false;
+		bool higher = count[cpu] && order[cpu][0]->priority > running.priority,
+		     equal = false;
 		for (unsigned i = 0; i < count[cpu]; i++)
 			equal |= order[cpu][i]->priority == running.priority;
 		EXPECT_EQ(ops->needs_reschedule(cpu, &running), higher);
@@ -148,8 +152,10 @@ static void conforms(const struct scheduler_ops *ops, struct test_random *random
 	REQUIRE(ops->init(CPUS) == KERR_OK);
 	for (unsigned i = 0; i < THREADS; i++) {
 		struct thread *t = &threads[i];
-		*t = (struct thread){.priority = (uint8_t)test_random_below(random, PRIORITY_COUNT),
-				     .policy = test_random_below(random, 3) ? SCHED_OTHER : SCHED_FIFO};
+		*t = (struct thread){.queued_on = CPU_NONE,
+				     .priority = (uint8_t)test_random_below(random, PRIORITY_COUNT),
+				     .policy = test_random_below(random, 3) ? SCHED_OTHER
+									    : SCHED_FIFO};
 		ops->add_thread(t);
 		EXPECT(t->slice_left > 0);
 	}
@@ -180,7 +186,7 @@ TEST(sched_prio_is_fair_among_equals)
 	boot_once();
 	REQUIRE(sched_prio.init(1) == KERR_OK);
 	for (unsigned i = 0; i < 3; i++) {
-		threads[i] = (struct thread){.priority = PRIORITY_NORMAL};
+		threads[i] = (struct thread){.priority = PRIORITY_NORMAL, .queued_on = CPU_NONE};
 		sched_prio.add_thread(&threads[i]);
 		sched_prio.thread_ready(0, &threads[i], READY_NEW);
 	}
@@ -201,7 +207,7 @@ TEST(sched_prio_keeps_the_rest_of_a_slice)
 	boot_once();
 	REQUIRE(sched_prio.init(1) == KERR_OK);
 	for (unsigned i = 0; i < 2; i++) {
-		threads[i] = (struct thread){.priority = PRIORITY_NORMAL};
+		threads[i] = (struct thread){.priority = PRIORITY_NORMAL, .queued_on = CPU_NONE};
 		sched_prio.add_thread(&threads[i]);
 	}
 	sched_prio.thread_ready(0, &threads[1], READY_NEW);

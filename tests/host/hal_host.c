@@ -83,7 +83,8 @@ TEST(host_boot_info)
 
 TEST(host_tlb_keeps_until_flush)
 {
-	paddr_t root = machine_with_root(&(struct host_config){.asid_bits = 8}, 5), page = frame_take();
+	paddr_t root = machine_with_root(&(struct host_config){.asid_bits = 8}, 5),
+		page = frame_take();
 
 	EXPECT(!host_translate(0, VA, TRAP_READ, true).ok);
 	map(root, VA, page, MAP_USER_WRITE);
@@ -110,7 +111,8 @@ TEST(host_tlb_keeps_until_flush)
 
 TEST(host_tlb_keeps_tables_without_the_flag)
 {
-	paddr_t root = machine_with_root(&(struct host_config){.asid_bits = 8}, 5), page = frame_take();
+	paddr_t root = machine_with_root(&(struct host_config){.asid_bits = 8}, 5),
+		page = frame_take();
 
 	map(root, VA, page, MAP_USER_READ);
 	EXPECT(reaches(VA, TRAP_READ, page));
@@ -125,7 +127,8 @@ TEST(host_tlb_keeps_tables_without_the_flag)
 
 TEST(host_tlb_forgets_nothing_there_by_publish)
 {
-	paddr_t root = machine_with_root(&(struct host_config){.asid_bits = 8}, 5), page = frame_take();
+	paddr_t root = machine_with_root(&(struct host_config){.asid_bits = 8}, 5),
+		page = frame_take();
 
 	EXPECT(!reaches(VA, TRAP_READ, page));
 	*slot(root, VA, 0) = hal.mmu.leaf(page, MAP_USER_READ, 0);
@@ -136,7 +139,8 @@ TEST(host_tlb_forgets_nothing_there_by_publish)
 
 TEST(host_access_bits)
 {
-	paddr_t root = machine_with_root(&(struct host_config){.asid_bits = 8}, 5), page = frame_take();
+	paddr_t root = machine_with_root(&(struct host_config){.asid_bits = 8}, 5),
+		page = frame_take();
 	map_flags_t bare = MAP_PRESENT | MAP_USER | MAP_WRITABLE;
 
 	map(root, VA, page, bare);
@@ -177,7 +181,8 @@ TEST(host_large_leaves_and_five_levels)
 
 TEST(host_kernel_addresses_are_pointers)
 {
-	paddr_t root = machine_with_root(nullptr, HAL_ASID_NONE), a = frame_take(), b = frame_take();
+	paddr_t root = machine_with_root(nullptr, HAL_ASID_NONE), a = frame_take(),
+		b = frame_take();
 	vaddr_t va = hal.mmu.geometry()->kernel_start + 0x3000000000;
 	volatile uint64_t *p = (uint64_t *)va;
 
@@ -285,18 +290,10 @@ TEST(host_virtual_time_jumps)
 /* ---- A user program ------------------------------------------------------------------------------ */
 
 static const struct host_instruction program[] = {
-	P_LI(R1, 0),
-	P_LI(R2, 10),
-	P_ADD(R1, R1, R2), /* 2: loop */
-	P_ADDI(R2, R2, -1),
-	P_LI(R3, 0),
-	P_BNE(R2, R3, -3),
-	P_LI(R4, 0x20000000),
-	P_ST(R1, R4, 16),
-	P_LD(R0, R4, 16),
-	P_LI(R7, 93),
-	P_SYSCALL,
-	P_ILLEGAL,
+	P_LI(R1, 0),          P_LI(R2, 10),     P_ADD(R1, R1, R2), /* 2: loop */
+	P_ADDI(R2, R2, -1),   P_LI(R3, 0),      P_BNE(R2, R3, -3),
+	P_LI(R4, 0x20000000), P_ST(R1, R4, 16), P_LD(R0, R4, 16),
+	P_LI(R7, 93),         P_SYSCALL,        P_ILLEGAL,
 };
 
 static paddr_t program_root;

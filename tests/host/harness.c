@@ -268,7 +268,9 @@ static void test_run(const struct job *job)
 		state.skipped_count++;
 		const char *why = output ? strrchr(output, '\n') : nullptr;
 		printf("ok %u - %s # SKIP %s\n", ++state.number, job->name,
-		       why ? why + 1 : output ? output : state.skipped);
+		       why      ? why + 1
+		       : output ? output
+				: state.skipped);
 	} else if (!ended || WEXITSTATUS(status) != 0) {
 		test_failed(job, status, output ? output : "");
 	} else {

@@ -133,7 +133,11 @@ void test_prepare_kernel(unsigned variant)
 	static const struct host_config variants[TEST_KERNEL_VARIANTS] = {
 		{.cpus = 1},
 		{.cpus = 4, .interleave = 5, .asid_bits = 8, .software_access = true},
-		{.cpus = 3, .interleave = 50, .spurious = 40, .asid_bits = 8, .split_root = true,
+		{.cpus = 3,
+		 .interleave = 50,
+		 .spurious = 40,
+		 .asid_bits = 8,
+		 .split_root = true,
 		 .broadcast = true},
 		{.cpus = 4, .mode = HOST_THREADS, .asid_bits = 16, .split_root = true},
 	};

@@ -36,8 +36,8 @@ static void *file_read(const char *path, size_t *size)
 int main(int argc, char **argv)
 {
 	static char line[4096];
-	struct host_config config = {.cpus = 4, .seed = 1, .interleave = 20, .asid_bits = 8,
-				     .command_line = line};
+	struct host_config config = {
+		.cpus = 4, .seed = 1, .interleave = 20, .asid_bits = 8, .command_line = line};
 
 	for (int i = 1; i < argc; i++) {
 		bool more = i + 1 < argc;

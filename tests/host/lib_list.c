@@ -13,7 +13,8 @@ static void expect_order(struct list *head, const int *numbers, size_t count)
 	struct item *i;
 	size_t n = 0;
 
-	list_for_each(i, head, link) {
+	list_for_each(i, head, link)
+	{
 		REQUIRE(n < count);
 		EXPECT_EQ(i->number, numbers[n++]);
 	}
@@ -53,7 +54,8 @@ TEST(list_remove_while_walking)
 		items[n].number = n;
 		list_add_tail(&head, &items[n].link);
 	}
-	list_for_each_safe(i, next, &head, link) {
+	list_for_each_safe(i, next, &head, link)
+	{
 		if (i->number % 2)
 			list_remove(&i->link);
 	}
@@ -97,8 +99,8 @@ PROPERTY(list_model, 50)
 	for (int step = 0; step < 300; step++) {
 		struct item *i = &items[test_random_below(random, 32)];
 		size_t which = test_random_below(random, 2);
-		bool linked = model_remove(&models[0], i->number) ||
-			      model_remove(&models[1], i->number);
+		bool linked =
+			model_remove(&models[0], i->number) || model_remove(&models[1], i->number);
 		EXPECT_EQ(!list_empty(&i->link), linked);
 		if (linked)
 			list_remove(&i->link);

@@ -26,11 +26,11 @@ void test_on_all_cpus(void (*fn)(cpu_t cpu, void *arg), void *arg);
 /* ---- Upcalls: what a test may set; null: the default in brackets ------------------------------- */
 
 struct test_upcalls {
-	bool (*page_fault)(struct trap *trap);                    /* [false: nobody wants it] */
-	void (*exception)(struct trap *trap);                     /* [the test fails] */
-	void (*syscall)(struct hal_frame *frame);                 /* [the test fails] */
+	bool (*page_fault)(struct trap *trap); /* [false: nobody wants it] */
+	void (*exception)(struct trap *trap); /* [the test fails] */
+	void (*syscall)(struct hal_frame *frame); /* [the test fails] */
 	void (*user_work)(struct hal_frame *frame, uint32_t work); /* [nothing] */
-	void (*reschedule)(bool preempted);                       /* [nothing] */
+	void (*reschedule)(bool preempted); /* [nothing] */
 	enum kerr (*park)(enum wait_reason reason, bool interruptible, nsec_t deadline);
 	void (*unpark)(struct task *task);
 	/* [a task is bound to its CPU: park waits for interrupts until the token is there] */

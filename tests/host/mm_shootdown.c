@@ -32,7 +32,8 @@ static void use_page(size_t page, bool write)
 {
 	uint64_t value = page + 1, before = atomic_load(&states[page]);
 	void *user = (void *)(START + page * PAGE_SIZE + 64);
-	bool done = write ? hal.user.copy(user, &value, 8) == 0 : hal.user.copy(&value, user, 8) == 0;
+	bool done =
+		write ? hal.user.copy(user, &value, 8) == 0 : hal.user.copy(&value, user, 8) == 0;
 	enum kind kind = (enum kind)(before & 3);
 
 	if (atomic_load(&states[page]) != before || kind == CHANGING)
@@ -62,7 +63,8 @@ static void change(struct test_random *random)
 		unsigned prot = to == WRITABLE ? PROT_READ | PROT_WRITE : PROT_READ;
 		if (aspace_protect(space, va, count * PAGE_SIZE, prot) != KERR_OK)
 			EXPECT_OK(aspace_map(space, &va, count * PAGE_SIZE, prot,
-					     MMAP_PRIVATE | MMAP_ANONYMOUS | MMAP_FIXED, nullptr, 0));
+					     MMAP_PRIVATE | MMAP_ANONYMOUS | MMAP_FIXED, nullptr,
+					     0));
 	}
 	for (size_t i = first; i < first + count; i++)
 		atomic_store(&states[i], (atomic_load(&states[i]) & ~3ull) | to);
@@ -114,31 +116,44 @@ static uint64_t run(const struct host_config *config, unsigned drop)
 
 TEST(shootdown_simulated)
 {
-	EXPECT_EQ(run(&(struct host_config){.cpus = 4, .interleave = 4, .asid_bits = 8,
-					    .seed = test_seed()}, 0), 0);
+	EXPECT_EQ(run(
+			  &(struct host_config){
+				  .cpus = 4, .interleave = 4, .asid_bits = 8, .seed = test_seed()},
+			  0),
+		  0);
 }
 
 TEST(shootdown_without_tags)
 {
-	EXPECT_EQ(run(&(struct host_config){.cpus = 3, .interleave = 9, .seed = test_seed()}, 0), 0);
+	EXPECT_EQ(run(&(struct host_config){.cpus = 3, .interleave = 9, .seed = test_seed()}, 0),
+		  0);
 }
 
 TEST(shootdown_by_broadcast)
 {
-	EXPECT_EQ(run(&(struct host_config){.cpus = 4, .interleave = 5, .asid_bits = 8,
-					    .split_root = true, .broadcast = true,
-					    .software_access = true, .seed = test_seed()}, 0), 0);
+	EXPECT_EQ(run(&(struct host_config){.cpus = 4,
+					    .interleave = 5,
+					    .asid_bits = 8,
+					    .split_root = true,
+					    .broadcast = true,
+					    .software_access = true,
+					    .seed = test_seed()},
+		      0),
+		  0);
 }
 
 TEST(shootdown_threads)
 {
-	EXPECT_EQ(run(&(struct host_config){.cpus = 4, .mode = HOST_THREADS, .asid_bits = 8}, 0), 0);
+	EXPECT_EQ(run(&(struct host_config){.cpus = 4, .mode = HOST_THREADS, .asid_bits = 8}, 0),
+		  0);
 }
 
 static uint64_t run_with_drop(uint64_t drop)
 {
-	return run(&(struct host_config){.cpus = 4, .interleave = 4, .asid_bits = 8,
-					 .seed = test_seed()}, (unsigned)drop);
+	return run(
+		&(struct host_config){
+			.cpus = 4, .interleave = 4, .asid_bits = 8, .seed = test_seed()},
+		(unsigned)drop);
 }
 
 /* Most flushes are of pages that the CPU had not cached: dropping them changes nothing. */

@@ -71,8 +71,9 @@ static const struct {
 	const char *name;
 	void (*fn)(void);
 } crashes[] = {
-	{"null-read", null_read},   {"null-write", null_write},     {"null-call", null_call},
-	{"bug", bug},               {"text-write", text_write},     {"data-execute", data_execute},
+	{"null-read", null_read},   {"null-write", null_write},
+	{"null-call", null_call},   {"bug", bug},
+	{"text-write", text_write}, {"data-execute", data_execute},
 	{"stack", stack_overflow},  {"lock-twice", lock_twice},
 };
 

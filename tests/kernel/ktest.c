@@ -159,8 +159,7 @@ static void cpus_await(void)
 	for (const struct kernel_test *const *t = __kernel_tests_start; t < __kernel_tests_end; t++)
 		if (selected(*t, pattern))
 			run_one(*t, ++number);
-	line("# %u passed, %u failed, %u skipped", state.passed, state.failed,
-	     state.skipped_count);
+	line("# %u passed, %u failed, %u skipped", state.passed, state.failed, state.skipped_count);
 	int status = state.failed > 0 || count == 0;
 	console_record("exit", status ? "1" : "0");
 	hal.platform.power(HAL_POWER_OFF, status);

@@ -146,7 +146,7 @@ KERNEL_TEST(init_records_started_in_order)
 
 static void random_on_one(cpu_t cpu, void *arg)
 {
-	uint64_t (*words)[4] = arg;
+	uint64_t(*words)[4] = arg;
 
 	random_bytes(words[cpu], sizeof(words[cpu]));
 }

@@ -162,8 +162,8 @@ static _Atomic uint64_t turn;
 /* The CPUs pass a turn round: each waits for its own. A lost wake-up stands still. */
 static void take_turns(cpu_t cpu, void *arg)
 {
-	uint64_t n = ktest_cpu_count(), me = (uint64_t)__builtin_popcountll(cpu_online() &
-									    (cpu_bit(cpu) - 1));
+	uint64_t n = ktest_cpu_count(),
+		 me = (uint64_t)__builtin_popcountll(cpu_online() & (cpu_bit(cpu) - 1));
 
 	for (uint64_t i = 0; i < 200; i++) {
 		EXPECT_OK(wait_until(&turn_queue, atomic_load(&turn) == i * n + me, WAIT_OTHER,

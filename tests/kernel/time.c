@@ -53,8 +53,7 @@ static void timers_on_one(cpu_t cpu, void *arg)
 	for (int i = 0; i < TIMERS; i++) {
 		timer_init(&timers[i].timer, timer_note);
 		atomic_store(&timers[i].fired, 0);
-		timer_set(&timers[i].timer,
-			  start + test_random_below(&random, 3 * NSEC_PER_MSEC));
+		timer_set(&timers[i].timer, start + test_random_below(&random, 3 * NSEC_PER_MSEC));
 	}
 	for (int i = 0; i < TIMERS; i += 4)
 		if (timer_cancel(&timers[i].timer))

@@ -47,8 +47,8 @@ struct thread {
 	struct list process_link;    /* (process lock) */
 	/* scheduler's own */
 	struct list run_link;        /* (run queue lock) */
-	bool queued;                 /* (run queue lock) */
-	bool migrate;                /* (own) may not run here: placed anew once it is off this CPU */
+	cpu_t queued_on;             /* (that CPU's run queue lock) CPU_NONE: not queued */
+	bool migrate; /* (own) may not run here: placed anew once it is off this CPU */
 	_Atomic bool on_cpu;         /* its registers are (still) in a CPU: see exec/switch.c */
 	cpu_t fpu_cpu;               /* (own) the CPU whose unit was loaded with its state last */
 	nsec_t slice_left, ran_since; /* (own) */

@@ -127,7 +127,8 @@ struct hal_cpu_ops {
 	 * switch after migration). */
 	struct hal_thread *(*switch_to)(struct hal_thread *prev, struct hal_thread *next);
 	/* Prepares a new thread: the first switch to it calls entry(prev, arg) on its own stack,
-	 * IRQs off, `prev` being what switch_to would have returned. stack_top is set already. */
+	 * IRQs off, `prev` being what switch_to would have returned. stack_top is set already;
+	 * the place of the user frame, which ends there, is left alone. */
 	void (*thread_init)(struct hal_thread *thread,
 			    void (*entry)(struct hal_thread *prev, void *arg), void *arg);
 	/* FPU and vector state: between the unit and thread->fpu (not null; user_info.fpu_size

@@ -24,13 +24,13 @@ struct host_config {
 	unsigned interleave;
 	/* SIMULATED: at one in so many points a timer interrupt that nobody asked for; 0: never. */
 	unsigned spurious;
-	unsigned levels;          /* of page tables: 3 (also 0), 4, 5. With 4 and 5 the kernel half is
+	unsigned levels; /* of page tables: 3 (also 0), 4, 5. With 4 and 5 the kernel half is
 				     no address of a process, so only tables can be tested */
-	unsigned asid_bits;       /* 0: no tags */
+	unsigned asid_bits; /* 0: no tags */
 	bool split_root, broadcast;
-	bool software_access;     /* MAP_ACCESSED and MAP_DIRTY are not set by the CPU */
+	bool software_access; /* MAP_ACCESSED and MAP_DIRTY are not set by the CPU */
 	const char *command_line; /* null: "" */
-	const void *initrd;       /* becomes the module "initrd"; null: none */
+	const void *initrd; /* becomes the module "initrd"; null: none */
 	size_t initrd_size;
 };
 
@@ -46,7 +46,7 @@ const struct host_config *host_config(void);
 void *host_ram(paddr_t pa);
 
 struct host_translation {
-	bool ok;      /* the access is allowed; `pa` is valid */
+	bool ok; /* the access is allowed; `pa` is valid */
 	bool present; /* of a fault: an entry was there */
 	paddr_t pa;
 	map_flags_t flags;

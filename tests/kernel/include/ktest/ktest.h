@@ -49,10 +49,10 @@ bool ktest_memory_equal(const char *file, int line, const void *a, const void *b
 #define EXPECT_OK(err)                                                                             \
 	({                                                                                         \
 		enum kerr ktest_err_ = (err);                                                      \
-		ktest_err_ == KERR_OK ? true                                                       \
-				      : (ktest_fail(__FILE__, __LINE__, "%s: %s", #err,            \
-						    kerr_name(ktest_err_)),                        \
-					 false);                                                   \
+		ktest_err_ == KERR_OK                                                              \
+			? true                                                                     \
+			: (ktest_fail(__FILE__, __LINE__, "%s: %s", #err, kerr_name(ktest_err_)),  \
+			   false);                                                                 \
 	})
 #define REQUIRE(cond)                                                                              \
 	do {                                                                                       \
