@@ -2,12 +2,14 @@
  * Exceptions of user code: page faults go to mm, and what it cannot answer, like every other
  * exception, becomes a signal with Linux's si_code.
  *
- * A page fault of the kernel itself is a user copy: answered if it may sleep, else (a spinlock is
- * held, or there is no such page) the HAL's fixup ends the copy.
+ * A page fault of the kernel itself on a user address is a user copy: answered if it may sleep, else
+ * (a spinlock is held, or there is no such page) the HAL's fixup ends the copy. On a kernel address
+ * it is right only if this CPU had not seen a new mapping yet.
  */
 #include "process_private.h"
 #include <core/log.h>
 #include <exec/fault.h>
+#include <mm/memory.h>
 
 #define ILL_ILLOPC 1
 #define FPE_INTDIV 1
@@ -62,7 +64,9 @@ bool fault_page(struct trap *trap)
 			unanswered(trap, result);
 		return true;
 	}
-	if (!as || trap->addr >= aspace_user_end() || current_task()->preempt_count)
+	if (trap->addr >= aspace_user_end())
+		return mm_kernel_fault(trap);
+	if (!as || current_task()->preempt_count)
 		return false;
 	hal.cpu.irq_restore(true);
 	enum fault_result result = aspace_fault(as, trap->addr, trap->access);

@@ -16,6 +16,7 @@
 #include <lib/string.h>
 #include <mm/heap.h>
 #include <mm/kmap.h>
+#include <mm/memory.h>
 
 static struct cache *threads RO_AFTER_INIT;
 static struct cache *fpu_areas RO_AFTER_INIT;
@@ -274,7 +275,8 @@ void sched_run_idle(void)
 		atomic_fetch_or_explicit(&sched_idle, cpu_bit(cpu), memory_order_seq_cst);
 		if (!READ_ONCE(rq->ready) && !sched_pull_idle(rq, cpu)) {
 			rcu_quiescent(cpu);
-			hal.cpu.wait();
+			if (!frame_idle_work())
+				hal.cpu.wait();
 		}
 		atomic_fetch_and_explicit(&sched_idle, ~cpu_bit(cpu), memory_order_relaxed);
 	}

@@ -4,6 +4,7 @@
 #include <mm/frame.h>
 #include <mm/heap.h>
 #include <mm/kmap.h>
+#include <mm/memory.h>
 
 static void use_memory(cpu_t cpu, void *arg)
 {
@@ -36,6 +37,29 @@ TEST(mm_boots)
 	memset(p, 1, 10 * PAGE_SIZE);
 	kmap_free(p);
 	use_memory(0, nullptr);
+}
+
+/* A fault of the kernel on its own mapping is answered only if the mapping allows the access. */
+TEST(mm_kernel_fault_checks_the_tables)
+{
+	test_kernel(nullptr);
+	char *p = kmap_alloc(PAGE_SIZE);
+	REQUIRE(p);
+	struct trap t = {.kind = TRAP_PAGE_FAULT, .addr = (vaddr_t)p, .access = TRAP_WRITE};
+	EXPECT(mm_kernel_fault(&t));
+	t.access = TRAP_EXECUTE;
+	EXPECT(!mm_kernel_fault(&t));
+	t.access = TRAP_READ;
+	t.kind = TRAP_PROTECTION;
+	EXPECT(!mm_kernel_fault(&t));
+	t.kind = TRAP_PAGE_FAULT;
+	t.addr = (vaddr_t)p + PAGE_SIZE; /* its guard */
+	EXPECT(!mm_kernel_fault(&t));
+	t.addr = PAGE_SIZE;
+	EXPECT(!mm_kernel_fault(&t));
+	kmap_free(p);
+	t.addr = (vaddr_t)p;
+	EXPECT(!mm_kernel_fault(&t));
 }
 
 TEST(mm_on_four_cpus_simulated)
