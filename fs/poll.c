@@ -1,7 +1,15 @@
 /*
- * poll(2) and its kin. The first pass asks each file with the table, which registers a waiter on each
- * queue; a wake sets t->woken and unparks the task; then all are asked again, without registering.
- * The first few waiters are in the table itself, on the caller's stack; more come from the heap.
+ * poll(2) and its kin. First each file is asked without any registration: most calls end here,
+ * because something is ready or nobody wants to wait. Only then a waiter goes onto each queue that a file's
+ * poll op names, with a second question per file, since it may have become ready in between; a wake
+ * sets `woken` and unparks the task; then all are asked again.
+ *
+ * Files: a thread that is alone with its descriptor table needs no references, since only itself
+ * could close them (fd_borrow). Otherwise all are referenced for the whole call.
+ * Waiters: the first few are on the caller's stack, more come from the heap in blocks.
+ * Costs: a descriptor that is only looked at is one table load and two calls.
+ * Rejected: asking under rcu without references (poll ops may sleep); registering in the first pass
+ * (it doubles the cost of calls that find something).
  */
 #include "vfs_private.h"
 
@@ -10,114 +18,159 @@
 #include <fs/poll.h>
 #include <mm/heap.h>
 
+#define FILES_SMALL 16
+#define BLOCK_FIRST 6
+#define BLOCK_ENTRIES 60
+
+struct poll_entry {
+	struct waiter waiter;
+	struct waitq *queue;
+	struct poll_set *set;
+};
+
+struct poll_block {
+	struct poll_block *next;
+	unsigned count;
+	struct poll_entry entries[BLOCK_ENTRIES];
+};
+
+/* What one call waits with. All fields: (own), but `woken`. */
+struct poll_set {
+	struct poll_table table;
+	_Atomic bool woken;
+	bool no_memory;
+	unsigned wanted; /* of the file that is being asked */
+	unsigned count;
+	struct poll_block *blocks; /* the newest first */
+	struct poll_entry first[BLOCK_FIRST];
+};
+
 /* Queue lock held, any context. */
-static void notify(struct waiter *w)
+static bool notify(struct waiter *w)
 {
 	struct poll_entry *e = container_of(w, struct poll_entry, waiter);
 
-	atomic_store_explicit(&e->table->woken, true, memory_order_release);
+	atomic_store_explicit(&e->set->woken, true, memory_order_release);
 	upcalls.unpark(w->task);
+	return true;
 }
 
-void poll_table_init(struct poll_table *t)
+static struct poll_entry *entry_new(struct poll_set *s)
 {
-	t->woken = false;
-	t->no_memory = false;
-	t->count = 0;
-	t->more = nullptr;
-}
+	struct poll_block *b = s->blocks;
 
-void poll_wait(struct poll_table *t, struct waitq *q)
-{
-	struct poll_entry *e;
-
-	if (!t)
-		return;
-	if (t->count < POLL_INLINE) {
-		e = &t->entries[t->count++];
-	} else {
-		e = heap_alloc(sizeof(*e));
-		if (!e) {
-			t->no_memory = true;
-			return;
-		}
-		e->next = t->more;
-		t->more = e;
+	if (s->count < BLOCK_FIRST)
+		return &s->first[s->count++];
+	if (!b || b->count == BLOCK_ENTRIES) {
+		b = heap_alloc(sizeof(*b));
+		if (!b)
+			return nullptr;
+		b->next = s->blocks;
+		b->count = 0;
+		s->blocks = b;
 	}
-	e->table = t;
+	return &b->entries[b->count++];
+}
+
+static void set_add(struct poll_table *table, struct waitq *q, unsigned events)
+{
+	struct poll_set *s = container_of(table, struct poll_set, table);
+
+	if (!(events & s->wanted))
+		return;
+	struct poll_entry *e = q ? entry_new(s) : nullptr;
+	if (!e) {
+		s->no_memory = true;
+		return;
+	}
+	e->set = s;
 	e->queue = q;
-	e->waiter = (struct waiter){.task = current_task(), .notify = notify};
+	e->waiter = (struct waiter){.notify = notify};
 	wait_add(q, &e->waiter);
 }
 
-void poll_table_end(struct poll_table *t)
+/* Takes all waiters off. */
+static void set_end(struct poll_set *s)
 {
-	for (unsigned n = 0; n < t->count; n++)
-		wait_end(t->entries[n].queue, &t->entries[n].waiter);
-	while (t->more) {
-		struct poll_entry *e = t->more;
-		t->more = e->next;
-		wait_end(e->queue, &e->waiter);
-		heap_free(e);
+	for (unsigned n = 0; n < s->count; n++)
+		wait_end(s->first[n].queue, &s->first[n].waiter);
+	while (s->blocks) {
+		struct poll_block *b = s->blocks;
+		for (unsigned n = 0; n < b->count; n++)
+			wait_end(b->entries[n].queue, &b->entries[n].waiter);
+		s->blocks = b->next;
+		heap_free(b);
 	}
-	t->count = 0;
 }
 
-/* Files stay open while they are waited for: `files` are references, null: bad descriptor. */
-static size_t ask(struct poll_item *items, struct file **files, size_t count, struct poll_table *t)
+/* `files`: null is a bad or negative descriptor. `s` null: without registering. */
+static size_t ask(struct poll_item *items, struct file **files, size_t count, struct poll_set *s)
 {
 	size_t ready = 0;
 
 	for (size_t n = 0; n < count; n++) {
 		struct poll_item *item = &items[n];
-		unsigned events = 0;
-		item->found = 0;
-		if (item->fd < 0)
-			continue;
-		if (!files[n])
-			events = POLL_NVAL;
-		else
-			events = file_poll(files[n], ready ? nullptr : t) &
-				 (item->events | POLL_ERR | POLL_HUP);
+		unsigned wanted = item->events | POLL_ERR | POLL_HUP, events;
+		if (likely(files[n])) {
+			if (s)
+				s->wanted = wanted;
+			events = file_poll(files[n], s && !ready ? &s->table : nullptr) & wanted;
+		} else {
+			events = item->fd < 0 ? 0 : POLL_NVAL;
+		}
 		item->found = (uint16_t)events;
 		ready += events != 0;
 	}
 	return ready;
 }
 
-enum kerr fd_poll(struct poll_item *items, size_t count, nsec_t deadline, size_t *ready)
+/* Nothing was ready: waits until something is. */
+static NOINLINE enum kerr wait_ready(struct poll_item *items, struct file **files, size_t count,
+				     nsec_t deadline, size_t *ready)
 {
-	struct file *few[POLL_INLINE], **files = few;
-	struct poll_table t;
+	struct poll_set s = {.table = {set_add}};
 	enum kerr err = KERR_OK;
 
-	if (count > POLL_INLINE) {
+	*ready = ask(items, files, count, &s);
+	while (*ready == 0 && err == KERR_OK) {
+		if (s.no_memory) {
+			err = KERR_NOMEM;
+			break;
+		}
+		while (!atomic_load_explicit(&s.woken, memory_order_acquire) && err == KERR_OK)
+			err = upcalls.park(WAIT_IO, true, deadline);
+		atomic_store_explicit(&s.woken, false, memory_order_relaxed);
+		atomic_thread_fence(memory_order_seq_cst); /* before the files are asked */
+		*ready = ask(items, files, count, nullptr);
+	}
+	set_end(&s);
+	return *ready || err == KERR_TIMEDOUT ? KERR_OK : err;
+}
+
+enum kerr fd_poll(struct poll_item *items, size_t count, nsec_t deadline, size_t *ready)
+{
+	struct file *few[FILES_SMALL], **files = few;
+	bool borrowed = fd_table_is_private();
+	enum kerr err = KERR_OK;
+
+	if (count > FILES_SMALL) {
 		files = heap_alloc(count * sizeof(*files));
 		if (!files)
 			return KERR_NOMEM;
 	}
-	for (size_t n = 0; n < count; n++)
-		files[n] = items[n].fd >= 0 ? fd_get(items[n].fd) : nullptr;
-	poll_table_init(&t);
-	*ready = ask(items, files, count, deadline ? &t : nullptr);
-	while (*ready == 0 && err == KERR_OK && deadline) {
-		if (t.no_memory) {
-			err = KERR_NOMEM;
-			break;
-		}
-		while (!atomic_load_explicit(&t.woken, memory_order_acquire) && err == KERR_OK)
-			err = upcalls.park(WAIT_IO, true, deadline);
-		atomic_store_explicit(&t.woken, false, memory_order_relaxed);
-		atomic_thread_fence(memory_order_seq_cst); /* before the files are asked */
-		*ready = ask(items, files, count, nullptr);
-	}
-	poll_table_end(&t);
-	for (size_t n = 0; n < count; n++)
-		if (files[n])
-			file_put(files[n]);
-	if (files != few)
+	if (borrowed)
+		fd_borrow(items, count, files);
+	else
+		for (size_t n = 0; n < count; n++)
+			files[n] = items[n].fd >= 0 ? fd_get(items[n].fd) : nullptr;
+	*ready = ask(items, files, count, nullptr);
+	if (*ready == 0 && deadline)
+		err = wait_ready(items, files, count, deadline, ready);
+	if (!borrowed)
+		for (size_t n = 0; n < count; n++)
+			if (files[n])
+				file_put(files[n]);
+	if (unlikely(files != few))
 		heap_free(files);
-	if (*ready || err == KERR_TIMEDOUT)
-		err = KERR_OK;
 	return err;
 }

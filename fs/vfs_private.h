@@ -17,6 +17,15 @@ static inline bool reference_get_not_zero(_Atomic uint32_t *references)
 	return false;
 }
 
+/* ---- fdtable.c ---- */
+
+struct poll_item;
+/* Nobody but the current thread can change the current descriptor table until it returns to user mode:
+ * its files need no references. */
+bool fd_table_is_private(void);
+/* The files of `items`, not referenced, in such a table; null: KERR_BADF, or a negative number. */
+void fd_borrow(const struct poll_item *items, size_t count, struct file **files);
+
 /* ---- dcache.c ---- */
 
 enum kerr dcache_init(void);
