@@ -15,7 +15,6 @@
 #include "vfs_private.h"
 
 #include <exec/process.h>
-#include <fs/poll.h>
 #include <mm/heap.h>
 
 #define FIRST_CAPACITY 64u
@@ -361,29 +360,17 @@ struct file *fd_get(int fd)
 	return f;
 }
 
-bool fd_table_is_private(void)
+struct fd_view fd_view_private(void)
 {
 	const struct process *p = current_process();
 	struct fd_table *t = table();
 
 	/* Both counts are raised only by clone in this process. /proc/PID/fd takes a reference for
 	 * a moment, which is harmless. */
-	return t && READ_ONCE(p->thread_count) == 1 &&
-	       atomic_load_explicit(&t->references, memory_order_acquire) == 1;
-}
-
-void fd_borrow(const struct poll_item *items, size_t count, struct file **files)
-{
-	const struct fd_array *a = array_of(table());
-
-	for (size_t n = 0; n < count; n++) {
-		struct file *f = nullptr;
-		if (likely((unsigned)items[n].fd < a->capacity))
-			f = atomic_load_explicit(&a->files[items[n].fd], memory_order_relaxed);
-		if (f && unlikely(atomic_load_explicit(&f->flags, memory_order_relaxed) & O_PATH))
-			f = nullptr;
-		files[n] = f;
-	}
+	if (!t || READ_ONCE(p->thread_count) != 1 ||
+	    atomic_load_explicit(&t->references, memory_order_acquire) != 1)
+		return (struct fd_view){};
+	return (struct fd_view){array_of(t)->files, array_of(t)->capacity};
 }
 
 enum kerr fd_close(int fd)

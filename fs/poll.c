@@ -5,7 +5,7 @@
  * sets `woken` and unparks the task; then all are asked again.
  *
  * Files: a thread that is alone with its descriptor table needs no references, since only itself
- * could close them (fd_borrow). Otherwise all are referenced for the whole call.
+ * could close them (fd_view_private). Otherwise all are referenced for the whole call.
  * Waiters: the first few are on the caller's stack, more come from the heap in blocks.
  * Costs: a descriptor that is only looked at is one table load and two calls.
  * Rejected: asking under rcu without references (poll ops may sleep); registering in the first pass
@@ -103,36 +103,77 @@ static void set_end(struct poll_set *s)
 	}
 }
 
-/* `files`: null is a bad or negative descriptor. `s` null: without registering. */
-static size_t ask(struct poll_item *items, struct file **files, size_t count, struct poll_set *s)
-{
-	size_t ready = 0;
+struct question {
+	struct poll_item *items;
+	size_t count;
+	struct fd_view view;
+	struct file **files; /* referenced, if view.files is null; null: KERR_BADF or not asked */
+};
 
-	for (size_t n = 0; n < count; n++) {
-		struct poll_item *item = &items[n];
+static NOINLINE unsigned ask_special(const struct file *f, int fd)
+{
+	if (fd < 0)
+		return 0;
+	/* O_PATH files count as not open; others without a poll op are always ready. */
+	if (!f || atomic_load_explicit(&f->flags, memory_order_relaxed) & O_PATH)
+		return POLL_NVAL;
+	return POLL_IN | POLL_OUT | POLL_RDNORM | POLL_WRNORM;
+}
+
+/* `s` null: without registering. */
+ALWAYS_INLINE void ask_all(const struct question *q, struct poll_set *s, struct poll_result *out,
+			   bool borrowed)
+{
+	struct poll_result r = {.first = out->first, .end = out->end};
+	struct poll_item *item = q->items;
+
+	for (size_t n = 0; n < q->count; n++, item++) {
+		struct file *f = borrowed ? fd_view_get(&q->view, item->fd) : q->files[n];
 		unsigned wanted = item->events | POLL_ERR | POLL_HUP, events;
-		if (likely(files[n])) {
+		if (likely(f && f->ops->poll)) {
 			if (s)
 				s->wanted = wanted;
-			events = file_poll(files[n], s && !ready ? &s->table : nullptr) & wanted;
+			events = f->ops->poll(f, s && !r.ready ? &s->table : nullptr) & wanted;
 		} else {
-			events = item->fd < 0 ? 0 : POLL_NVAL;
+			events = ask_special(f, item->fd) & (wanted | POLL_NVAL);
 		}
-		item->found = (uint16_t)events;
-		ready += events != 0;
+		if (unlikely(events))
+			r.ready++;
+		if (unlikely(item->found != events)) {
+			item->found = (uint16_t)events;
+			r.first = MIN(r.first, n);
+			r.end = MAX(r.end, n + 1);
+		}
 	}
-	return ready;
+	*out = r;
+}
+
+/* The two kinds of question, each without tests for the other. */
+static NOINLINE void ask(const struct question *q, struct poll_set *s, struct poll_result *out)
+{
+	if (q->view.files)
+		ask_all(q, s, out, true);
+	else
+		ask_all(q, s, out, false);
+}
+
+static NOINLINE void look(const struct question *q, struct poll_result *out)
+{
+	if (q->view.files)
+		ask_all(q, nullptr, out, true);
+	else
+		ask_all(q, nullptr, out, false);
 }
 
 /* Nothing was ready: waits until something is. */
-static NOINLINE enum kerr wait_ready(struct poll_item *items, struct file **files, size_t count,
-				     nsec_t deadline, size_t *ready)
+static NOINLINE enum kerr wait_ready(const struct question *q, nsec_t deadline,
+				     struct poll_result *out)
 {
 	struct poll_set s = {.table = {set_add}};
 	enum kerr err = KERR_OK;
 
-	*ready = ask(items, files, count, &s);
-	while (*ready == 0 && err == KERR_OK) {
+	ask(q, &s, out);
+	while (out->ready == 0 && err == KERR_OK) {
 		if (s.no_memory) {
 			err = KERR_NOMEM;
 			break;
@@ -141,36 +182,49 @@ static NOINLINE enum kerr wait_ready(struct poll_item *items, struct file **file
 			err = upcalls.park(WAIT_IO, true, deadline);
 		atomic_store_explicit(&s.woken, false, memory_order_relaxed);
 		atomic_thread_fence(memory_order_seq_cst); /* before the files are asked */
-		*ready = ask(items, files, count, nullptr);
+		look(q, out);
 	}
 	set_end(&s);
-	return *ready || err == KERR_TIMEDOUT ? KERR_OK : err;
+	return out->ready || err == KERR_TIMEDOUT ? KERR_OK : err;
 }
 
-enum kerr fd_poll(struct poll_item *items, size_t count, nsec_t deadline, size_t *ready)
+static enum kerr files_get(struct question *q, struct file **few)
 {
-	struct file *few[FILES_SMALL], **files = few;
-	bool borrowed = fd_table_is_private();
-	enum kerr err = KERR_OK;
-
-	if (count > FILES_SMALL) {
-		files = heap_alloc(count * sizeof(*files));
-		if (!files)
+	q->files = few;
+	if (q->count > FILES_SMALL) {
+		q->files = heap_alloc(q->count * sizeof(*q->files));
+		if (!q->files)
 			return KERR_NOMEM;
 	}
-	if (borrowed)
-		fd_borrow(items, count, files);
-	else
-		for (size_t n = 0; n < count; n++)
-			files[n] = items[n].fd >= 0 ? fd_get(items[n].fd) : nullptr;
-	*ready = ask(items, files, count, nullptr);
-	if (*ready == 0 && deadline)
-		err = wait_ready(items, files, count, deadline, ready);
-	if (!borrowed)
-		for (size_t n = 0; n < count; n++)
-			if (files[n])
-				file_put(files[n]);
-	if (unlikely(files != few))
-		heap_free(files);
+	for (size_t n = 0; n < q->count; n++)
+		q->files[n] = q->items[n].fd >= 0 ? fd_get_any(q->items[n].fd) : nullptr;
+	return KERR_OK;
+}
+
+static void files_put(struct question *q, struct file **few)
+{
+	for (size_t n = 0; n < q->count; n++)
+		if (q->files[n])
+			file_put(q->files[n]);
+	if (q->files != few)
+		heap_free(q->files);
+}
+
+enum kerr fd_poll(struct poll_item *items, size_t count, nsec_t deadline, struct poll_result *out)
+{
+	struct file *few[FILES_SMALL];
+	struct question q = {items, count, fd_view_private(), nullptr};
+	enum kerr err = KERR_OK;
+
+	*out = (struct poll_result){.first = count};
+	if (!q.view.files)
+		err = files_get(&q, few);
+	if (err != KERR_OK)
+		return err;
+	look(&q, out);
+	if (out->ready == 0 && deadline)
+		err = wait_ready(&q, deadline, out);
+	if (!q.view.files)
+		files_put(&q, few);
 	return err;
 }

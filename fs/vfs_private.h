@@ -19,12 +19,20 @@ static inline bool reference_get_not_zero(_Atomic uint32_t *references)
 
 /* ---- fdtable.c ---- */
 
-struct poll_item;
-/* Nobody but the current thread can change the current descriptor table until it returns to user mode:
- * its files need no references. */
-bool fd_table_is_private(void);
-/* The files of `items`, not referenced, in such a table; null: KERR_BADF, or a negative number. */
-void fd_borrow(const struct poll_item *items, size_t count, struct file **files);
+/* The current descriptor table, if nobody but the current thread can change it until it returns to user
+ * mode: then its files need no references. */
+struct fd_view {
+	struct file *_Atomic *files; /* null: others can */
+	uint32_t capacity;
+};
+struct fd_view fd_view_private(void);
+/* As fd_get_any, without a reference. */
+ALWAYS_INLINE struct file *fd_view_get(const struct fd_view *v, int fd)
+{
+	return likely((unsigned)fd < v->capacity)
+		       ? atomic_load_explicit(&v->files[(unsigned)fd], memory_order_relaxed)
+		       : nullptr;
+}
 
 /* ---- dcache.c ---- */
 

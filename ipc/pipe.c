@@ -268,16 +268,28 @@ static enum kerr pipe_write(struct file *f, const struct io_buffer *b, uint64_t 
 	return *done ? KERR_OK : err;
 }
 
-static unsigned pipe_poll(struct file *f, struct poll_table *table)
+static unsigned pipe_events(struct file *f)
 {
 	struct pipe *p = f->private;
 	uint32_t mine = (f->readable ? READER_EVENTS : 0) | (f->writable ? WRITER_EVENTS : 0);
+
+	return atomic_load_explicit(&p->events, memory_order_acquire) & mine;
+}
+
+static NOINLINE unsigned pipe_register(struct file *f, struct poll_table *table)
+{
+	struct pipe *p = f->private;
 
 	if (f->readable)
 		poll_wait_for(table, &p->read_queue, READER_EVENTS);
 	if (f->writable)
 		poll_wait_for(table, &p->write_queue, WRITER_EVENTS);
-	return atomic_load_explicit(&p->events, memory_order_acquire) & mine;
+	return pipe_events(f);
+}
+
+static unsigned pipe_poll(struct file *f, struct poll_table *table)
+{
+	return unlikely(table) ? pipe_register(f, table) : pipe_events(f);
 }
 
 static enum kerr pipe_ioctl(struct file *f, unsigned command, vaddr_t argument, long *result)

@@ -15,7 +15,7 @@ BOTH = {"threads": "", "signals": "", "memory": "", "files": "", "processes": ""
         "epoll": "", "events": "",
         "badelf": "{}/crash"}
 # Hard on the machine, the same for both flavours: once is enough.
-ONCE = {"hostile": "", "forkbomb": "", "exhaust": ""}
+ONCE = {"epollstress": "", "hostile": "", "forkbomb": "", "exhaust": ""}
 
 
 def build_all(target, folder):

@@ -31,6 +31,10 @@ struct poll_item {
 	uint16_t events;   /* POLL_* asked for; ERR, HUP, NVAL come anyway */
 	uint16_t found;    /* out */
 };
+struct poll_result {
+	size_t ready;      /* items that have something to tell */
+	size_t first, end; /* all whose `found` is not what it was are in [first, end) */
+};
 /* Waits until one of `items` has something to tell or the deadline (time_now() or 0: only looks).
- * *ready: how many. KERR_INTR: a signal; KERR_NOMEM. */
-enum kerr fd_poll(struct poll_item *items, size_t count, nsec_t deadline, size_t *ready);
+ * KERR_INTR: a signal; KERR_NOMEM. */
+enum kerr fd_poll(struct poll_item *items, size_t count, nsec_t deadline, struct poll_result *out);
