@@ -1,7 +1,7 @@
 /*
- * Where signalfds wait for signals to a process: a wait queue in an object of its own, which the process and
- * each file that hung a waiter on it keep alive. Made when a process first polls or reads a signalfd, so
- * that others pay one load and test a signal.
+ * Where signalfds wait for signals to a process: a wait queue in an object of its own, which the
+ * process and each file that hung a waiter on it keep alive. Made when a process first polls or
+ * reads a signalfd, so that others pay one load and test a signal.
  *
  * Lock order: process lock -> the queue's.
  */
@@ -12,7 +12,8 @@
 struct signal_watch *signal_watch_current(void)
 {
 	struct process *p = current_process();
-	struct signal_watch *w = atomic_load_explicit(&p->watch, memory_order_acquire), *old = nullptr;
+	struct signal_watch *w = atomic_load_explicit(&p->watch, memory_order_acquire),
+			    *old = nullptr;
 
 	if (w)
 		return w;

@@ -1,15 +1,15 @@
 /*
  * poll(2) and its kin. First each file is asked without any registration: most calls end here,
- * because something is ready or nobody wants to wait. Only then a waiter goes onto each queue that a file's
- * poll op names, with a second question per file, since it may have become ready in between; a wake
- * sets `woken` and unparks the task; then all are asked again.
+ * because something is ready or nobody wants to wait. Only then a waiter goes onto each queue that
+ * a file's poll op names, with a second question per file, since it may have become ready in
+ * between; a wake sets `woken` and unparks the task; then all are asked again.
  *
  * Files: a thread that is alone with its descriptor table needs no references, since only itself
  * could close them (fd_view_private). Otherwise all are referenced for the whole call.
  * Waiters: the first few are on the caller's stack, more come from the heap in blocks.
  * Costs: a descriptor that is only looked at is one table load and two calls.
- * Rejected: asking under rcu without references (poll ops may sleep); registering in the first pass
- * (it doubles the cost of calls that find something).
+ * Rejected: asking under rcu without references (poll ops may sleep); registering in the first
+ * pass (it doubles the cost of calls that find something).
  */
 #include "vfs_private.h"
 

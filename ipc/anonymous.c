@@ -1,7 +1,7 @@
 /*
- * Files without a name that are no pipes: eventfd, timerfd, signalfd, epoll. All files of a kind share one
- * inode, which never goes away, on a superblock that is never mounted; what they are is in
- * file->private. fstat shows mode 0600 without a type, as on Linux.
+ * Files without a name that are no pipes: eventfd, timerfd, signalfd, epoll. All files of a kind
+ * share one inode, which never goes away, on a superblock that is never mounted; what they are is
+ * in file->private. fstat shows mode 0600 without a type, as on Linux.
  */
 #include "ipc_private.h"
 
@@ -22,8 +22,8 @@ void anonymous_inode_init(struct inode *i, const struct inode_ops *ops)
 	inode_init(i, &superblock, ops, 0600);
 }
 
-enum kerr anonymous_file_create(struct inode *i, const struct file_ops *ops, int flags, void *private,
-				struct file **out)
+enum kerr anonymous_file_create(struct inode *i, const struct file_ops *ops, int flags,
+				void *private, struct file **out)
 {
 	inode_get(i);
 	enum kerr err = file_create(i, ops, O_RDWR | (flags & O_NONBLOCK), out);

@@ -1,36 +1,39 @@
 /*
- * epoll(7): the ready list, waiting, and the life of an epoll. Items are in epoll_item.c, epolls that
- * watch epolls in epoll_nest.c.
+ * epoll(7): the ready list, waiting, and the life of an epoll. Items are in epoll_item.c, epolls
+ * that watch epolls in epoll_nest.c.
  *
- * An item is one watched (descriptor, file). It hangs on the file's wait queues with a callback, so an event
- * costs what is ready and not what is watched:
+ * An item is one watched (descriptor, file). It hangs on the file's wait queues with a callback,
+ * so an event costs what is ready and not what is watched:
  *
  *     idle --wake--> ready --epoll_wait takes it--> off the list, its file is asked
  *      ^                                             |
  *      |<-- nothing holds; edge-triggered; one-shot -+-- level-triggered: to the tail again
  *
- * "Ready" means that something may hold: only file_poll() tells. A level-triggered item therefore stays
- * listed after it was handed out, until some epoll_wait finds nothing. New ones go to the tail, and one
- * call asks no item twice: whoever is not served comes first the next time.
+ * "Ready" means that something may hold: only file_poll() tells. A level-triggered item therefore
+ * stays listed after it was handed out, until some epoll_wait finds nothing. New ones go to the
+ * tail, and one call asks no item twice: whoever is not served comes first the next time.
  *
- * Locks, outermost first: epoll_nesting (only if an epoll watches an epoll) -> epoll.lock, a mutex (tree,
- * and whoever takes from the ready list; outer before inner epolls) -> what the watched file's poll op
- * takes. Wakers come from below: the file's queue lock (WAITQ) -> ep->queue.lock (EPOLL; ready list,
- * sleepers, the watching epolls' hooks) -> the queue lock of the epoll that watches this one -> run queue.
+ * Locks, outermost first: epoll_nesting (only if an epoll watches an epoll) -> epoll.lock, a mutex
+ * (tree, and whoever takes from the ready list; outer before inner epolls) -> what the watched
+ * file's poll op takes. Wakers come from below: the file's queue lock (WAITQ) -> ep->queue.lock
+ * (EPOLL; ready list, sleepers, the watching epolls' hooks) -> the queue lock of the epoll that
+ * watches this one -> run queue.
  *
- * Races. Wake against wait: both take the queue lock. The item leaves the list before its file is asked, so a
- * wake after the question lists it again, and one before it is seen by the question. Wake against removal:
- * wait_end() takes the file's queue lock, so afterwards no callback runs. Wait or control against close: all hold epoll.lock;
- * a watched file's close op runs only after its items are gone, so an item under the lock can always be asked.
- * An epoll is freed by its own close, or by the closer of a watched file that holds it then.
+ * Races. Wake against wait: both take the queue lock. The item leaves the list before its file is
+ * asked, so a wake after the question lists it again, and one before it is seen by the question.
+ * Wake against removal: wait_end() takes the file's queue lock, so afterwards no callback runs.
+ * Wait or control against close: all hold epoll.lock; a watched file's close op runs only after
+ * its items are gone, so an item under the lock can always be asked. An epoll is freed by its own
+ * close, or by the closer of a watched file that holds it then.
  *
- * Several sleepers: one is woken per event; who takes from the list wakes the next while something is left.
+ * Several sleepers: one is woken per event; who takes from the list wakes the next while something
+ * is left.
  *
- * Costs: a wake is two lock pairs more than without epoll; epoll_wait of one ready item a mutex, three
- * short lock holds, one question; control a tree search and a hook.
- * Rejected: stealing the whole list, with a second one for what comes meanwhile (two places to look at and
- * splices that undo themselves); taking events at wake time without asking (level-triggered cannot do
- * without, and edge-triggered ones would report what has already gone).
+ * Costs: a wake is two lock pairs more than without epoll; epoll_wait of one ready item a mutex,
+ * three short lock holds, one question; control a tree search and a hook.
+ * Rejected: stealing the whole list, with a second one for what comes meanwhile (two places to
+ * look at and splices that undo themselves); taking events at wake time without asking (the
+ * level-triggered cannot do without, and edge-triggered ones would report what has already gone).
  */
 #include "epoll_private.h"
 
@@ -79,7 +82,8 @@ static bool item_served(struct epoll_item *item)
 }
 
 /* Hands out what holds of the items that are listed now. */
-static enum kerr take_locked(struct epoll *ep, size_t max, epoll_emit *emit, void *arg, size_t *count)
+static enum kerr take_locked(struct epoll *ep, size_t max, epoll_emit *emit, void *arg,
+			     size_t *count)
 {
 	enum kerr err = KERR_OK;
 	bool last = false;

@@ -1,19 +1,20 @@
 /*
  * epoll's items: how they hang on files, how they come and go. See epoll.c first.
  *
- * An item is in four places: its epoll's tree, its file's list of watchers, the wait queues that the file's
- * poll op names (a hook each), and, when something happened, the ready list. It is added in the order tree,
- * list, queues, and leaves in the order queues, ready list, tree, list. Leaving the file's list is the last time
- * that the item or its epoll is reached through the file, so a file whose list is empty can be freed.
+ * An item is in four places: its epoll's tree, its file's list of watchers, the wait queues that
+ * the file's poll op names (a hook each), and, when something happened, the ready list. It is
+ * added in the order tree, list, queues, and leaves in the order queues, ready list, tree, list.
+ * Leaving the file's list is the last time that the item or its epoll is reached through the file,
+ * so a file whose list is empty can be freed.
  *
- * The list hangs on file->watchers and is guarded by one of a few spinlocks (watch locks), chosen by the
- * file's address; they are leaves: nothing is taken while one is held. (Rejected: a lock in struct file, which
- * all files would pay for; one lock for all.)
+ * The list hangs on file->watchers and is guarded by one of a few spinlocks (watch locks), chosen
+ * by the file's address; they are leaves: nothing is taken while one is held. (Rejected: a lock in
+ * struct file, which all files would pay for; one lock for all.)
  *
- * A close of the file (file_put_last, no reference left) ends all its items: it finds one under the watch
- * lock, references that item's epoll, takes the epoll's lock and looks whether the item is still there. While an item
- * is in the list its epoll cannot be freed: an epoll that is closed itself removes its items first. Whoever is faster
- * removes the item; the other finds it gone.
+ * A close of the file (file_put_last, no reference left) ends all its items: it finds one under
+ * the watch lock, references that item's epoll, takes the epoll's lock and looks whether the item
+ * is still there. While an item is in the list its epoll cannot be freed: an epoll that is closed
+ * itself removes its items first. Whoever is faster removes the item; the other finds it gone.
  */
 #include "epoll_private.h"
 
@@ -93,8 +94,8 @@ static void hang(struct poll_table *table, struct waitq *q, unsigned events)
 	hook->item = item;
 	hook->queue = q;
 	hook->events = events;
-	hook->waiter = (struct waiter){.notify = notify,
-				       .exclusive = item->events & EPOLL_EXCLUSIVE};
+	hook->waiter =
+		(struct waiter){.notify = notify, .exclusive = item->events & EPOLL_EXCLUSIVE};
 	wait_add(q, &hook->waiter);
 }
 
@@ -194,7 +195,8 @@ void epoll_item_remove_locked(struct epoll_item *item)
 	cache_free(item_cache, item);
 }
 
-static enum kerr add_locked(struct epoll *ep, struct file *f, int fd, const struct epoll_event *event)
+static enum kerr add_locked(struct epoll *ep, struct file *f, int fd,
+			    const struct epoll_event *event)
 {
 	struct rb_node *parent, **link;
 

@@ -1,7 +1,7 @@
 /*
- * Epolls that watch epolls. An event goes up every path of watching epolls with interrupts off, so the
- * graph must have no cycle, and few paths: at most NESTS_MAX steps up, and at most about
- * 2 * PATHS_MAX paths from any epoll. Both are checked when an edge is added, under one mutex for the
+ * Epolls that watch epolls. An event goes up every path of watching epolls with interrupts off, so
+ * the graph must have no cycle, and few paths: at most NESTS_MAX steps up, and at most about 2 *
+ * PATHS_MAX paths from any epoll. Both are checked when an edge is added, under one mutex for the
  * machine, which also guards the edges: nesting is rare, and none of this is reached without it.
  *
  *   item of A that watches B:  A.inner - item.inner,  B.outer - item.outer

@@ -1,9 +1,10 @@
 /*
  * eventfd(2): a 64-bit counter that is read, written and polled.
  *
- * The counter is changed by compare-and-swap, without a lock. Readers sleep on one queue, writers on the
- * other, so that a read does not look like an edge to who waits for input. All sleepers are woken
- * (they are not exclusive): who sleeps competes for the count anew. Cost: a swap and a look at the other side's queue.
+ * The counter is changed by compare-and-swap, without a lock. Readers sleep on one queue, writers
+ * on the other, so that a read does not look like an edge to who waits for input. All sleepers are
+ * woken (they are not exclusive): who sleeps competes for the count anew. Cost: a swap and a look
+ * at the other side's queue.
  */
 #include "ipc_private.h"
 
@@ -50,7 +51,8 @@ static bool add(struct eventfd *e, uint64_t value)
 	return true;
 }
 
-static enum kerr eventfd_read(struct file *f, const struct io_buffer *b, uint64_t offset, size_t *done)
+static enum kerr eventfd_read(struct file *f, const struct io_buffer *b, uint64_t offset,
+			      size_t *done)
 {
 	struct eventfd *e = f->private;
 	uint64_t value;
@@ -71,7 +73,8 @@ static enum kerr eventfd_read(struct file *f, const struct io_buffer *b, uint64_
 	return KERR_OK;
 }
 
-static enum kerr eventfd_write(struct file *f, const struct io_buffer *b, uint64_t offset, size_t *done)
+static enum kerr eventfd_write(struct file *f, const struct io_buffer *b, uint64_t offset,
+			       size_t *done)
 {
 	struct eventfd *e = f->private;
 	uint64_t value;

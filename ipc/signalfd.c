@@ -1,10 +1,10 @@
 /*
  * signalfd(2): reads the signals that pend for the reader, whoever made the file.
  *
- * A signal wakes the queue of its process (struct signal_watch). What polls this file hangs a waiter on the queue
- * of the polling process, which may stay there longer than that process lives (epoll): so the
- * file holds each queue that it ever named, in a list that is as long as the number of processes that
- * polled it.
+ * A signal wakes the queue of its process (struct signal_watch). What polls this file hangs a
+ * waiter on the queue of the polling process, which may stay there longer than that process lives
+ * (epoll): so the file holds each queue that it ever named, in a list that is as long as the
+ * number of processes that polled it.
  *
  * Locks: the file's mutex guards list and is never held while sleeping for a signal.
  */
@@ -118,7 +118,8 @@ static enum kerr first_signal(struct file *f, struct signal_info *info)
 	return found ? KERR_OK : KERR_RESTART;
 }
 
-static enum kerr signalfd_read(struct file *f, const struct io_buffer *b, uint64_t offset, size_t *done)
+static enum kerr signalfd_read(struct file *f, const struct io_buffer *b, uint64_t offset,
+			       size_t *done)
 {
 	struct signalfd *s = f->private;
 	struct signal_info info;

@@ -3,10 +3,11 @@
  *
  *   off -> armed -> expired -> (read) -> armed again if it has an interval, else off
  *
- * The timer fires once and stays expired; whoever reads works out from the clock how many intervals
- * have passed and arms it for the next one, so an unread timer costs nothing, however short its
- * interval. The mutex guards all but `expired`, which the timer's function sets in interrupt context
- * and nothing else; it is cancelled (which waits for the function) before it is set again.
+ * The timer fires once and stays expired; whoever reads works out from the clock how many
+ * intervals have passed and arms it for the next one, so an unread timer costs nothing, however
+ * short its interval. The mutex guards all but `expired`, which the timer's function sets in
+ * interrupt context and nothing else; it is cancelled (which waits for the function) before it is
+ * set again.
  *
  * Times of CLOCK_REALTIME become those of the monotonic clock when they are set: a later change of
  * the wall clock does not move them, and TFD_TIMER_CANCEL_ON_SET never cancels.
@@ -25,8 +26,9 @@ struct timerfd {
 	nsec_t deadline;      /* (lock) monotonic; 0: off */
 	nsec_t interval;      /* (lock) */
 	uint64_t missed;      /* (lock) intervals that had passed already when it was set */
-	_Atomic bool expired; /* the function sets it, the lock's holder clears it with the timer cancelled */
-	bool wall;            /* (const) */
+	/* Set by the timer's function, cleared by the lock's holder with the timer cancelled. */
+	_Atomic bool expired;
+	bool wall; /* (const) */
 	struct waitq readers;
 };
 
@@ -68,7 +70,8 @@ static uint64_t collect_locked(struct timerfd *t)
 	return count;
 }
 
-static enum kerr timerfd_read(struct file *f, const struct io_buffer *b, uint64_t offset, size_t *done)
+static enum kerr timerfd_read(struct file *f, const struct io_buffer *b, uint64_t offset,
+			      size_t *done)
 {
 	struct timerfd *t = f->private;
 	uint64_t count;

@@ -126,9 +126,8 @@ static int set(int fd, int flags, long first_ms, long interval_ms)
 
 static void test_timerfd(void)
 {
-	struct itimerspec t, old, bad = {.it_value = {1, 1000000000}};
+	struct itimerspec t, old;
 	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	uint64_t start, v;
 
 	check(fd >= 0 && fcntl(fd, F_GETFD) == FD_CLOEXEC && named(fd, "anon_inode:[timerfd]"), "timerfd_create");
 	check(fails(value(fd), EAGAIN) && polled(fd) == 0, "a timer that is off");
@@ -163,7 +162,15 @@ static void test_timerfd(void)
 	check(value(fd) == 1, "that has passed");
 	close(fd);
 
-	fd = timerfd_create(CLOCK_REALTIME, 0);
+}
+
+static void test_clocks(void)
+{
+	struct itimerspec t;
+	struct timespec now;
+	int fd = timerfd_create(CLOCK_REALTIME, 0);
+	uint64_t start;
+
 	t = (struct itimerspec){.it_value = {1, 0}, .it_interval = {1000000000, 0}};
 	check(fd >= 0 && timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &t, NULL) == 0, "of the wall clock");
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -175,7 +182,14 @@ static void test_timerfd(void)
 	      "a read waits for it");
 	close(fd);
 
-	fd = timerfd_create(CLOCK_BOOTTIME, 0);
+}
+
+static void test_timerfd_arguments(void)
+{
+	struct itimerspec t, bad = {.it_value = {1, 1000000000}};
+	int fd = timerfd_create(CLOCK_BOOTTIME, 0);
+	uint64_t start = 0, v;
+
 	check(fd >= 0 && set(fd, 0, 10, 0) == 0 && value(fd) == 1, "CLOCK_BOOTTIME");
 	check(fails(timerfd_create(12, 0), EINVAL) && fails(timerfd_create(-1, 0), EINVAL) &&
 		      fails(timerfd_create(CLOCK_PROCESS_CPUTIME_ID, 0), EINVAL) && fails(timerfd_create(CLOCK_MONOTONIC, 1), EINVAL),
@@ -210,10 +224,69 @@ static void test_timerfd(void)
 
 /* ---- signalfd ------------------------------------------------------------------------------------ */
 
+/* The set changes, and the readers do. Closes fd. */
+static void test_signalfd_sets(int fd, const sigset_t *mask)
+{
+	struct signalfd_siginfo info[4];
+	sigset_t none, other;
+	int ep = epoll_create1(0);
+	struct epoll_event e = {.events = EPOLLIN};
+
+	epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e);
+	sigemptyset(&none);
+	kill(getpid(), SIGUSR1);
+	check(signalfd(fd, &none, 0) == fd && polled(fd) == 0, "the set is changed");
+	check(signalfd(fd, mask, 0) == fd && polled(fd) == POLLIN && epoll_wait(ep, &e, 1, 0) == 1, "and back");
+	check(read(fd, info, sizeof(info)) == sizeof(info[0]), "the signal was kept");
+	check(in_child({
+		      sigset_t all;
+		      sigfillset(&all);
+		      int mine = signalfd(-1, &all, 0);
+		      pid_t parent = getpid();
+		      sigprocmask(SIG_BLOCK, &all, NULL);
+		      if (fork() == 0) {
+			      sleep_ms(30);
+			      kill(parent, SIGUSR2);
+			      _exit(0);
+		      }
+		      if (read(mine, info, sizeof(info[0])) != sizeof(info[0]) || info[0].ssi_signo != SIGUSR2)
+			      _exit(1);
+	      }) == 0,
+	      "a read waits");
+	/* Signals of the reader count, and the file may be polled by several processes in turn. */
+	check(in_child({
+		      if (polled(fd) != 0 || kill(getpid(), SIGUSR1) != 0 || polled(fd) != POLLIN)
+			      _exit(1);
+		      struct pollfd p = {.fd = fd, .events = POLLIN};
+		      if (poll(&p, 1, 1000) != 1)
+			      _exit(2);
+		      struct epoll_event mine = {.events = EPOLLIN};
+		      int inner = epoll_create1(0);
+		      if (epoll_ctl(inner, EPOLL_CTL_ADD, fd, &mine) != 0 || epoll_wait(inner, &mine, 1, 0) != 1)
+			      _exit(3);
+	      }) == 0,
+	      "a child sees its own signals");
+	check(read(fd, info, sizeof(info)) == sizeof(info[0]) && info[0].ssi_signo == SIGCHLD, "the parent only its own");
+
+	check(fails(signalfd(-1, mask, 1), EINVAL) && fails(signalfd(0, mask, 0), EINVAL) && fails(signalfd(99, mask, 0), EBADF),
+	      "errors");
+	check(fails(syscall(SYS_signalfd4, -1, mask, 4, 0), EINVAL) && fails(syscall(SYS_signalfd4, -1, 8, 8, 0), EFAULT) &&
+		      fails(syscall(SYS_signalfd4, -1, 0, 8, 0), EFAULT),
+	      "bad masks");
+	check(fails(read(fd, info, 127), EINVAL) && fails(write(fd, info, 128), EINVAL), "sizes");
+	kill(getpid(), SIGUSR1);
+	check(fails(syscall(SYS_read, fd, 8, 128), EFAULT), "EFAULT");
+	sigemptyset(&other);
+	sigaddset(&other, SIGKILL);
+	int only_kill = signalfd(-1, &other, SFD_NONBLOCK);
+	check(only_kill >= 0 && fails(read(only_kill, info, sizeof(info)), EAGAIN), "SIGKILL is not read");
+	close(only_kill), close(ep), close(fd);
+}
+
 static void test_signalfd(void)
 {
 	struct signalfd_siginfo info[4];
-	sigset_t mask, other;
+	sigset_t mask;
 	struct epoll_event e = {.events = EPOLLIN};
 
 	sigemptyset(&mask);
@@ -247,61 +320,16 @@ static void test_signalfd(void)
 	      "epoll is woken by a child's end");
 	check(status_of(child) == 33, "which is waited for");
 
-	sigset_t none;
-	sigemptyset(&none);
-	kill(getpid(), SIGUSR1);
-	check(signalfd(fd, &none, 0) == fd && polled(fd) == 0, "the set is changed");
-	check(signalfd(fd, &mask, 0) == fd && polled(fd) == POLLIN && epoll_wait(ep, &e, 1, 0) == 1, "and back");
-	check(read(fd, info, sizeof(info)) == sizeof(info[0]), "the signal was kept");
-	check(in_child({
-		      sigset_t all;
-		      sigfillset(&all);
-		      int mine = signalfd(-1, &all, 0);
-		      pid_t parent = getpid();
-		      sigprocmask(SIG_BLOCK, &all, NULL);
-		      if (fork() == 0) {
-			      sleep_ms(30);
-			      kill(parent, SIGUSR2);
-			      _exit(0);
-		      }
-		      if (read(mine, info, sizeof(info[0])) != sizeof(info[0]) || info[0].ssi_signo != SIGUSR2)
-			      _exit(1);
-	      }) == 0,
-	      "a read waits");
-	/* Signals of the reader count, and the file may be polled by several processes in turn. */
-	check(in_child({
-		      if (polled(fd) != 0 || kill(getpid(), SIGUSR1) != 0 || polled(fd) != POLLIN)
-			      _exit(1);
-		      struct pollfd p = {.fd = fd, .events = POLLIN};
-		      if (poll(&p, 1, 1000) != 1)
-			      _exit(2);
-		      struct epoll_event mine = {.events = EPOLLIN};
-		      int inner = epoll_create1(0);
-		      if (epoll_ctl(inner, EPOLL_CTL_ADD, fd, &mine) != 0 || epoll_wait(inner, &mine, 1, 0) != 1)
-			      _exit(3);
-	      }) == 0,
-	      "a child sees its own signals");
-	check(read(fd, info, sizeof(info)) == sizeof(info[0]) && info[0].ssi_signo == SIGCHLD, "the parent only its own");
-
-	check(fails(signalfd(-1, &mask, 1), EINVAL) && fails(signalfd(0, &mask, 0), EINVAL) && fails(signalfd(99, &mask, 0), EBADF),
-	      "errors");
-	check(fails(syscall(SYS_signalfd4, -1, &mask, 4, 0), EINVAL) && fails(syscall(SYS_signalfd4, -1, 8, 8, 0), EFAULT) &&
-		      fails(syscall(SYS_signalfd4, -1, 0, 8, 0), EFAULT),
-	      "bad masks");
-	check(fails(read(fd, info, 127), EINVAL) && fails(write(fd, info, 128), EINVAL), "sizes");
-	kill(getpid(), SIGUSR1);
-	check(fails(syscall(SYS_read, fd, 8, 128), EFAULT), "EFAULT");
-	sigemptyset(&other);
-	sigaddset(&other, SIGKILL);
-	int only_kill = signalfd(-1, &other, SFD_NONBLOCK);
-	check(only_kill >= 0 && fails(read(only_kill, info, sizeof(info)), EAGAIN), "SIGKILL is not read");
-	close(only_kill), close(ep), close(fd);
+	close(ep);
+	test_signalfd_sets(fd, &mask);
 }
 
 int main(void)
 {
 	test_eventfd();
 	test_timerfd();
+	test_clocks();
+	test_timerfd_arguments();
 	test_signalfd();
 	return tap_end();
 }
