@@ -115,6 +115,7 @@ void file_put_last(struct file *f)
 	/* Who ends a watch by itself touches the file last when it clears this. */
 	if (unlikely(atomic_load_explicit(&f->watchers, memory_order_acquire)))
 		end_watches(f);
+	locks_release(f, f);
 	if (f->ops->close)
 		f->ops->close(f);
 	if (f->write_counted) {

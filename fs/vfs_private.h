@@ -34,6 +34,12 @@ ALWAYS_INLINE struct file *fd_view_get(const struct fd_view *v, int fd)
 		       : nullptr;
 }
 
+/* ---- locks.c ---- */
+
+/* The locks of `owner` (a descriptor table, or f itself) on f's inode go. May sleep. */
+void locks_release(struct file *f, const void *owner);
+void locks_free(struct inode *i); /* nobody has a file on it */
+
 /* ---- dcache.c ---- */
 
 enum kerr dcache_init(void);

@@ -134,13 +134,18 @@ static size_t to_items(const struct bitmaps *b, unsigned n, struct poll_item *it
 {
 	size_t count = 0;
 
-	for (unsigned fd = 0; fd < n; fd++) {
-		uint16_t events = 0;
-		for (int k = 0; k < 3; k++)
-			if (b->set[k][fd / 64] >> (fd % 64) & 1)
-				events |= wanted[k];
-		if (events)
-			items[count++] = (struct poll_item){.fd = (int)fd, .events = events};
+	for (unsigned word = 0; word * 64 < n; word++) {
+		uint64_t bits = b->set[0][word] | b->set[1][word] | b->set[2][word];
+		if (n - word * 64 < 64)
+			bits &= ((uint64_t)1 << (n % 64)) - 1;
+		for (; bits; bits &= bits - 1) {
+			uint16_t events = 0;
+			for (int k = 0; k < 3; k++)
+				if (b->set[k][word] & (bits & -bits))
+					events |= wanted[k];
+			items[count++] = (struct poll_item){
+				.fd = (int)(word * 64) + __builtin_ctzll(bits), .events = events};
+		}
 	}
 	return count;
 }
