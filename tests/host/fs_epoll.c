@@ -199,38 +199,99 @@ static enum kerr nest(struct file *outer, struct file *inner)
 	return epoll_control(outer, EPOLL_ADD, 0, inner, &(struct epoll_event){POLL_IN, 0});
 }
 
-/* Wide nets of epolls are refused before an event has too many ways up. */
-TEST(epoll_paths_are_bounded)
+/* Wide nets of epolls are refused before an event has too many ways up, in whatever order they are made. */
+static void wide_net(bool from_above)
 {
 	struct file *layers[4][30];
 	unsigned added = 0, refused = 0;
 
-	fixture_boot(nullptr);
 	for (int l = 0; l < 4; l++)
 		for (int i = 0; i < 30; i++)
 			EXPECT_OK(epoll_file_create(&layers[l][i]));
-	for (int l = 1; l < 4; l++)
-		for (int i = 0; i < 30; i++)
-			for (int k = 0; k < 30; k++) {
-				enum kerr err = nest(layers[l][i], layers[l - 1][k]);
-				EXPECT(err == KERR_OK || err == KERR_INVAL);
-				added += err == KERR_OK;
-				refused += err == KERR_INVAL;
-			}
+	for (int step = 1; step < 4; step++)
+		for (int i = 0; i < 900; i++) {
+			int l = from_above ? 4 - step : step;
+			enum kerr err = nest(layers[l][i / 30], layers[l - 1][i % 30]);
+			EXPECT(err == KERR_OK || err == KERR_INVAL);
+			added += err == KERR_OK;
+			refused += err == KERR_INVAL;
+		}
 	EXPECT(added > 30 && refused > 30);
-	EXPECT_EQ(nest(layers[0][0], layers[1][0]), KERR_LOOP);
+	EXPECT(added < 2000);
+	if (!from_above)
+		EXPECT_EQ(nest(layers[0][0], layers[1][0]), KERR_LOOP);
 	for (int i = 0; i < 30; i++)
 		for (int l = 0; l < 4; l++)
 			file_put(layers[l][i]);
+}
+
+TEST(epoll_paths_are_bounded)
+{
+	fixture_boot(nullptr);
+	wide_net(false);
+	wide_net(true);
 	fx_settle();
 }
 
 /* ---- Memory --------------------------------------------------------------------------------------- */
 
+/* A file whose poll op names more queues than an item has room for. */
+static struct waitq many_queues[5];
+static unsigned many_events;
+
+static unsigned many_poll(struct file *f, struct poll_table *table)
+{
+	for (int i = 0; i < 5; i++)
+		poll_wait(table, &many_queues[i]);
+	return many_events;
+}
+
+static enum kerr many_queues_create(struct file **out)
+{
+	static const struct file_ops ops = {.poll = many_poll};
+	struct file *null;
+	enum kerr err = vfs_open(nullptr, "/many", O_RDWR | O_CREAT, 0600, &null);
+
+	if (err != KERR_OK)
+		return err;
+	inode_get(null->inode);
+	err = file_create(null->inode, &ops, O_RDWR, out);
+	if (err != KERR_OK)
+		inode_put(null->inode);
+	file_put(null);
+	for (int i = 0; i < 5; i++)
+		waitq_init(&many_queues[i]);
+	return err;
+}
+
+TEST(epoll_hangs_on_every_queue)
+{
+	struct epoll_event event = {POLL_IN | EPOLL_EDGE, 3};
+	struct file *ep, *f;
+	struct collected c;
+
+	fixture_boot(nullptr);
+	EXPECT_OK(epoll_file_create(&ep));
+	EXPECT_OK(many_queues_create(&f));
+	EXPECT_OK(epoll_control(ep, EPOLL_ADD, 3, f, &event));
+	many_events = POLL_IN;
+	for (int i = 0; i < 5; i++) {
+		EXPECT_EQ(collect(ep, 8, &c), 0);
+		wake_all(&many_queues[i]);
+		EXPECT_EQ(collect(ep, 8, &c), 1);
+	}
+	EXPECT_OK(epoll_control(ep, EPOLL_DELETE, 3, f, nullptr));
+	for (int i = 0; i < 5; i++)
+		EXPECT(list_empty(&many_queues[i].waiters));
+	many_events = 0;
+	file_put(f);
+	file_put(ep);
+}
+
 /* One watch of each kind; what fails leaves nothing behind. */
 static enum kerr everything(void)
 {
-	struct file *files[6] = {};
+	struct file *files[7] = {};
 	struct epoll_event event = {POLL_IN | POLL_OUT, 1};
 	struct poll_item items[1] = {{.fd = -1}};
 	struct poll_result result;
@@ -244,11 +305,16 @@ static enum kerr everything(void)
 		err = signalfd_create(~0ull, 0, &files[3]);
 	if (err == KERR_OK)
 		err = ipc_pipe_create(&files[4], &files[5], 0);
-	for (int i = 1; i < 6 && err == KERR_OK; i++)
+	if (err == KERR_OK)
+		err = many_queues_create(&files[6]);
+	for (int i = 1; i < 7 && err == KERR_OK; i++) {
 		err = epoll_control(files[0], EPOLL_ADD, i, files[i], &event);
+		if (err != KERR_OK)
+			EXPECT_EQ(epoll_control(files[0], EPOLL_DELETE, i, files[i], nullptr), KERR_NOENT);
+	}
 	if (err == KERR_OK)
 		err = fd_poll(items, 1, 0, &result);
-	for (int i = 0; i < 6; i++)
+	for (int i = 0; i < 7; i++)
 		if (files[i])
 			file_put(files[i]);
 	return err;
