@@ -340,6 +340,19 @@ enum kerr signal_wait(uint64_t set, nsec_t deadline, struct signal_info *out)
 	}
 }
 
+bool signal_take(uint64_t set, struct signal_info *out)
+{
+	struct thread *t = current_thread();
+	struct process *p = t->process;
+	bool on = spin_lock_irq(&p->lock);
+	bool found = signal_take_locked(t, set & ~SIGNAL_UNBLOCKABLE, out);
+
+	if (found)
+		signal_update_work_locked(t);
+	spin_unlock_irq(&p->lock, on);
+	return found;
+}
+
 enum kerr signal_return(struct hal_frame *frame)
 {
 	struct thread *t = current_thread();

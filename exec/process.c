@@ -195,7 +195,11 @@ void process_get(struct process *p)
 
 static void free_process(struct rcu_head *head)
 {
-	cache_free(processes, container_of(head, struct process, rcu));
+	struct process *p = container_of(head, struct process, rcu);
+
+	if (p->watch)
+		signal_watch_put(p->watch);
+	cache_free(processes, p);
 }
 
 void process_put(struct process *p)

@@ -80,6 +80,14 @@ enum kerr signal_send_locked(struct process *p, struct thread *t, const struct s
 void signal_update_work_locked(struct thread *t);
 void signal_flush(struct list *queue);
 void signal_boot(void);
+/* A signal was queued for p: signalfds look. Process lock held. */
+static inline void signal_watch_wake(struct process *p)
+{
+	struct signal_watch *w = atomic_load_explicit(&p->watch, memory_order_acquire);
+
+	if (unlikely(w))
+		wake_all(&w->queue);
+}
 /* Takes the next signal of `set` (bits wanted) that is there for t. Process lock held. */
 bool signal_take_locked(struct thread *t, uint64_t wanted, struct signal_info *out);
 void signal_action_reset(struct signal_actions *a, int signo);

@@ -366,8 +366,10 @@ enum kerr signal_send_locked(struct process *p, struct thread *t, const struct s
 	if (signo < SIGRTMIN && *bits & bit)
 		return KERR_OK;
 	enum kerr err = enqueue_locked(p, bits, t ? &t->signal_queue : &p->pending.queue, info);
-	if (err == KERR_OK)
+	if (err == KERR_OK) {
 		wake_for_locked(p, t, bit);
+		signal_watch_wake(p);
+	}
 	return err;
 }
 
@@ -553,14 +555,19 @@ void signal_set_mask(uint64_t mask)
 	spin_unlock_irq(&p->lock, on);
 }
 
-uint64_t signal_pending_set(void)
+uint64_t signal_pending_all(void)
 {
 	struct thread *t = current_thread();
 	bool on = spin_lock_irq(&t->process->lock);
-	uint64_t set = (t->signal_pending | t->process->pending.bits) & t->signal_mask;
+	uint64_t set = t->signal_pending | t->process->pending.bits;
 
 	spin_unlock_irq(&t->process->lock, on);
 	return set;
+}
+
+uint64_t signal_pending_set(void)
+{
+	return signal_pending_all() & current_thread()->signal_mask;
 }
 
 bool signal_blocked_or_ignored(int signo)

@@ -128,6 +128,13 @@ static enum kerr table_grow(struct fd_table *t, unsigned fd)
 	return KERR_OK;
 }
 
+/* A number of `t` that stood for f is free again: its reference. May sleep. */
+static void file_drop(struct fd_table *t, struct file *f)
+{
+	locks_release(f, t);
+	file_put(f);
+}
+
 static void table_put(struct fd_table *t)
 {
 	if (atomic_fetch_sub_explicit(&t->references, 1, memory_order_acq_rel) != 1)
@@ -137,7 +144,7 @@ static void table_put(struct fd_table *t)
 		for (uint64_t bits = a->used[word]; bits; bits &= bits - 1) {
 			struct file *f = a->files[word * 64 + (unsigned)__builtin_ctzll(bits)];
 			if (f)
-				file_put(f);
+				file_drop(t, f);
 		}
 	if (a != &t->small)
 		rcu_call(&a->rcu, array_free);
@@ -360,6 +367,19 @@ struct file *fd_get(int fd)
 	return f;
 }
 
+struct fd_view fd_view_private(void)
+{
+	const struct process *p = current_process();
+	struct fd_table *t = table();
+
+	/* Both counts are raised only by clone in this process. /proc/PID/fd takes a reference for
+	 * a moment, which is harmless. */
+	if (!t || READ_ONCE(p->thread_count) != 1 ||
+	    atomic_load_explicit(&t->references, memory_order_acquire) != 1)
+		return (struct fd_view){};
+	return (struct fd_view){array_of(t)->files, array_of(t)->capacity};
+}
+
 enum kerr fd_close(int fd)
 {
 	struct fd_table *t = table();
@@ -374,7 +394,7 @@ enum kerr fd_close(int fd)
 	spin_unlock(&t->lock);
 	if (!f)
 		return KERR_BADF;
-	file_put(f);
+	file_drop(t, f);
 	return KERR_OK;
 }
 
@@ -427,7 +447,7 @@ enum kerr fd_duplicate(int from, int to, bool close_on_exec, int *out)
 	atomic_store_explicit(&a->files[to], f, memory_order_release);
 	spin_unlock(&t->lock);
 	if (old)
-		file_put(old);
+		file_drop(t, old);
 	*out = to;
 	return KERR_OK;
 fail:
@@ -505,7 +525,7 @@ static void close_word(struct fd_table *t, uint32_t word, uint64_t which)
 		spin_unlock(&t->lock);
 		if (!f)
 			return;
-		file_put(f);
+		file_drop(t, f);
 	}
 }
 

@@ -103,8 +103,19 @@ void file_free_unopened(struct file *f)
 	rcu_call(&f->rcu, file_free);
 }
 
+static void (*end_watches)(struct file *f) RO_AFTER_INIT;
+
+void file_watch_register(void (*end)(struct file *f))
+{
+	end_watches = end;
+}
+
 void file_put_last(struct file *f)
 {
+	/* Who ends a watch by itself touches the file last when it clears this. */
+	if (unlikely(atomic_load_explicit(&f->watchers, memory_order_acquire)))
+		end_watches(f);
+	locks_release(f, f);
 	if (f->ops->close)
 		f->ops->close(f);
 	if (f->write_counted) {

@@ -38,6 +38,8 @@ void inode_put(struct inode *i)
 	struct superblock *sb = i->sb;
 	if (inode_is(i, S_IFIFO))
 		special_release(i);
+	if (unlikely(atomic_load_explicit(&i->locks, memory_order_relaxed)))
+		locks_free(i);
 	i->ops->release(i);
 	superblock_put(sb);
 }

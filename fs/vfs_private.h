@@ -17,6 +17,29 @@ static inline bool reference_get_not_zero(_Atomic uint32_t *references)
 	return false;
 }
 
+/* ---- fdtable.c ---- */
+
+/* The current descriptor table, if nobody but the current thread can change it until it returns to user
+ * mode: then its files need no references. */
+struct fd_view {
+	struct file *_Atomic *files; /* null: others can */
+	uint32_t capacity;
+};
+struct fd_view fd_view_private(void);
+/* As fd_get_any, without a reference. */
+ALWAYS_INLINE struct file *fd_view_get(const struct fd_view *v, int fd)
+{
+	return likely((unsigned)fd < v->capacity)
+		       ? atomic_load_explicit(&v->files[(unsigned)fd], memory_order_relaxed)
+		       : nullptr;
+}
+
+/* ---- locks.c ---- */
+
+/* The locks of `owner` (a descriptor table, or f itself) on f's inode go. May sleep. */
+void locks_release(struct file *f, const void *owner);
+void locks_free(struct inode *i); /* nobody has a file on it */
+
 /* ---- dcache.c ---- */
 
 enum kerr dcache_init(void);

@@ -9,8 +9,11 @@
  *   [ ..xxxx | xxxx | xxxx | xx.. | null | null ]
  *
  * The mutex guards the ring and is held while bytes are copied, because user memory may fault. Sleepers
- * are exclusive waiters on two queues, so that one write wakes one reader; whoever leaves something
- * for another one of its kind passes the wake-up on.
+ * are exclusive waiters on two queues, so that one write wakes one reader; whoever slept and leaves
+ * something for another one of its kind passes the wake-up on. A read wakes writers only if there was no
+ * room for PIPE_BUF: nobody waits for room otherwise, and an edge-triggered watch sees no false edge.
+ *
+ * `events` is what poll answers, kept up to date by whoever changes the pipe, so that poll is one load.
  *
  * Anonymous pipes have an inode too, on a superblock of their own that is never mounted, for fstat and
  * /proc/PID/fd. A FIFO's pipe hangs on its inode while anybody has it open.
@@ -39,6 +42,7 @@ struct pipe {
 	uint8_t **pages;         /* (lock) slots of them; null: not there */
 	uint32_t readers, writers; /* (lock) open ends */
 	uint64_t readers_ever, writers_ever; /* (lock) opens so far, for FIFOs that wait for the other side */
+	_Atomic uint32_t events; /* (lock for writing) POLL_* of both ends */
 	struct waitq read_queue, write_queue;
 	uint8_t *inline_pages[SLOTS_DEFAULT];
 };
@@ -84,6 +88,25 @@ static uint8_t **slot_of(const struct pipe *p, uint64_t position)
 static uint64_t room(const struct pipe *p)
 {
 	return (p->tail / PAGE_SIZE + p->slots) * PAGE_SIZE - p->head;
+}
+
+#define READER_EVENTS (POLL_IN | POLL_RDNORM | POLL_HUP)
+#define WRITER_EVENTS (POLL_OUT | POLL_WRNORM | POLL_ERR)
+
+/* Before the lock is released or somebody is woken. */
+static void events_update(struct pipe *p)
+{
+	uint32_t events = 0;
+
+	if (p->head != p->tail)
+		events |= POLL_IN | POLL_RDNORM;
+	if (p->writers == 0 && p->writers_ever > 0)
+		events |= POLL_HUP;
+	if (room(p) >= PIPE_BUF)
+		events |= POLL_OUT | POLL_WRNORM;
+	if (p->readers == 0)
+		events |= POLL_ERR;
+	atomic_store_explicit(&p->events, events, memory_order_relaxed);
 }
 
 /* Copies up to `size` bytes in at head. KERR_FAULT, KERR_NOMEM: nothing more than *done went in. */
@@ -174,19 +197,24 @@ static enum kerr pipe_read(struct file *f, const struct io_buffer *b, uint64_t o
 {
 	struct pipe *p = f->private;
 	enum kerr err = KERR_OK;
+	bool slept = false;
 
 	*done = 0;
 	if (b->size == 0)
 		return KERR_OK;
 	mutex_lock(&p->lock);
-	if (!can_read(p, 0))
-		err = file_nonblocking(f) ? KERR_AGAIN
-					  : wait_for(p, &p->read_queue, can_read, 0);
+	if (!can_read(p, 0)) {
+		slept = !file_nonblocking(f);
+		err = slept ? wait_for(p, &p->read_queue, can_read, 0) : KERR_AGAIN;
+	}
+	bool full = room(p) < PIPE_BUF;
 	if (err == KERR_OK)
 		err = get_bytes(p, b, done);
-	bool more = p->head != p->tail;
-	mutex_unlock(&p->lock);
+	bool more = slept && p->head != p->tail;
 	if (*done > 0)
+		events_update(p);
+	mutex_unlock(&p->lock);
+	if (*done > 0 && full)
 		wake_one(&p->write_queue);
 	if (more)
 		wake_one(&p->read_queue);
@@ -194,7 +222,8 @@ static enum kerr pipe_read(struct file *f, const struct io_buffer *b, uint64_t o
 }
 
 /* One step of a write: as much as fits, all or nothing up to PIPE_BUF. */
-static enum kerr write_step(struct file *f, struct pipe *p, const struct io_buffer *b, size_t *done)
+static enum kerr write_step(struct file *f, struct pipe *p, const struct io_buffer *b, size_t *done,
+			    bool *slept)
 {
 	size_t left = b->size - *done, moved;
 	size_t need = left <= PIPE_BUF ? left : 1;
@@ -202,6 +231,7 @@ static enum kerr write_step(struct file *f, struct pipe *p, const struct io_buff
 	if (!can_write(p, need)) {
 		if (file_nonblocking(f))
 			return KERR_AGAIN;
+		*slept = true;
 		enum kerr err = wait_for(p, &p->write_queue, can_write, need);
 		if (err != KERR_OK)
 			return err;
@@ -210,8 +240,10 @@ static enum kerr write_step(struct file *f, struct pipe *p, const struct io_buff
 		return KERR_PIPE;
 	enum kerr err = put_bytes(p, b, *done, MIN(left, room(p)), &moved);
 	*done += moved;
-	if (moved > 0)
+	if (moved > 0) {
+		events_update(p);
 		wake_one(&p->read_queue);
+	}
 	return err;
 }
 
@@ -219,14 +251,15 @@ static enum kerr pipe_write(struct file *f, const struct io_buffer *b, uint64_t 
 {
 	struct pipe *p = f->private;
 	enum kerr err = KERR_OK;
+	bool slept = false;
 
 	*done = 0;
 	mutex_lock(&p->lock);
 	if (b->size == 0 && p->readers == 0)
 		err = KERR_PIPE;
 	while (*done < b->size && err == KERR_OK)
-		err = write_step(f, p, b, done);
-	bool more = room(p) > 0;
+		err = write_step(f, p, b, done, &slept);
+	bool more = slept && room(p) > 0;
 	mutex_unlock(&p->lock);
 	if (more)
 		wake_one(&p->write_queue);
@@ -235,30 +268,28 @@ static enum kerr pipe_write(struct file *f, const struct io_buffer *b, uint64_t 
 	return *done ? KERR_OK : err;
 }
 
-static unsigned pipe_poll(struct file *f, struct poll_table *table)
+static unsigned pipe_events(struct file *f)
 {
 	struct pipe *p = f->private;
-	unsigned events = 0;
+	uint32_t mine = (f->readable ? READER_EVENTS : 0) | (f->writable ? WRITER_EVENTS : 0);
+
+	return atomic_load_explicit(&p->events, memory_order_acquire) & mine;
+}
+
+static NOINLINE unsigned pipe_register(struct file *f, struct poll_table *table)
+{
+	struct pipe *p = f->private;
 
 	if (f->readable)
-		poll_wait(table, &p->read_queue);
+		poll_wait_for(table, &p->read_queue, READER_EVENTS);
 	if (f->writable)
-		poll_wait(table, &p->write_queue);
-	mutex_lock(&p->lock);
-	if (f->readable) {
-		if (p->head != p->tail)
-			events |= POLL_IN | POLL_RDNORM;
-		if (p->writers == 0 && p->writers_ever > 0)
-			events |= POLL_HUP;
-	}
-	if (f->writable) {
-		if (room(p) >= PIPE_BUF)
-			events |= POLL_OUT | POLL_WRNORM;
-		if (p->readers == 0)
-			events |= POLL_ERR;
-	}
-	mutex_unlock(&p->lock);
-	return events;
+		poll_wait_for(table, &p->write_queue, WRITER_EVENTS);
+	return pipe_events(f);
+}
+
+static unsigned pipe_poll(struct file *f, struct poll_table *table)
+{
+	return unlikely(table) ? pipe_register(f, table) : pipe_events(f);
 }
 
 static enum kerr pipe_ioctl(struct file *f, unsigned command, vaddr_t argument, long *result)
@@ -297,6 +328,7 @@ static enum kerr resize_locked(struct pipe *p, uint32_t slots)
 	p->slots = slots;
 	p->head -= first * PAGE_SIZE;
 	p->tail -= first * PAGE_SIZE;
+	events_update(p);
 	return KERR_OK;
 }
 
@@ -341,6 +373,7 @@ static void pipe_close(struct file *f)
 	p->writers -= f->writable;
 	if (p->readers == 0 && p->writers == 0) /* what a FIFO held goes with its last user */
 		discard_locked(p);
+	events_update(p);
 	mutex_unlock(&p->lock);
 	/* The other side sees the end; the inode's release frees the pipe. */
 	wake_all(&p->read_queue);
@@ -381,6 +414,7 @@ static void count_ends(struct pipe *p, const struct file *f)
 	p->writers += f->writable;
 	p->readers_ever += f->readable;
 	p->writers_ever += f->writable;
+	events_update(p);
 }
 
 static enum kerr open_end(struct inode *i, int flags, struct file **out)
@@ -490,6 +524,7 @@ static enum kerr fifo_open(struct inode *i, struct file *f)
 		if (err != KERR_OK) {
 			p->readers -= f->readable;
 			p->writers -= f->writable;
+			events_update(p);
 		}
 	}
 	mutex_unlock(&p->lock);

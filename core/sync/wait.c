@@ -46,7 +46,6 @@ void wait_begin_exclusive(struct waitq *q, struct waiter *w)
 void wait_add(struct waitq *q, struct waiter *w)
 {
 	w->task = current_task();
-	w->exclusive = false;
 	add_waiter(q, w);
 }
 
@@ -64,12 +63,12 @@ enum kerr wait_park(struct waiter *w, enum wait_reason reason, bool interruptibl
 	return upcalls.park(reason, interruptible, deadline);
 }
 
-static void wake_waiter(struct waiter *w)
+static bool wake_waiter(struct waiter *w)
 {
 	if (w->notify)
-		w->notify(w);
-	else
-		upcalls.unpark(w->task);
+		return w->notify(w);
+	upcalls.unpark(w->task);
+	return true;
 }
 
 void wake_all(struct waitq *q)
@@ -84,22 +83,28 @@ void wake_all(struct waitq *q)
 	spin_unlock_irq(&q->lock, on);
 }
 
+void wake_one_locked(struct waitq *q)
+{
+	struct waiter *w, *next, *last = list_last(&q->waiters, struct waiter, link);
+
+	spin_assert_held(&q->lock);
+	list_for_each_safe(w, next, &q->waiters, link) {
+		if (!w->exclusive) {
+			wake_waiter(w);
+			continue;
+		}
+		list_remove(&w->link);
+		list_add_tail(&q->waiters, &w->link);
+		if (wake_waiter(w) || w == last)
+			break; /* those behind `last` have been asked already */
+	}
+}
+
 void wake_one(struct waitq *q)
 {
-	struct waiter *w, *next;
-
 	if (!waitq_active(q))
 		return;
 	bool on = spin_lock_irq(&q->lock);
-	list_for_each_safe(w, next, &q->waiters, link) {
-		bool last = w->exclusive;
-		if (last) {
-			list_remove(&w->link);
-			list_add_tail(&q->waiters, &w->link);
-		}
-		wake_waiter(w);
-		if (last)
-			break;
-	}
+	wake_one_locked(q);
 	spin_unlock_irq(&q->lock, on);
 }

@@ -193,8 +193,8 @@ static unsigned tty_poll(struct file *f, struct poll_table *table)
 	struct tty *t = f->private;
 	unsigned events = 0;
 
-	poll_wait(table, &t->readers);
-	poll_wait(table, &t->writers);
+	poll_wait_for(table, &t->readers, POLL_IN | POLL_RDNORM | POLL_HUP);
+	poll_wait_for(table, &t->writers, POLL_OUT | POLL_WRNORM);
 	mutex_lock(&t->lock);
 	uint32_t least = t->termios.cc[VTIME] ? 1 : wanted(t, SIZE_MAX);
 	if (readable(t, least))

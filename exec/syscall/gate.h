@@ -84,6 +84,17 @@ enum kerr timeval_write(vaddr_t to, nsec_t time);
 /* Now plus `span`, or NSEC_NEVER. */
 nsec_t deadline_after(nsec_t span);
 
+/* ---- sys_lock.c: fcntl(2)'s lock commands ---- */
+
+#define F_GETLK 5
+#define F_SETLK 6
+#define F_SETLKW 7
+#define F_OFD_GETLK 36
+#define F_OFD_SETLK 37
+#define F_OFD_SETLKW 38
+struct file;
+long record_lock(int fd, struct file *f, int command, vaddr_t argument);
+
 /* ---- Tracer ---- */
 
 extern syscall_fn *const syscall_table_x86_64[SYSCALL_MAX];

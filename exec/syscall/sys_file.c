@@ -168,9 +168,6 @@ enum {
 	F_SETFD = 2,
 	F_GETFL = 3,
 	F_SETFL = 4,
-	F_GETLK = 5,
-	F_SETLK = 6,
-	F_SETLKW = 7,
 	F_DUPFD_CLOEXEC = 1030,
 };
 #define FD_CLOEXEC 1ul
@@ -195,7 +192,7 @@ static long duplicate_from(int fd, unsigned long lowest, bool close_on_exec)
 	return err == KERR_OK ? out : err;
 }
 
-static long file_control(struct file *f, int command, unsigned long argument)
+static long file_control(int fd, struct file *f, int command, unsigned long argument)
 {
 	long result = 0;
 	enum kerr err;
@@ -208,6 +205,13 @@ static long file_control(struct file *f, int command, unsigned long argument)
 	case F_SETFL:
 		file_set_flags(f, (unsigned)open_flags_in((int)argument));
 		return KERR_OK;
+	case F_GETLK:
+	case F_SETLK:
+	case F_SETLKW:
+	case F_OFD_GETLK:
+	case F_OFD_SETLK:
+	case F_OFD_SETLKW:
+		return record_lock(fd, f, command, argument);
 	default:
 		if (!f->ops->control)
 			return KERR_INVAL;
@@ -235,7 +239,7 @@ SYSCALL(fcntl)
 	struct file *f = command == F_GETFL ? fd_get_any(fd) : fd_get(fd);
 	if (!f)
 		return KERR_BADF;
-	long result = file_control(f, command, a2);
+	long result = file_control(fd, f, command, a2);
 	file_put(f);
 	return result;
 }

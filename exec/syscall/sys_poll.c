@@ -11,11 +11,11 @@
 /* struct pollfd has the same shape as struct poll_item. */
 static_assert(sizeof(struct poll_item) == 8 && offsetof(struct poll_item, found) == 6);
 
-/* The caller's array in, the answers out. KERR_INTR as it is. */
+/* The caller's array in, the answers that are new out. KERR_INTR as it is. */
 static long poll_array(vaddr_t array, unsigned long count, nsec_t deadline)
 {
 	struct poll_item small[ITEMS_SMALL], *items = small;
-	size_t ready = 0;
+	struct poll_result result = {};
 
 	if (count > process_limit(RLIMIT_NOFILE))
 		return KERR_INVAL;
@@ -26,13 +26,14 @@ static long poll_array(vaddr_t array, unsigned long count, nsec_t deadline)
 	}
 	enum kerr err = user_read(items, array, count * sizeof(*items));
 	if (err == KERR_OK)
-		err = fd_poll(items, count, deadline, &ready);
-	for (unsigned long i = 0; err == KERR_OK && i < count; i++)
+		err = fd_poll(items, count, deadline, &result);
+	/* Nothing but revents is written: other threads may change the rest meanwhile. */
+	for (unsigned long i = result.first; err == KERR_OK && i < result.end; i++)
 		err = user_write(array + i * sizeof(*items) + offsetof(struct poll_item, found),
 				 &items[i].found, sizeof(items[i].found));
 	if (items != small)
 		heap_free(items);
-	return err == KERR_OK || err == KERR_TIMEDOUT ? (long)ready : err;
+	return err == KERR_OK ? (long)result.ready : err;
 }
 
 SYSCALL(poll)
@@ -133,13 +134,18 @@ static size_t to_items(const struct bitmaps *b, unsigned n, struct poll_item *it
 {
 	size_t count = 0;
 
-	for (unsigned fd = 0; fd < n; fd++) {
-		uint16_t events = 0;
-		for (int k = 0; k < 3; k++)
-			if (b->set[k][fd / 64] >> (fd % 64) & 1)
-				events |= wanted[k];
-		if (events)
-			items[count++] = (struct poll_item){.fd = (int)fd, .events = events};
+	for (unsigned word = 0; word * 64 < n; word++) {
+		uint64_t bits = b->set[0][word] | b->set[1][word] | b->set[2][word];
+		if (n - word * 64 < 64)
+			bits &= ((uint64_t)1 << (n % 64)) - 1;
+		for (; bits; bits &= bits - 1) {
+			uint16_t events = 0;
+			for (int k = 0; k < 3; k++)
+				if (b->set[k][word] & (bits & -bits))
+					events |= wanted[k];
+			items[count++] = (struct poll_item){
+				.fd = (int)(word * 64) + __builtin_ctzll(bits), .events = events};
+		}
 	}
 	return count;
 }
@@ -168,7 +174,8 @@ static long select_bitmaps(int n, const vaddr_t sets[3], nsec_t deadline)
 	if (n < 0)
 		return KERR_INVAL;
 	n = MIN(n, SELECT_MAX);
-	size_t bytes = ALIGN_UP((size_t)n, 64) / 8, count, ready;
+	size_t bytes = ALIGN_UP((size_t)n, 64) / 8, count;
+	struct poll_result found;
 	struct bitmaps *b = heap_alloc(sizeof(*b) + (size_t)n * sizeof(struct poll_item));
 	if (!b)
 		return KERR_NOMEM;
@@ -177,8 +184,8 @@ static long select_bitmaps(int n, const vaddr_t sets[3], nsec_t deadline)
 	if (result != KERR_OK)
 		goto out;
 	count = to_items(b, (unsigned)n, items);
-	result = fd_poll(items, count, deadline, &ready);
-	if (result == KERR_OK || result == KERR_TIMEDOUT)
+	result = fd_poll(items, count, deadline, &found);
+	if (result == KERR_OK)
 		result = from_items(items, count, b);
 	for (int k = 0; result >= 0 && k < 3; k++)
 		if (sets[k] && user_write(sets[k], b->set[k], bytes) != KERR_OK)

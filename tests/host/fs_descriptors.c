@@ -165,16 +165,21 @@ TEST(fd_polling)
 {
 	struct poll_item items[3] = {{.fd = -1, .events = POLL_IN}, {.fd = 7, .events = POLL_IN},
 				     {.fd = 0, .events = POLL_IN | POLL_OUT}};
-	size_t ready;
+	struct poll_result result;
 	int fd;
 
 	fixture_boot(nullptr);
 	EXPECT_OK(fd_install(make_file(), 0, false, &fd));
-	EXPECT_OK(fd_poll(items, 3, 0, &ready));
-	EXPECT_EQ(ready, 2);
+	EXPECT_OK(fd_poll(items, 3, 0, &result));
+	EXPECT_EQ(result.ready, 2);
+	EXPECT_EQ(result.first, 1);
+	EXPECT_EQ(result.end, 3);
 	EXPECT_EQ(items[0].found, 0);
 	EXPECT_EQ(items[1].found, POLL_NVAL);
 	EXPECT_EQ(items[2].found, POLL_IN | POLL_OUT);
+	EXPECT_OK(fd_poll(items, 3, 0, &result));
+	EXPECT_EQ(result.ready, 2);
+	EXPECT(result.first >= result.end); /* the same answers again */
 }
 
 static void open_and_close(cpu_t cpu, void *arg)

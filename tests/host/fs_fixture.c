@@ -358,3 +358,36 @@ enum kerr fx_list(const char *name, char *buf, size_t size)
 	file_put(f);
 	return err == KERR_NOENT ? KERR_OK : err;
 }
+
+/* ---- Signals, for signalfd ---- */
+
+bool signal_take(uint64_t set, struct signal_info *out)
+{
+	return false;
+}
+
+uint64_t signal_pending_all(void)
+{
+	return 0;
+}
+
+struct signal_watch *signal_watch_current(void)
+{
+	static struct signal_watch watch;
+
+	if (!watch.references) {
+		watch.references = 1;
+		waitq_init(&watch.queue);
+	}
+	return &watch;
+}
+
+void signal_watch_get(struct signal_watch *w)
+{
+	w->references++;
+}
+
+void signal_watch_put(struct signal_watch *w)
+{
+	w->references--;
+}

@@ -75,6 +75,9 @@ PROPERTY(pipe_ring, 30)
 			if (tail == head) /* it starts again at its first page */
 				head = tail = 0;
 		}
+		uint64_t left = tail / PAGE_SIZE * PAGE_SIZE + (uint64_t)size - head;
+		EXPECT_EQ(file_poll(r, nullptr), written > read ? POLL_IN | POLL_RDNORM : 0);
+		EXPECT_EQ(file_poll(w, nullptr), left >= PIPE_BUF ? POLL_OUT | POLL_WRNORM : 0);
 	}
 	file_put(w);
 	while (get(r, in, sizeof(in), &done) == KERR_OK && done)

@@ -22,6 +22,7 @@ enum lock_rank {
 	RANK_OBJECT = 90,   /* mm: memory object, page tree */
 	RANK_PAGETABLE = 100, /* mm: kernel table */
 	RANK_WAITQ = 110,   /* core: wait queue */
+	RANK_EPOLL = 115,   /* ipc: ready list of an epoll; nests from the watched to the watching one */
 	RANK_HEAP = 120,    /* mm: slab caches, kernel areas */
 	RANK_ZONE = 130,    /* mm: frame allocator zone */
 	RANK_TIMER = 140,   /* core: a CPU's timer queue */

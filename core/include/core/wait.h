@@ -25,8 +25,9 @@ struct waiter {
 	struct list link; /* (queue lock) */
 	struct task *task;
 	bool exclusive; /* wake_one wakes one exclusive waiter and all others before it */
-	/* Called instead of unpark if not null (poll, epoll): queue lock held, any context. */
-	void (*notify)(struct waiter *w);
+	/* Called instead of unpark if not null (poll, epoll): queue lock held, any context. An exclusive
+	 * one that answers false has no use for this wake: wake_one goes on to the next. */
+	bool (*notify)(struct waiter *w);
 };
 
 #define WAITQ_INIT(name) {SPINLOCK_INIT(RANK_WAITQ, #name), LIST_INIT((name).waiters)}
@@ -34,12 +35,13 @@ struct waiter {
 void waitq_init(struct waitq *q);
 void wait_begin(struct waitq *q, struct waiter *w);
 void wait_begin_exclusive(struct waitq *q, struct waiter *w);
-/* With w->notify set by the caller; for poll. */
+/* With w->notify and w->exclusive set by the caller; for poll. */
 void wait_add(struct waitq *q, struct waiter *w);
 void wait_end(struct waitq *q, struct waiter *w);
 enum kerr wait_park(struct waiter *w, enum wait_reason reason, bool interruptible, nsec_t deadline);
 void wake_all(struct waitq *q);
 void wake_one(struct waitq *q);
+void wake_one_locked(struct waitq *q); /* the caller holds q->lock */
 static inline bool waitq_active(struct waitq *q)
 {
 	atomic_thread_fence(memory_order_seq_cst); /* against the waiter's check of its condition */

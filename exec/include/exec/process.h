@@ -101,6 +101,7 @@ struct process {
 	struct signal_actions *actions;
 	struct signal_set pending;    /* (lock) for any of the threads */
 	uint32_t queued_signals;      /* (lock) struct signal_item in all queues */
+	struct signal_watch *_Atomic watch; /* set once, by the first signalfd that it looks at */
 	bool continue_report;         /* (lock) a thread that wakes tells the parent */
 	bool exiting;                 /* (lock) all threads end; exit_status is set */
 	bool exec_waits;              /* (lock) an execve waits until it is the only thread */

@@ -121,7 +121,8 @@ enum kerr signal_thread(int tgid, int tid, const struct signal_info *info);
 enum kerr signal_action(int signo, const struct signal_action *set, struct signal_action *old);
 /* The current thread's mask. */
 void signal_set_mask(uint64_t mask);
-uint64_t signal_pending_set(void);
+uint64_t signal_pending_set(void); /* blocked ones */
+uint64_t signal_pending_all(void);
 /* Sets `mask` until the next return to user mode, whose handlers see the mask of before:
  * rt_sigsuspend, ppoll, pselect. */
 void signal_set_temporary_mask(uint64_t mask);
@@ -129,6 +130,19 @@ void signal_set_temporary_mask(uint64_t mask);
 void signal_restore_mask(void);
 /* rt_sigtimedwait: takes one signal of `set`. KERR_AGAIN at the deadline, KERR_INTR. */
 enum kerr signal_wait(uint64_t set, nsec_t deadline, struct signal_info *out);
+/* Takes one signal of `set` that pends for the current thread; false: there is none. */
+bool signal_take(uint64_t set, struct signal_info *out);
+
+/* For signalfd: a queue that wakes at every signal sent to a process. It outlives the process, since a
+ * descriptor that was polled there may go on elsewhere. */
+struct signal_watch {
+	_Atomic uint32_t references; /* the process, and the files that hold it */
+	struct waitq queue;
+};
+/* The current process's, made if need be; valid as long as the process. Null: no memory. */
+struct signal_watch *signal_watch_current(void);
+void signal_watch_get(struct signal_watch *w);
+void signal_watch_put(struct signal_watch *w);
 /* sigaltstack(2). KERR_PERM: running on it, KERR_NOMEM: too small, KERR_INVAL. */
 enum kerr signal_set_alt_stack(vaddr_t base, uint64_t size, int flags, vaddr_t sp);
 int signal_alt_stack_flags(vaddr_t sp); /* SS_ONSTACK, SS_DISABLE, 0 */

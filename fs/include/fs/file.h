@@ -104,6 +104,7 @@ struct file {
 	uint64_t offset;       /* (position) */
 	struct mutex position; /* read/write with the shared offset; not taken for streams */
 	void *private;         /* the ops' own */
+	struct epoll_item *_Atomic watchers; /* (ipc/epoll_item.c's watch lock) who watches it; mostly null */
 	struct rcu_head rcu;
 };
 
@@ -114,6 +115,8 @@ static inline void file_get(struct file *f)
 	atomic_fetch_add_explicit(&f->references, 1, memory_order_relaxed);
 }
 void file_put_last(struct file *f);
+/* What ends the watches of a file whose last reference went; set by epoll, once. May sleep. */
+void file_watch_register(void (*end)(struct file *f));
 static inline void file_put(struct file *f) /* may sleep */
 {
 	if (atomic_fetch_sub_explicit(&f->references, 1, memory_order_acq_rel) == 1)

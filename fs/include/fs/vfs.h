@@ -130,6 +130,7 @@ struct inode {
 	const char *link;         /* (const) text of a symlink, or null */
 	struct dentry *alias;     /* (dcache lock) one of its names, not referenced */
 	void *private;            /* the filesystem's; of a FIFO: ipc's */
+	struct inode_locks *_Atomic locks; /* made by the first lock on it (fs/locks.c) */
 	struct rcu_head rcu;
 };
 
