@@ -56,9 +56,12 @@ struct zone_info {
 	uint64_t blocks[FRAME_ORDERS]; /* free blocks by order */
 	uint64_t cached;               /* in CPU caches (all zones: listed with the highest) */
 	uint64_t allocated, freed;     /* events since boot, blocks */
+	uint64_t small, large;         /* pmm=hybrid: requests of the bitmap, of the buddy */
 };
 /* Zone `index`, lowest first; only zones with memory. False past the end. */
 bool zone_info(size_t index, struct zone_info *out);
+/* The policy in use: "buddy", ... */
+const char *frame_allocator_name(void);
 
 /* ---- Driven by core and exec ---------------------------------------------------------------- */
 
