@@ -3,6 +3,7 @@
 
 #include <core/spinlock.h>
 #include <mm/memory.h>
+#include <mm/numa.h>
 
 #define FRAME_ORDER_MAX (FRAME_ORDERS - 1)
 #define FRAME_ORDER_NONE 0xff /* frame.order of a frame that heads no block */
@@ -69,6 +70,7 @@ struct zone {
 	uint64_t min, low, high;          /* (lock; others peek) watermarks */
 	_Atomic uint64_t free_frames;     /* written under lock, read by anybody */
 	uint64_t allocated, freed;        /* (lock) events */
+	uint64_t taken[NODE_MAX];         /* (lock) frames, by the node they were wanted on */
 	uint64_t small, large;            /* (lock) hybrid: requests by path */
 	struct buddy_lists buddy;
 	struct frame_bitmap bitmap;

@@ -27,7 +27,6 @@
 #include "counters.h"
 #include "inject.h"
 #include "memory_map.h"
-#include "numa.h"
 
 #include <core/cmdline.h>
 #include <core/cpu.h>
@@ -214,6 +213,11 @@ static void free_one(struct frame *f)
 		return;
 	}
 	struct frame_cache *c = &caches[cpu_id()];
+	if (unlikely(f->node != numa_node_of_cpu(cpu_id()))) {
+		hal.cpu.irq_restore(on);
+		zone_free(f, 0);
+		return;
+	}
 	f->state = FRAME_FREE;
 	atomic_store_explicit(&f->references, 0, memory_order_relaxed);
 	uint32_t limit = atomic_load_explicit(&cache_limit, memory_order_relaxed);
@@ -241,7 +245,8 @@ void frame_free_zeroed(struct frame *f)
 {
 	bool on = hal.cpu.irq_save();
 	struct frame_cache *c = &caches[cpu_id()];
-	if (f->state == FRAME_USED && c->zeroed_count < ZERO_HIGH &&
+	if (f->state == FRAME_USED && f->node == numa_node_of_cpu(cpu_id()) &&
+	    c->zeroed_count < ZERO_HIGH &&
 	    atomic_load_explicit(&cache_limit, memory_order_relaxed) == CACHE_HIGH) {
 		f->state = FRAME_FREE;
 		atomic_store_explicit(&f->references, 0, memory_order_relaxed);

@@ -19,11 +19,11 @@
  */
 #include "allocator.h"
 #include "memory_map.h"
-#include "numa.h"
 
 #include <core/panic.h>
 #include <lib/compiler.h>
 #include <mm/frame.h>
+#include <mm/numa.h>
 
 #define ZONES_USED 3 /* DMA, DMA32, NORMAL: those with frames */
 
@@ -175,6 +175,13 @@ static void count_free(struct zone *z, int64_t change)
 	atomic_store_explicit(&z->free_frames, free + (uint64_t)change, memory_order_relaxed);
 }
 
+static void count_taken(struct zone *z, const struct zone_request *r, uint64_t blocks, uint64_t frames)
+{
+	count_free(z, -(int64_t)frames);
+	z->allocated += blocks;
+	z->taken[r->node] += frames;
+}
+
 static bool zone_suits(const struct zone *z, const struct zone_request *r, uint64_t frames)
 {
 	if (r->exact ? z->id != r->highest : z->id > r->highest)
@@ -194,8 +201,7 @@ struct frame *zone_allocate(const struct zone_request *r, unsigned order)
 		pfn_t pfn = frame_allocator->allocate(z, order);
 		if (pfn != PFN_NONE) {
 			block_used(z, frame_table + pfn, order);
-			count_free(z, -((int64_t)1 << order));
-			z->allocated++;
+			count_taken(z, r, 1, (uint64_t)1 << order);
 		}
 		spin_unlock_irq(&z->lock, on);
 		if (pfn != PFN_NONE)
@@ -217,8 +223,7 @@ struct frame *zone_allocate_contiguous(const struct zone_request *r, size_t coun
 			/* Each is one of its own, so that the run can be freed in pieces. */
 			for (size_t i = 0; i < count; i++)
 				block_used(z, frame_table + pfn + i, 0);
-			count_free(z, -(int64_t)count);
-			z->allocated++;
+			count_taken(z, r, 1, count);
 		}
 		spin_unlock_irq(&z->lock, on);
 		if (pfn != PFN_NONE)
@@ -243,8 +248,7 @@ size_t zone_allocate_batch(const struct zone_request *r, struct frame **out, siz
 			out[n++] = frame_table + pfns[i];
 			block_used(z, frame_table + pfns[i], 0);
 		}
-		count_free(z, -(int64_t)got);
-		z->allocated += got;
+		count_taken(z, r, got, got);
 		spin_unlock_irq(&z->lock, on);
 		if (!got)
 			at++;
@@ -329,6 +333,28 @@ void frame_run_blocks(pfn_t pfn, size_t count, uint64_t blocks[FRAME_ORDERS])
 		pfn += (pfn_t)1 << order;
 		count -= (size_t)1 << order;
 	}
+}
+
+struct numa_figures numa_figures(unsigned node)
+{
+	struct numa_figures out = {};
+	struct zone *z;
+
+	for (size_t i = 0; (z = zone_get(i)); i++) {
+		bool on = spin_lock_irq(&z->lock);
+		if (z->node == node) {
+			out.total += z->managed;
+			out.free += atomic_load_explicit(&z->free_frames, memory_order_relaxed);
+		}
+		for (unsigned from = 0; from < numa_nodes(); from++) {
+			if (z->node == node)
+				*(from == node ? &out.hit : &out.miss) += z->taken[from];
+			else if (from == node)
+				out.foreign += z->taken[from];
+		}
+		spin_unlock_irq(&z->lock, on);
+	}
+	return out;
 }
 
 void zone_figures(struct zone *z, struct zone_info *out)
