@@ -25,6 +25,7 @@ void text_escaped(struct text *t, const char *name);
 
 struct proc_subject { /* what a /proc/PID file is about; pid 0: the whole system */
 	int pid, tid, fd;
+	int number; /* of a node, in /sys */
 };
 
 struct proc_entry {

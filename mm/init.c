@@ -7,7 +7,8 @@
  *	layout_build_table  direct map, image with its rights; loaded
  *	bump_widen          now all RAM is mapped
  *	frame table         32 bytes a frame
- *	frame_init          bump retires, the buddy takes the rest
+ *	numa_init           which node each range is on
+ *	frame_init          bump retires, the chosen allocator takes the rest
  *	heap                slabs
  *	space               the zero page, caches of address spaces
  */
@@ -25,6 +26,7 @@
 #include <core/log.h>
 #include <core/panic.h>
 #include <hal/image.h>
+#include <mm/numa.h>
 
 static enum kerr memory_init(const struct boot_info *info)
 {
@@ -36,6 +38,7 @@ static enum kerr memory_init(const struct boot_info *info)
 	layout_build_table(info);
 	bump_widen(0, layout_physical_limit());
 	layout_build_frame_table();
+	numa_init(info);
 	frame_init();
 	layout_set_frames_ready();
 	tlb_init(kernel_mapper.root);

@@ -17,6 +17,8 @@ struct boot_source {
 	bool (*region)(const struct boot_source *s, size_t index, struct boot_region *out);
 	bool (*module)(const struct boot_source *s, size_t index, struct boot_module *out);
 	bool (*cpu)(const struct boot_source *s, size_t index, struct boot_cpu *out);
+	bool (*node_range)(const struct boot_source *s, size_t index, struct boot_node_range *out);
+	bool (*distance)(const struct boot_source *s, size_t index, struct boot_distance *out);
 	paddr_t rsdp;
 	const void *fdt; /* in the direct map */
 	size_t fdt_size;

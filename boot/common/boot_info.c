@@ -1,7 +1,7 @@
 /*
  * Builds the one struct boot_info from a boot_source, in two walks over it.
  *
- * The first walk counts, and so knows the size of one block: struct boot_info, the three arrays,
+ * The first walk counts, and so knows the size of one block: struct boot_info, the arrays,
  * then copies of the command line and of the modules' names. The block is put at the lowest place
  * of usable RAM that the early tables map and that touches nothing in use: the image, the device
  * tree, the modules, the strings to copy, and each region that the source does not call usable.
@@ -21,7 +21,7 @@ struct builder {
 	const struct boot_source *source;
 	const struct boot_early *early;
 	uint64_t boot_cpu;
-	size_t regions, modules, cpus; /* counted */
+	size_t regions, modules, cpus, node_ranges, distances; /* counted */
 	bool boot_cpu_listed;
 	size_t strings, size; /* bytes: of the copied strings, of the whole block */
 	char *string_next, *string_end;
@@ -34,7 +34,8 @@ static size_t block_layout(const struct builder *b)
 	return sizeof(struct boot_info) +
 	       (b->regions + b->modules + EXTRA_REGIONS) * sizeof(struct boot_region) +
 	       b->modules * sizeof(struct boot_module) + b->cpus * sizeof(struct boot_cpu) +
-	       b->strings;
+	       b->node_ranges * sizeof(struct boot_node_range) +
+	       b->distances * sizeof(struct boot_distance) + b->strings;
 }
 
 static void source_count(struct builder *b)
@@ -43,8 +44,14 @@ static void source_count(struct builder *b)
 	struct boot_region region;
 	struct boot_module module;
 	struct boot_cpu cpu;
+	struct boot_node_range range;
+	struct boot_distance distance;
 	while (s->region(s, b->regions, &region))
 		b->regions++;
+	while (s->node_range(s, b->node_ranges, &range))
+		b->node_ranges++;
+	while (s->distance(s, b->distances, &distance))
+		b->distances++;
 	for (; s->module(s, b->modules, &module); b->modules++)
 		b->strings += strlen(module.name) + 1;
 	for (; s->cpu(s, b->cpus, &cpu); b->cpus++)
@@ -178,6 +185,16 @@ static void cpus_fill(const struct builder *b, struct boot_info *info)
 	}
 }
 
+static void nodes_fill(const struct builder *b, struct boot_info *info)
+{
+	const struct boot_source *s = b->source;
+	size_t *n = &info->node_range_count, *d = &info->distance_count;
+	while (*n < b->node_ranges && s->node_range(s, *n, &info->node_ranges[*n]))
+		++*n;
+	while (*d < b->distances && s->distance(s, *d, &info->distances[*d]))
+		++*d;
+}
+
 static struct boot_info *block_carve(struct builder *b, char *block)
 {
 	struct boot_info *info = (struct boot_info *)block;
@@ -186,7 +203,9 @@ static struct boot_info *block_carve(struct builder *b, char *block)
 	info->modules =
 		(struct boot_module *)(info->regions + b->regions + b->modules + EXTRA_REGIONS);
 	info->cpus = (struct boot_cpu *)(info->modules + b->modules);
-	b->string_next = (char *)(info->cpus + b->cpus);
+	info->node_ranges = (struct boot_node_range *)(info->cpus + b->cpus);
+	info->distances = (struct boot_distance *)(info->node_ranges + b->node_ranges);
+	b->string_next = (char *)(info->distances + b->distances);
 	b->string_end = block + b->size;
 	return info;
 }
@@ -223,6 +242,7 @@ struct boot_info *boot_info_build(const struct boot_source *source, const struct
 	info->entered = boot_entered;
 	modules_fill(&b, info);
 	cpus_fill(&b, info);
+	nodes_fill(&b, info);
 	regions_fill(&b, info, block);
 	return info;
 }

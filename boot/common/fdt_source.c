@@ -19,7 +19,8 @@ static bool region_at(const struct boot_source *s, size_t index, struct boot_reg
 	const struct fdt *fdt = fdt_of(s);
 	paddr_t start, end;
 	size_t memory = 0;
-	while (fdt_memory(fdt, memory, &start, &end)) {
+	uint32_t domain;
+	while (fdt_memory(fdt, memory, &start, &end, &domain)) {
 		if (memory++ < index)
 			continue;
 		*out = (struct boot_region){start, end, BOOT_MEM_USABLE, "System RAM"};
@@ -46,6 +47,22 @@ static bool cpu_at(const struct boot_source *s, size_t index, struct boot_cpu *o
 		return false;
 	fdt_u32(fdt_of(s), &node, "phandle", 0, &phandle);
 	out->firmware_id = phandle;
+	out->domain = 0;
+	fdt_u32(fdt_of(s), &node, "numa-node-id", 0, &out->domain);
+	return true;
+}
+
+static bool node_range_at(const struct boot_source *s, size_t index, struct boot_node_range *out)
+{
+	return fdt_memory(fdt_of(s), index, &out->start, &out->end, &out->domain);
+}
+
+static bool distance_at(const struct boot_source *s, size_t index, struct boot_distance *out)
+{
+	uint32_t distance;
+	if (!fdt_distance(fdt_of(s), index, &out->from, &out->to, &distance))
+		return false;
+	out->distance = (uint8_t)MIN(distance, 255);
 	return true;
 }
 
@@ -60,6 +77,8 @@ bool fdt_source_try(struct fdt_source *out, const char *protocol, const void *bl
 		.region = region_at,
 		.module = module_at,
 		.cpu = cpu_at,
+		.node_range = node_range_at,
+		.distance = distance_at,
 		.fdt = blob,
 		.fdt_size = out->fdt.size,
 	};

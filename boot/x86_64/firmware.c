@@ -1,6 +1,6 @@
 /*
- * Firmware memory and ACPI, on the boot CPU with the early tables on. The MADT is found once
- * (`madt`, written by firmware_acpi() before the first firmware_cpu()) and walked for each CPU.
+ * Firmware memory and ACPI, on the boot CPU with the early tables on. The tables are found once,
+ * by firmware_acpi(), and walked for each item.
  */
 #include "firmware.h"
 
@@ -18,7 +18,7 @@
 #define SMP_LOWEST 0x8000
 #define SMP_HIGHEST 0xa0000
 
-static struct acpi_table madt;
+static struct acpi_table madt, srat, slit; /* length 0: there is none */
 static struct boot_region smp_region = {0, 0, BOOT_MEM_RESERVED, "none"};
 
 const void *firmware_map(paddr_t address, size_t size)
@@ -121,7 +121,37 @@ paddr_t firmware_acpi(paddr_t rsdp)
 		rsdp = rsdp_search(&reader);
 	if (!rsdp || !acpi_table_find(&reader, rsdp, "APIC", &madt))
 		madt.length = 0;
+	if (!rsdp || !acpi_table_find(&reader, rsdp, "SRAT", &srat))
+		srat.length = 0;
+	if (!rsdp || !acpi_table_find(&reader, rsdp, "SLIT", &slit))
+		slit.length = 0;
 	return rsdp;
+}
+
+static uint32_t domain_of_cpu(uint32_t apic_id)
+{
+	struct acpi_srat_entry e;
+	for (size_t at = 0; acpi_srat_next(&srat, &at, &e);)
+		if (!e.memory && e.apic_id == apic_id)
+			return e.domain;
+	return 0;
+}
+
+bool firmware_node_range(const struct boot_source *s, size_t index, struct boot_node_range *out)
+{
+	struct acpi_srat_entry e;
+	for (size_t at = 0; acpi_srat_next(&srat, &at, &e);) {
+		if (!e.memory || index--)
+			continue;
+		*out = (struct boot_node_range){e.start, e.end, e.domain};
+		return true;
+	}
+	return false;
+}
+
+bool firmware_distance(const struct boot_source *s, size_t index, struct boot_distance *out)
+{
+	return acpi_slit_at(&slit, index, &out->from, &out->to, &out->distance);
 }
 
 bool firmware_cpu(const struct boot_source *s, size_t index, struct boot_cpu *out)
@@ -130,7 +160,8 @@ bool firmware_cpu(const struct boot_source *s, size_t index, struct boot_cpu *ou
 	for (size_t at = 0; acpi_madt_next(&madt, &at, &e);) {
 		if (e.kind != ACPI_MADT_CPU || index--)
 			continue;
-		*out = (struct boot_cpu){.hardware_id = e.id, .firmware_id = e.uid};
+		*out = (struct boot_cpu){
+			.hardware_id = e.id, .firmware_id = e.uid, .domain = domain_of_cpu(e.id)};
 		return true;
 	}
 	return false;

@@ -20,6 +20,8 @@ void firmware_smp_pages(const struct boot_source *s);
 /* Finds ACPI (at `rsdp`, or where a BIOS puts it if 0); what firmware_cpu() lists. */
 paddr_t firmware_acpi(paddr_t rsdp);
 bool firmware_cpu(const struct boot_source *s, size_t index, struct boot_cpu *out);
+bool firmware_node_range(const struct boot_source *s, size_t index, struct boot_node_range *out);
+bool firmware_distance(const struct boot_source *s, size_t index, struct boot_distance *out);
 
 /* The protocols: from the address that the loader gave. Stop with core_panic if it is no good. */
 void pvh_source(paddr_t start_info, struct boot_source *out);

@@ -104,6 +104,8 @@ void multiboot2_source(paddr_t address, struct boot_source *out)
 		.region = multiboot2_region,
 		.module = multiboot2_module,
 		.cpu = firmware_cpu,
+		.node_range = firmware_node_range,
+		.distance = firmware_distance,
 		.rsdp = firmware_acpi(multiboot2_rsdp()),
 		.framebuffer = multiboot2_framebuffer(),
 	};

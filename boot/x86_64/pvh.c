@@ -94,6 +94,8 @@ void pvh_source(paddr_t address, struct boot_source *out)
 		.region = pvh_region,
 		.module = pvh_module,
 		.cpu = firmware_cpu,
+		.node_range = firmware_node_range,
+		.distance = firmware_distance,
 		.rsdp = firmware_acpi(start->rsdp),
 	};
 }

@@ -509,7 +509,7 @@ static bool fd_find(const char *name, const struct proc_subject *s, struct proc_
 	bool found = p && fd_next_of(p, fd, nullptr) == fd;
 	if (p)
 		process_put(p);
-	*out = (struct proc_subject){s->pid, s->tid, fd + 1};
+	*out = (struct proc_subject){.pid = s->pid, .tid = s->tid, .fd = fd + 1};
 	return found;
 }
 

@@ -1,6 +1,6 @@
 /*
- * /proc/sys, the few settings that programs ask for; /proc/tern, the kernel's own; /sys, for now only how
- * the kernel was initialised. And the host name, which uname(2) and /proc/sys share.
+ * /proc/sys, the few settings that programs ask for; /proc/tern, the kernel's own. And the host name,
+ * which uname(2) and /proc/sys share.
  */
 #include "procfs.h"
 
@@ -203,56 +203,3 @@ const struct proc_entry proc_tern[] = {
 	{.name = "unimplemented", .mode = FILE_MODE, .show = show_unimplemented},
 	{},
 };
-
-/* ---- /sys ----------------------------------------------------------------------------------------- */
-
-static enum kerr show_init(struct text *t, const struct proc_subject *s)
-{
-	static const char *const phases[] = {"boot", "early", "core", "late", "runtime"};
-	const struct init_record *r;
-
-	text_print(t, "%-5s %-8s %-14s %-12s %12s %10s\n", "order", "phase", "subsystem", "state",
-		   "started (us)", "took (us)");
-	for (size_t i = 0; (r = init_get(i)); i++)
-		text_print(t, "%-5u %-8s %-14s %-12s %12lu %10lu\n", r->status->order, phases[r->phase],
-			   r->name, init_state_name(r->status->state),
-			   (unsigned long)(r->status->started / NSEC_PER_USEC),
-			   (unsigned long)(r->status->took / NSEC_PER_USEC));
-	return KERR_OK;
-}
-
-/* The graph in the DOT language: who waits for whom. */
-static enum kerr show_init_graph(struct text *t, const struct proc_subject *s)
-{
-	const struct init_record *r;
-
-	text_print(t, "digraph init {\n");
-	for (size_t i = 0; (r = init_get(i)); i++) {
-		text_print(t, "\t\"%s\";\n", r->name);
-		for (const char *const *d = r->depends; d && *d; d++)
-			text_print(t, "\t\"%s\" -> \"%s\";\n", *d, r->name);
-	}
-	text_print(t, "}\n");
-	return KERR_OK;
-}
-
-static const struct proc_entry sysfs_kernel[] = {
-	{.name = "init", .mode = FILE_MODE, .show = show_init},
-	{.name = "init.dot", .mode = FILE_MODE, .show = show_init_graph},
-	{},
-};
-
-static const struct proc_entry sysfs_entries[] = {
-	{.name = "kernel", .mode = DIR_MODE, .children = sysfs_kernel},
-	{},
-};
-
-static const struct proc_entry sysfs_root[] = {{.name = "", .mode = DIR_MODE, .children = sysfs_entries}};
-
-static enum kerr sysfs_mount(const struct filesystem *type, const char *source, const char *options,
-			     struct superblock **out)
-{
-	return proc_tree_mount(type, sysfs_root, out);
-}
-
-const struct filesystem sysfs_type = {.name = "sysfs", .magic = 0x62656572, .mount = sysfs_mount};

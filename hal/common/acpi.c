@@ -171,6 +171,69 @@ paddr_t acpi_madt_local_apic(const struct acpi_table *madt)
 	return address;
 }
 
+/* ---- SRAT, SLIT: nodes (ACPI 6.5, 5.2.16 and 5.2.17) --------------------------------------- */
+
+#define SRAT_HEADER 48
+#define SRAT_CPU 0
+#define SRAT_MEMORY 1
+#define SRAT_X2APIC 2
+#define SRAT_ENABLED 1
+#define SLIT_HEADER 44
+
+static bool srat_decode(const uint8_t *e, size_t length, struct acpi_srat_entry *out)
+{
+	*out = (struct acpi_srat_entry){};
+	if (e[0] == SRAT_CPU && length >= 16) {
+		out->domain = (uint32_t)(e[2] | field(e + 9, 3) << 8);
+		out->apic_id = e[3];
+		return field(e + 4, 4) & SRAT_ENABLED;
+	}
+	if (e[0] == SRAT_X2APIC && length >= 24) {
+		out->domain = (uint32_t)field(e + 4, 4);
+		out->apic_id = (uint32_t)field(e + 8, 4);
+		return field(e + 12, 4) & SRAT_ENABLED;
+	}
+	if (e[0] == SRAT_MEMORY && length >= 40) {
+		out->memory = true;
+		out->domain = (uint32_t)field(e + 2, 4);
+		out->start = field(e + 8, 8);
+		return field(e + 28, 4) & SRAT_ENABLED &&
+		       !__builtin_add_overflow(out->start, field(e + 16, 8), &out->end) &&
+		       out->start < out->end;
+	}
+	return false;
+}
+
+bool acpi_srat_next(const struct acpi_table *srat, size_t *offset, struct acpi_srat_entry *out)
+{
+	if (*offset < SRAT_HEADER)
+		*offset = SRAT_HEADER;
+	while (*offset + 2 <= srat->length) {
+		const uint8_t *e = srat->bytes + *offset;
+		size_t length = e[1];
+		if (length < 2 || length > srat->length - *offset)
+			return false;
+		*offset += length;
+		if (srat_decode(e, length, out))
+			return true;
+	}
+	return false;
+}
+
+bool acpi_slit_at(const struct acpi_table *slit, size_t index, uint32_t *from, uint32_t *to,
+		  uint8_t *distance)
+{
+	if (slit->length < SLIT_HEADER)
+		return false;
+	uint64_t nodes = field(slit->bytes + 36, 8);
+	if (nodes > UINT16_MAX || nodes * nodes > slit->length - SLIT_HEADER || index >= nodes * nodes)
+		return false;
+	*from = (uint32_t)(index / nodes);
+	*to = (uint32_t)(index % nodes);
+	*distance = slit->bytes[SLIT_HEADER + index];
+	return true;
+}
+
 /* ---- FADT, _S5_ ---------------------------------------------------------------------------- */
 
 #define FADT_RESET_SUPPORTED (1u << 10)

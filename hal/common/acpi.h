@@ -54,6 +54,20 @@ struct acpi_madt_entry {
 bool acpi_madt_next(const struct acpi_table *madt, size_t *offset, struct acpi_madt_entry *out);
 paddr_t acpi_madt_local_apic(const struct acpi_table *madt);
 
+/* SRAT: which node a CPU or a range of memory is on; only entries that are enabled. */
+struct acpi_srat_entry {
+	bool memory;
+	uint32_t domain;
+	uint32_t apic_id;   /* of a CPU */
+	paddr_t start, end; /* of memory */
+};
+
+/* As acpi_madt_next. */
+bool acpi_srat_next(const struct acpi_table *srat, size_t *offset, struct acpi_srat_entry *out);
+/* SLIT: the `index`th cell of the matrix of distances; false: past its end, or corrupt. */
+bool acpi_slit_at(const struct acpi_table *slit, size_t index, uint32_t *from, uint32_t *to,
+		  uint8_t *distance);
+
 struct acpi_fadt {
 	paddr_t dsdt;
 	uint16_t smi_command; /* port; 0: ACPI mode needs no switching on */

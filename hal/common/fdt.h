@@ -100,7 +100,11 @@ bool fdt_interrupt(const struct fdt *fdt, const struct fdt_node *node, size_t in
 
 /* ---- What a boot wants to know. Iterators: item `index`, false past the end ---- */
 
-bool fdt_memory(const struct fdt *fdt, size_t index, paddr_t *start, paddr_t *end);
+bool fdt_memory(const struct fdt *fdt, size_t index, paddr_t *start, paddr_t *end,
+		uint32_t *domain);
+/* The `index`th entry of /distance-map (Linux's NUMA binding, numa-distance-map-v1). */
+bool fdt_distance(const struct fdt *fdt, size_t index, uint32_t *from, uint32_t *to,
+		  uint32_t *distance);
 /* The reservation block, then the children of /reserved-memory that have a place. */
 bool fdt_reserved(const struct fdt *fdt, size_t index, paddr_t *start, paddr_t *end,
 		  const char **name);

@@ -37,14 +37,17 @@ static bool reg_pick(const struct fdt *fdt, const struct fdt_node *node, size_t 
 	return false;
 }
 
-bool fdt_memory(const struct fdt *fdt, size_t index, paddr_t *start, paddr_t *end)
+bool fdt_memory(const struct fdt *fdt, size_t index, paddr_t *start, paddr_t *end, uint32_t *domain)
 {
 	struct fdt_node node;
 	bool more = fdt_known(fdt, fdt->memory_first, &node);
 	while (more) {
 		if (has_type(fdt, &node, "memory") && fdt_available(fdt, &node) &&
-		    reg_pick(fdt, &node, &index, start, end))
+		    reg_pick(fdt, &node, &index, start, end)) {
+			*domain = 0;
+			fdt_u32(fdt, &node, "numa-node-id", 0, domain);
 			return true;
+		}
 		more = node.path[1] < fdt->memory_last && fdt_sibling(fdt, &node, &node);
 	}
 	return false;
@@ -104,6 +107,16 @@ bool fdt_cpu(const struct fdt *fdt, size_t index, struct fdt_node *out, uint64_t
 		}
 	}
 	return false;
+}
+
+bool fdt_distance(const struct fdt *fdt, size_t index, uint32_t *from, uint32_t *to,
+		  uint32_t *distance)
+{
+	struct fdt_node map;
+	return fdt_find_path(fdt, "/distance-map", &map) &&
+	       fdt_u32(fdt, &map, "distance-matrix", 3 * index, from) &&
+	       fdt_u32(fdt, &map, "distance-matrix", 3 * index + 1, to) &&
+	       fdt_u32(fdt, &map, "distance-matrix", 3 * index + 2, distance);
 }
 
 /* ---- /chosen ----------------------------------------------------------------------------- */

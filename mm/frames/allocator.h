@@ -1,81 +1,147 @@
-/* What a frame allocator is (PMM-2): the table that bump and buddy fill in, and zones. */
+/* What a frame allocator is (PMM-2): the table that buddy, bitmap, hybrid and bump fill in; zones. */
 #pragma once
 
 #include <core/spinlock.h>
 #include <mm/memory.h>
+#include <mm/numa.h>
 
 #define FRAME_ORDER_MAX (FRAME_ORDERS - 1)
-#define FRAME_ORDER_NONE 0xff /* frame.order of a frame that heads no free block */
+#define FRAME_ORDER_NONE 0xff /* frame.order of a frame that heads no block */
 /* Frame records exist for whole blocks of this many frames, so a buddy's record always does. */
 #define FRAME_BLOCK ((pfn_t)1 << FRAME_ORDER_MAX)
+#define PFN_NONE UINT64_MAX
 
 #define ZONE_DMA_END ((pfn_t)(16ull << 20 >> PAGE_SHIFT))
 #define ZONE_DMA32_END ((pfn_t)(4ull << 30 >> PAGE_SHIFT))
 
-struct frame_range {
-	pfn_t start, end; /* frames, `end` is the first after */
-};
+struct zone;
 
 /*
- * A policy for single frames and blocks. The front (frame.c) keeps CPU caches before it, so these
- * are slow-path calls: honestly indirect. All are safe in any context. Blocks come aligned to
- * their size, state FRAME_USED, references 1. Null: no such block.
+ * A policy: which of a zone's frames to hand out. zone.c chooses the zone, keeps its lock (held in
+ * all of these, interrupts off), the watermarks, the frames' records and the counts; frame.c
+ * keeps CPU caches before that. So these are slow-path calls, honestly indirect.
  */
 struct frame_allocator_ops {
 	const char *name;
-	/* Takes over `count` ranges of usable frames, sorted, whose records are zero. */
-	enum kerr (*init)(const struct frame_range *ranges, size_t count);
-	/* From any zone programs may use, best one first; `reserve`: may go below the minimum
-	 * watermark. */
-	struct frame *(*allocate)(unsigned order, bool reserve);
-	/* `count` frames in a row, aligned to 2^order frames; the rest of the block stays free. */
-	struct frame *(*allocate_contiguous)(size_t count, unsigned order);
-	/* Strictly from `zone`. */
-	struct frame *(*allocate_zone)(unsigned order, enum zone_id zone, bool reserve);
-	size_t (*allocate_batch)(struct frame **out, size_t count, bool reserve);
-	void (*deallocate)(struct frame *f, unsigned order);
-	void (*deallocate_batch)(struct frame **frames, size_t count);
-	uint64_t (*free_frames)(void);
-	uint64_t (*total_frames)(void);
-	bool (*stats)(enum zone_id zone, struct zone_info *out);
+	/* Makes what it needs to know about [z->start, z->end); bump_take() works. No lock. */
+	enum kerr (*init)(struct zone *z);
+	/* New frames, of the boot or given up later: any run within one zone. */
+	void (*add)(struct zone *z, pfn_t pfn, size_t count);
+	/* A block of 2^order frames, aligned to its size. PFN_NONE: there is none. */
+	pfn_t (*allocate)(struct zone *z, unsigned order);
+	/* `count` frames in a row (at most FRAME_BLOCK), the first aligned to 2^order. */
+	pfn_t (*allocate_contiguous)(struct zone *z, size_t count, unsigned order);
+	/* Up to `count` single frames; returns how many. */
+	size_t (*allocate_batch)(struct zone *z, pfn_t *out, size_t count);
+	/* Takes a block or a frame back; the number of frames that are free by it. */
+	size_t (*deallocate)(struct zone *z, pfn_t pfn, unsigned order);
+	/* Whether this frame is free. For audits: may be slow. */
+	bool (*is_free)(const struct zone *z, pfn_t pfn);
+	/* Free blocks by order, as /proc/buddyinfo shows them. May be slow. */
+	void (*blocks)(const struct zone *z, uint64_t blocks[FRAME_ORDERS]);
 };
 
-extern const struct frame_allocator_ops frame_allocator_bump;
-extern const struct frame_allocator_ops frame_allocator_buddy;
+extern const struct frame_allocator_ops frame_allocator_buddy, frame_allocator_bitmap,
+	frame_allocator_hybrid, frame_allocator_bump;
 
 /* ---- Zones (zone.c) ------------------------------------------------------------------------ */
 
+struct buddy_lists { /* (zone lock) */
+	uint32_t nonempty;              /* bit n: free[n] has blocks */
+	struct list free[FRAME_ORDERS]; /* heads of free blocks */
+	uint64_t count[FRAME_ORDERS];
+};
+
+struct frame_bitmap { /* (zone lock) */
+	uint64_t *words;   /* bit: the frame is free; bit 0 is that of `base` */
+	uint64_t *summary; /* bit n: words[n] has a free frame */
+	pfn_t base;
+	size_t count;      /* words */
+	size_t lowest;     /* no word before it has a free frame */
+};
+
 struct zone {
-	struct spinlock lock; /* innermost of mm; taken with interrupts off */
-	uint32_t nonempty;    /* (lock) bit n: free[n] has blocks */
-	struct list free[FRAME_ORDERS];   /* (lock) heads of free blocks */
-	uint64_t blocks[FRAME_ORDERS];    /* (lock) length of each list */
+	struct spinlock lock;             /* innermost of mm; taken with interrupts off */
+	enum zone_id id;                  /* constant after init, as node, start, end, present */
+	uint8_t node;
+	pfn_t start, end;
+	uint64_t present;                 /* frames of RAM */
+	uint64_t managed;                 /* (lock) of these: ever given to the allocator */
+	uint64_t min, low, high;          /* (lock; others peek) watermarks */
 	_Atomic uint64_t free_frames;     /* written under lock, read by anybody */
 	uint64_t allocated, freed;        /* (lock) events */
-	uint64_t managed, present;        /* constant after init */
-	uint64_t min, low, high;          /* constant after init: watermarks */
-	pfn_t start, end;                 /* constant after init */
+	uint64_t taken[NODE_MAX];         /* (lock) frames, by the node they were wanted on */
+	uint64_t small, large;            /* (lock) hybrid: requests by path */
+	struct buddy_lists buddy;
+	struct frame_bitmap bitmap;
+	struct list runs;                 /* (lock) bump: what is left */
 } ALIGNED(64);
 
-extern struct zone zones[ZONE_COUNT];
-extern const char *const zone_names[ZONE_COUNT];
+/* The chosen policy; constant after frame_init(). */
+extern const struct frame_allocator_ops *frame_allocator;
 
-static inline enum zone_id zone_of_pfn(pfn_t pfn)
+static inline enum zone_id zone_id_of_pfn(pfn_t pfn)
 {
 	return pfn < ZONE_DMA_END ? ZONE_DMA : pfn < ZONE_DMA32_END ? ZONE_DMA32 : ZONE_NORMAL;
 }
+/* The `index`th zone with memory, by node and address; null past the end. */
+struct zone *zone_get(size_t index);
 
-void zone_init_all(void);
-/* Adds frames to the figures of their zone. */
-void zone_add(pfn_t start, pfn_t end);
+/* Boot: the zones of all RAM, with `policy` for each. */
+enum kerr zone_init_all(const struct frame_allocator_ops *policy);
+/* New frames become allocatable; their records are not FRAME_USED. */
+void zone_add_frames(pfn_t start, pfn_t end);
 void zone_set_watermarks(void);
-/* The zones that a general request tries, best first, ended by ZONE_COUNT. */
-extern const enum zone_id zone_fallback[];
 
-/* ---- Buddy: the block level, zone lock held (buddy.c); tests and later allocators use it. ---- */
+/*
+ * Blocks come with state FRAME_USED and references 1, nothing zeroed. They are taken from the zones of
+ * `node` and then of the others by distance, none above `highest`; `reserve`: may go below the
+ * minimum watermark. Any context.
+ */
+struct zone_request {
+	enum zone_id highest;
+	bool exact;   /* `highest` and no other zone */
+	bool reserve;
+	uint8_t node;
+};
+struct frame *zone_allocate(const struct zone_request *r, unsigned order);
+struct frame *zone_allocate_contiguous(const struct zone_request *r, size_t count, unsigned order);
+size_t zone_allocate_batch(const struct zone_request *r, struct frame **out, size_t count);
+void zone_free(struct frame *f, unsigned order);
+/* Single frames that are FRAME_USED. */
+void zone_free_batch(struct frame **frames, size_t count);
+uint64_t zone_free_frames(void);
+uint64_t zone_managed_frames(void);
+void zone_figures(struct zone *z, struct zone_info *out);
 
-struct frame *buddy_take_locked(struct zone *z, unsigned order);
-void buddy_give_locked(struct zone *z, pfn_t pfn, unsigned order);
+/* The largest order of a block that begins at `pfn` and has at most `count` frames. */
+static inline unsigned frame_run_order(pfn_t pfn, size_t count)
+{
+	unsigned fits = 63 - (unsigned)__builtin_clzll(count);
+	unsigned aligned = pfn ? (unsigned)__builtin_ctzll(pfn) : FRAME_ORDER_MAX;
+	return MIN(MIN(fits, aligned), (unsigned)FRAME_ORDER_MAX);
+}
+/* Adds the blocks that a free run consists of. */
+void frame_run_blocks(pfn_t pfn, size_t count, uint64_t blocks[FRAME_ORDERS]);
+
+/* ---- Block level, zone lock held: what hybrid is made of ----------------------------------- */
+
+enum kerr buddy_init(struct zone *z);
+pfn_t buddy_take(struct zone *z, unsigned order);
+void buddy_give(struct zone *z, pfn_t pfn, unsigned order);
+void buddy_give_run(struct zone *z, pfn_t pfn, pfn_t end);
+bool buddy_is_free(const struct zone *z, pfn_t pfn);
+void buddy_blocks(const struct zone *z, uint64_t blocks[FRAME_ORDERS]);
+
+enum kerr bitmap_init(struct zone *z);
+pfn_t bitmap_take(struct zone *z, unsigned order);
+pfn_t bitmap_take_run(struct zone *z, size_t count, unsigned order);
+size_t bitmap_take_batch(struct zone *z, pfn_t *out, size_t count);
+/* How many of the run were not free before: fewer than `count` is a double free, and reported. */
+size_t bitmap_give(struct zone *z, pfn_t pfn, size_t count);
+void bitmap_remove(struct zone *z, pfn_t pfn, size_t count); /* they are free */
+bool bitmap_is_free(const struct zone *z, pfn_t pfn);
+void bitmap_blocks(const struct zone *z, uint64_t blocks[FRAME_ORDERS]);
 
 /* A free that makes no sense: double, foreign, wrong size. Panics in debug builds. */
 void frame_report(const char *what, const struct frame *f);

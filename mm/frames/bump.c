@@ -16,6 +16,7 @@
 
 #include <core/panic.h>
 #include <lib/compiler.h>
+#include <mm/frame.h>
 
 #define GAPS 16
 
@@ -199,83 +200,89 @@ paddr_t bump_find_raw(const struct boot_region *regions, size_t count, paddr_t l
 	return best;
 }
 
-/* ---- As one of the frame allocators --------------------------------------------------------- */
+/* ---- pmm=bump: for measurements ------------------------------------------------------------ */
 
-static enum kerr bump_ops_init(const struct frame_range *ranges, size_t count)
+/*
+ * The same idea as a policy for zones: what is left is a list of runs, each told by its first
+ * frame's record (private: its length); a block comes from the first that it fits in. What is freed
+ * stays lost, so this is the cost of allocation with none of reuse (but for the CPU caches).
+ */
+static enum kerr policy_init(struct zone *z)
 {
-	return bump.state == BUMP_ACTIVE ? KERR_OK : KERR_BUSY; /* bump_start() did it, from the map */
+	list_init(&z->runs);
+	return KERR_OK;
 }
 
-static struct frame *frame_of_pa(paddr_t pa)
+static void policy_add(struct zone *z, pfn_t pfn, size_t count)
 {
-	return pa ? frame_table + (pa >> PAGE_SHIFT) : nullptr;
+	if (!count)
+		return;
+	frame_table[pfn].private = count;
+	list_add_head(&z->runs, &frame_table[pfn].link);
 }
 
-static struct frame *bump_ops_contiguous(size_t count, unsigned order)
+static pfn_t policy_take_run(struct zone *z, size_t count, unsigned order)
 {
-	return frame_of_pa(bump_take(count << PAGE_SHIFT, PAGE_SIZE << order));
+	struct frame *f;
+
+	list_for_each (f, &z->runs, link) {
+		pfn_t start = frame_pfn(f), end = start + f->private;
+		pfn_t at = ALIGN_UP(start, (pfn_t)1 << order);
+		if (at >= end || end - at < count)
+			continue;
+		list_remove(&f->link);
+		policy_add(z, at + count, end - at - count);
+		policy_add(z, start, at - start);
+		return at;
+	}
+	return PFN_NONE;
 }
 
-static struct frame *bump_ops_allocate(unsigned order, bool reserve)
+static pfn_t policy_take(struct zone *z, unsigned order)
 {
-	return bump_ops_contiguous((size_t)1 << order, order);
+	return policy_take_run(z, (size_t)1 << order, order);
 }
 
-static struct frame *bump_ops_zone(unsigned order, enum zone_id zone, bool reserve)
-{
-	return nullptr; /* it cannot choose */
-}
-
-static size_t bump_ops_batch(struct frame **out, size_t count, bool reserve)
+static size_t policy_take_batch(struct zone *z, pfn_t *out, size_t count)
 {
 	size_t n = 0;
-	while (n < count && (out[n] = bump_ops_allocate(0, reserve)))
+
+	while (n < count && (out[n] = policy_take(z, 0)) != PFN_NONE)
 		n++;
 	return n;
 }
 
-static void bump_ops_free(struct frame *f, unsigned order)
+static size_t policy_deallocate(struct zone *z, pfn_t pfn, unsigned order)
 {
-	frame_report("bump: it never takes back", f);
+	return 0;
 }
 
-static void bump_ops_free_batch(struct frame **frames, size_t count)
+static bool policy_is_free(const struct zone *z, pfn_t pfn)
 {
-	for (size_t i = 0; i < count; i++)
-		bump_ops_free(frames[i], 0);
-}
+	const struct frame *f;
 
-static uint64_t bump_ops_total(void)
-{
-	uint64_t total = 0;
-	for (size_t i = 0; i < bump.count; i++) {
-		paddr_t start, end;
-		if (usable(&bump.map[i], bump.low, bump.high, &start, &end))
-			total += (end - start) >> PAGE_SHIFT;
-	}
-	return total;
-}
-
-static uint64_t bump_ops_free_frames(void)
-{
-	return bump_ops_total() - bump.used;
-}
-
-static bool bump_ops_stats(enum zone_id zone, struct zone_info *out)
-{
+	list_for_each (f, &z->runs, link)
+		if (pfn - frame_pfn(f) < f->private)
+			return true;
 	return false;
+}
+
+static void policy_blocks(const struct zone *z, uint64_t blocks[FRAME_ORDERS])
+{
+	const struct frame *f;
+
+	list_for_each (f, &z->runs, link)
+		frame_run_blocks(frame_pfn(f), f->private, blocks);
 }
 
 const struct frame_allocator_ops frame_allocator_bump = {
 	.name = "bump",
-	.init = bump_ops_init,
-	.allocate = bump_ops_allocate,
-	.allocate_contiguous = bump_ops_contiguous,
-	.allocate_zone = bump_ops_zone,
-	.allocate_batch = bump_ops_batch,
-	.deallocate = bump_ops_free,
-	.deallocate_batch = bump_ops_free_batch,
-	.free_frames = bump_ops_free_frames,
-	.total_frames = bump_ops_total,
-	.stats = bump_ops_stats,
+	.init = policy_init,
+	.add = policy_add,
+	.allocate = policy_take,
+	.allocate_contiguous = policy_take_run,
+	.allocate_batch = policy_take_batch,
+	.deallocate = policy_deallocate,
+	.is_free = policy_is_free,
+	.blocks = policy_blocks,
 };

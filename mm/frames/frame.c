@@ -28,9 +28,11 @@
 #include "inject.h"
 #include "memory_map.h"
 
+#include <core/cmdline.h>
 #include <core/cpu.h>
 #include <core/log.h>
 #include <core/panic.h>
+#include <lib/string.h>
 
 #define CACHE_HIGH 64
 #define CACHE_BATCH 16
@@ -47,7 +49,6 @@ struct frame_cache { /* its CPU only, interrupts off; counts are read by others 
 static struct frame_cache caches[CPU_MAX];
 static _Atomic uint32_t cache_limit = CACHE_HIGH;
 static uint64_t tight_below, tight_until;          /* set by frame_init */
-static const struct frame_allocator_ops *allocator; /* set by frame_init */
 static _Atomic uint64_t reserved_frames;
 
 struct frame *frame_table RO_AFTER_INIT;
@@ -66,7 +67,7 @@ void frame_report(const char *what, const struct frame *f)
 
 static void tightness_update(void)
 {
-	uint64_t free = allocator->free_frames();
+	uint64_t free = zone_free_frames();
 	uint32_t limit = atomic_load_explicit(&cache_limit, memory_order_relaxed);
 	if (free < tight_below && limit != CACHE_TIGHT)
 		atomic_store_explicit(&cache_limit, CACHE_TIGHT, memory_order_relaxed);
@@ -74,12 +75,25 @@ static void tightness_update(void)
 		atomic_store_explicit(&cache_limit, CACHE_HIGH, memory_order_relaxed);
 }
 
+/* The zones that `flags` allow, from this CPU's node on. */
+static struct zone_request request(unsigned flags)
+{
+	return (struct zone_request){
+		.highest = flags & FRAME_DMA	 ? ZONE_DMA
+			   : flags & FRAME_DMA32 ? ZONE_DMA32
+						 : ZONE_NORMAL,
+		.reserve = !(flags & FRAME_USER),
+		.node = (uint8_t)numa_node_of_cpu(cpu_id()),
+	};
+}
+
 /* Interrupts off. A frame for this CPU when its cache is empty. */
 static NOINLINE struct frame *cache_refill(struct frame_cache *c, bool reserve)
 {
 	struct frame *batch[CACHE_BATCH];
 	bool tight = atomic_load_explicit(&cache_limit, memory_order_relaxed) != CACHE_HIGH;
-	size_t n = allocator->allocate_batch(batch, tight ? 1 : CACHE_BATCH, reserve);
+	struct zone_request r = request(reserve ? 0 : FRAME_USER);
+	size_t n = zone_allocate_batch(&r, batch, tight ? 1 : CACHE_BATCH);
 	tightness_update();
 	if (n == 0) {
 		/* What is zeroed is better than nothing. */
@@ -100,7 +114,7 @@ static NOINLINE void cache_drain(struct frame_cache *c, uint32_t keep)
 	uint32_t n = c->count - keep;
 	for (uint32_t i = 0; i < n; i++)
 		c->frames[i]->state = FRAME_USED;
-	allocator->deallocate_batch(c->frames, n);
+	zone_free_batch(c->frames, n);
 	for (uint32_t i = 0; i < keep; i++)
 		c->frames[i] = c->frames[n + i];
 	c->count = keep;
@@ -146,7 +160,10 @@ static void zero_block(struct frame *f, size_t count, unsigned flags)
 
 struct frame *frame_alloc_zone(unsigned order, enum zone_id zone, unsigned flags)
 {
-	struct frame *f = allocator->allocate_zone(order, zone, !(flags & FRAME_USER));
+	struct zone_request r = request(flags);
+	r.highest = zone;
+	r.exact = true;
+	struct frame *f = zone_allocate(&r, order);
 	zero_block(f, (size_t)1 << order, flags);
 	return f;
 }
@@ -157,20 +174,18 @@ struct frame *frame_alloc(unsigned order, unsigned flags)
 		return alloc_one(flags);
 	if (memory_should_fail())
 		return nullptr;
-	if (flags & FRAME_DMA)
-		return frame_alloc_zone(order, ZONE_DMA, flags);
-	if (flags & FRAME_DMA32) {
-		struct frame *f = frame_alloc_zone(order, ZONE_DMA32, flags);
-		return f ? f : frame_alloc_zone(order, ZONE_DMA, flags);
-	}
-	struct frame *f = allocator->allocate(order, !(flags & FRAME_USER));
+	struct zone_request r = request(flags);
+	struct frame *f = zone_allocate(&r, order);
 	zero_block(f, (size_t)1 << order, flags);
 	return f;
 }
 
 struct frame *frame_alloc_contiguous(size_t count, unsigned align_order, unsigned flags)
 {
-	struct frame *f = allocator->allocate_contiguous(count, align_order);
+	if (memory_should_fail())
+		return nullptr;
+	struct zone_request r = request(flags);
+	struct frame *f = zone_allocate_contiguous(&r, count, align_order);
 	zero_block(f, count, flags);
 	return f;
 }
@@ -178,8 +193,10 @@ struct frame *frame_alloc_contiguous(size_t count, unsigned align_order, unsigne
 size_t frame_alloc_batch(struct frame **out, size_t count, unsigned flags)
 {
 	size_t n = 0;
-	if (count > CACHE_BATCH)
-		n = allocator->allocate_batch(out, count, !(flags & FRAME_USER));
+	if (count > CACHE_BATCH) {
+		struct zone_request r = request(flags);
+		n = zone_allocate_batch(&r, out, count);
+	}
 	for (size_t i = 0; i < n; i++)
 		zero_block(out[i], 1, flags);
 	while (n < count && (out[n] = alloc_one(flags)))
@@ -196,6 +213,11 @@ static void free_one(struct frame *f)
 		return;
 	}
 	struct frame_cache *c = &caches[cpu_id()];
+	if (unlikely(f->node != numa_node_of_cpu(cpu_id()))) {
+		hal.cpu.irq_restore(on);
+		zone_free(f, 0);
+		return;
+	}
 	f->state = FRAME_FREE;
 	atomic_store_explicit(&f->references, 0, memory_order_relaxed);
 	uint32_t limit = atomic_load_explicit(&cache_limit, memory_order_relaxed);
@@ -210,7 +232,7 @@ void frame_free(struct frame *f, unsigned order)
 	if (likely(order == 0))
 		free_one(f);
 	else
-		allocator->deallocate(f, order);
+		zone_free(f, order);
 }
 
 void frame_free_batch(struct frame **frames, size_t count)
@@ -223,7 +245,8 @@ void frame_free_zeroed(struct frame *f)
 {
 	bool on = hal.cpu.irq_save();
 	struct frame_cache *c = &caches[cpu_id()];
-	if (f->state == FRAME_USED && c->zeroed_count < ZERO_HIGH &&
+	if (f->state == FRAME_USED && f->node == numa_node_of_cpu(cpu_id()) &&
+	    c->zeroed_count < ZERO_HIGH &&
 	    atomic_load_explicit(&cache_limit, memory_order_relaxed) == CACHE_HIGH) {
 		f->state = FRAME_FREE;
 		atomic_store_explicit(&f->references, 0, memory_order_relaxed);
@@ -274,18 +297,18 @@ static void drain_this_cpu(void *arg)
 	while (c->zeroed_count) {
 		struct frame *f = c->zeroed[--c->zeroed_count];
 		f->state = FRAME_USED;
-		allocator->deallocate(f, 0);
+		zone_free(f, 0);
 	}
 	hal.cpu.irq_restore(on);
 }
 
 bool frame_reclaim(void)
 {
-	uint64_t before = allocator->free_frames();
+	uint64_t before = zone_free_frames();
 	bool trimmed = frame_trim_heap();
 	cpu_call(cpu_online(), drain_this_cpu, nullptr);
 	tightness_update();
-	return trimmed || allocator->free_frames() > before;
+	return trimmed || zone_free_frames() > before;
 }
 
 /* ---- Records and figures -------------------------------------------------------------------- */
@@ -327,26 +350,26 @@ struct frame_totals frame_totals(void)
 {
 	uint64_t reserved = atomic_load_explicit(&reserved_frames, memory_order_relaxed);
 	return (struct frame_totals){
-		.total = allocator->total_frames() + reserved,
-		.free = allocator->free_frames() + cached_frames(),
+		.total = zone_managed_frames() + reserved,
+		.free = zone_free_frames() + cached_frames(),
 		.reserved = reserved,
 	};
 }
 
 bool zone_info(size_t index, struct zone_info *out)
 {
-	size_t seen = 0, last = 0;
-	for (size_t z = 0; z < ZONE_COUNT; z++) {
-		if (zones[z].present)
-			last = z;
-	}
-	for (size_t z = 0; z < ZONE_COUNT; z++) {
-		if (!allocator->stats((enum zone_id)z, out) || seen++ != index)
-			continue;
-		out->cached = z == last ? cached_frames() : 0;
-		return true;
-	}
-	return false;
+	struct zone *z = zone_get(index);
+
+	if (!z)
+		return false;
+	zone_figures(z, out);
+	out->cached = zone_get(index + 1) ? 0 : cached_frames();
+	return true;
+}
+
+const char *frame_allocator_name(void)
+{
+	return frame_allocator->name;
 }
 
 void frame_release(pfn_t start, pfn_t end)
@@ -357,38 +380,47 @@ void frame_release(pfn_t start, pfn_t end)
 			frame_report("release of a frame that is in use", f);
 			continue;
 		}
-		f->state = FRAME_USED;
-		struct zone *z = &zones[zone_of_pfn(pfn)];
-		bool on = spin_lock_irq(&z->lock);
-		z->managed++;
-		spin_unlock_irq(&z->lock, on);
 		atomic_fetch_sub_explicit(&reserved_frames, 1, memory_order_relaxed);
-		allocator->deallocate(f, 0);
+		zone_add_frames(pfn, pfn + 1);
 	}
 }
 
 static void give_to_allocator(paddr_t start, paddr_t end)
 {
-	struct frame_range r = {start >> PAGE_SHIFT, end >> PAGE_SHIFT};
-	BUG_ON(frame_allocator_buddy.init(&r, 1) != KERR_OK);
+	zone_add_frames(start >> PAGE_SHIFT, end >> PAGE_SHIFT);
+}
+
+/* The one that pmm= names; the buddy if there is no such name. */
+static const struct frame_allocator_ops *choose_allocator(void)
+{
+	static const struct frame_allocator_ops *const all[] = {
+		&frame_allocator_buddy, &frame_allocator_bitmap, &frame_allocator_hybrid,
+		&frame_allocator_bump};
+	char name[16];
+
+	if (!cmdline_get("pmm", name, sizeof(name)))
+		return all[0];
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (strcmp(name, all[i]->name) == 0)
+			return all[i];
+	log_warn("pmm=%s: unknown, using buddy (there are buddy, bitmap, hybrid, bump)", name);
+	return all[0];
 }
 
 void frame_init(void)
 {
 	uint64_t present = 0;
-	size_t cursor = 0;
-	paddr_t start, end;
-	zone_init_all();
-	while (memory_map_ram(&cursor, &start, &end)) {
-		zone_add(start >> PAGE_SHIFT, end >> PAGE_SHIFT);
-		present += (end - start) >> PAGE_SHIFT;
-	}
-	allocator = &frame_allocator_buddy;
+	struct zone *z;
+
+	if (zone_init_all(choose_allocator()) != KERR_OK)
+		panic("no memory for the frame allocator's own data");
 	bump_retire(give_to_allocator);
-	atomic_store_explicit(&reserved_frames, present - allocator->total_frames(),
-			      memory_order_relaxed);
-	for (unsigned i = 0; i < ZONE_COUNT; i++) {
-		tight_below += zones[i].low;
-		tight_until += zones[i].high;
+	zone_set_watermarks();
+	for (size_t i = 0; (z = zone_get(i)); i++) {
+		present += z->present;
+		tight_below += z->low;
+		tight_until += z->high;
 	}
+	atomic_store_explicit(&reserved_frames, present - zone_managed_frames(),
+			      memory_order_relaxed);
 }

@@ -1,57 +1,151 @@
 /*
- * Zones: ranges of physical addresses that some devices cannot see past. A frame belongs to the
- * zone its address says: DMA below 16 MiB, DMA32 below 4 GiB, NORMAL above; HIGH and DEVICE exist
- * as names (the direct map covers all RAM, device memory has no records).
+ * Zones: ranges of physical addresses that some devices cannot see past, on each node. A frame
+ * belongs to the zone its address says: DMA below 16 MiB, DMA32 below 4 GiB, NORMAL above; HIGH and
+ * DEVICE exist as names (the direct map covers all RAM, device memory has no records).
  *
- * A request without a zone goes down zone_fallback, so low memory is used last. Each zone keeps a
- * minimum that only the kernel's own requests may use (watermark min); below `low` a CPU
- * starts to give up its caches, above `high` it stops.
+ *	request (node, highest zone) --> fallback[node]: its own zones from NORMAL down, then
+ *	those of the next node by distance ... --> the first with frames above its watermark
+ *	--> the policy (buddy, bitmap, hybrid, bump) picks them, under the zone's lock
+ *
+ * So low memory is used last on each node, and a near node's low memory before a far one's. Each
+ * zone keeps a minimum that only the kernel's own requests may use (watermark min); below `low`
+ * of all zones together the CPUs give up their caches, above `high` they stop.
+ *
+ * The records of frames are written here: a block's head is FRAME_USED while it is out (a second
+ * free finds FRAME_FREE), whatever the policy keeps to know what is free.
+ *
+ * Rejected: a policy that sees zones and nodes (each had the same loops, and one forgot a
+ * watermark); one lock for all zones of a node (DMA requests are rare, but batches are long).
  */
 #include "allocator.h"
+#include "memory_map.h"
 
+#include <core/panic.h>
 #include <lib/compiler.h>
+#include <mm/frame.h>
+#include <mm/numa.h>
 
-struct zone zones[ZONE_COUNT];
+#define ZONES_USED 3 /* DMA, DMA32, NORMAL: those with frames */
 
-const char *const zone_names[ZONE_COUNT] = {
+static struct zone zones[NODE_MAX][ZONES_USED];
+/* By node: all zones with memory, best first, ended by null. Constant after init. */
+static struct zone *fallback[NODE_MAX][NODE_MAX * ZONES_USED + 1];
+const struct frame_allocator_ops *frame_allocator RO_AFTER_INIT;
+
+static const char *const zone_names[ZONE_COUNT] = {
 	[ZONE_DMA] = "DMA",   [ZONE_DMA32] = "DMA32",   [ZONE_NORMAL] = "Normal",
 	[ZONE_HIGH] = "High", [ZONE_DEVICE] = "Device",
 };
 
-const enum zone_id zone_fallback[] = {ZONE_NORMAL, ZONE_DMA32, ZONE_DMA, ZONE_COUNT};
-
-void zone_init_all(void)
+static struct zone *zone_of_pfn(pfn_t pfn)
 {
-	for (unsigned i = 0; i < ZONE_COUNT; i++) {
-		struct zone *z = &zones[i];
-		*z = (struct zone){};
-		spin_init(&z->lock, RANK_ZONE, zone_names[i]);
-		for (unsigned o = 0; o < FRAME_ORDERS; o++)
-			list_init(&z->free[o]);
-	}
+	return &zones[numa_node_of(pfn)][zone_id_of_pfn(pfn)];
 }
 
-void zone_add(pfn_t start, pfn_t end)
+/* That a frame was last allocated from; any for one that never was (its free is refused). */
+static inline struct zone *zone_of(const struct frame *f)
+{
+	return &zones[f->node][f->zone];
+}
+
+struct zone *zone_get(size_t index)
+{
+	for (unsigned n = 0; n < numa_nodes(); n++)
+		for (unsigned id = 0; id < ZONES_USED; id++)
+			if (zones[n][id].present && index-- == 0)
+				return &zones[n][id];
+	return nullptr;
+}
+
+/* ---- Boot ----------------------------------------------------------------------------------- */
+
+/* Calls fn for each part of [start, end) that lies in one zone. */
+static void for_zones(pfn_t start, pfn_t end, void (*fn)(struct zone *z, pfn_t start, pfn_t end))
 {
 	while (start < end) {
-		enum zone_id id = zone_of_pfn(start);
-		pfn_t limit = id == ZONE_DMA ? ZONE_DMA_END :
-			      id == ZONE_DMA32 ? ZONE_DMA32_END : end;
-		pfn_t stop = MIN(end, limit);
-		struct zone *z = &zones[id];
-		if (!z->present || start < z->start)
-			z->start = start;
-		if (stop > z->end)
-			z->end = stop;
-		z->present += stop - start;
+		enum zone_id id = zone_id_of_pfn(start);
+		pfn_t stop = MIN(end, numa_node_end(start));
+		if (id != ZONE_NORMAL)
+			stop = MIN(stop, id == ZONE_DMA ? ZONE_DMA_END : ZONE_DMA32_END);
+		fn(zone_of_pfn(start), start, stop);
 		start = stop;
 	}
 }
 
+static void add_present(struct zone *z, pfn_t start, pfn_t end)
+{
+	if (!z->present || start < z->start)
+		z->start = start;
+	if (end > z->end)
+		z->end = end;
+	z->present += end - start;
+}
+
+static void add_frames(struct zone *z, pfn_t start, pfn_t end)
+{
+	bool on = spin_lock_irq(&z->lock);
+	frame_allocator->add(z, start, end - start);
+	z->managed += end - start;
+	atomic_fetch_add_explicit(&z->free_frames, end - start, memory_order_relaxed);
+	spin_unlock_irq(&z->lock, on);
+}
+
+void zone_add_frames(pfn_t start, pfn_t end)
+{
+	for_zones(start, end, add_frames);
+}
+
+/* The zones of `node` and then of the others, nearest first. */
+static void make_fallback(unsigned node)
+{
+	struct zone **out = fallback[node];
+
+	for (uint32_t left = (uint32_t)((1ull << numa_nodes()) - 1); left;) {
+		unsigned best = (unsigned)__builtin_ctz(left);
+		for (uint32_t rest = left & (left - 1); rest; rest &= rest - 1) {
+			unsigned n = (unsigned)__builtin_ctz(rest);
+			if (numa_distance(node, n) < numa_distance(node, best))
+				best = n;
+		}
+		left &= ~(1u << best);
+		for (unsigned id = ZONES_USED; id-- > 0;)
+			if (zones[best][id].present)
+				*out++ = &zones[best][id];
+	}
+	*out = nullptr;
+}
+
+enum kerr zone_init_all(const struct frame_allocator_ops *policy)
+{
+	size_t cursor = 0;
+	paddr_t start, end;
+	struct zone *z;
+
+	frame_allocator = policy;
+	for (unsigned n = 0; n < NODE_MAX; n++) {
+		for (unsigned id = 0; id < ZONES_USED; id++) {
+			z = &zones[n][id];
+			*z = (struct zone){.id = (enum zone_id)id, .node = (uint8_t)n};
+			spin_init(&z->lock, RANK_ZONE, zone_names[id]);
+		}
+	}
+	while (memory_map_ram(&cursor, &start, &end))
+		for_zones(start >> PAGE_SHIFT, end >> PAGE_SHIFT, add_present);
+	for (size_t i = 0; (z = zone_get(i)); i++) {
+		enum kerr err = policy->init(z);
+		if (err != KERR_OK)
+			return err;
+	}
+	for (unsigned n = 0; n < numa_nodes(); n++)
+		make_fallback(n);
+	return KERR_OK;
+}
+
 void zone_set_watermarks(void)
 {
-	for (unsigned i = 0; i < ZONE_COUNT; i++) {
-		struct zone *z = &zones[i];
+	struct zone *z;
+
+	for (size_t i = 0; (z = zone_get(i)); i++) {
 		/* A 256th of the zone, within 128 KiB to 4 MiB; nothing for a tiny one. */
 		uint64_t min = z->managed / 256;
 		min = MIN(MAX(min, 32), 1024);
@@ -61,4 +155,227 @@ void zone_set_watermarks(void)
 		z->low = min + min / 4;
 		z->high = min + min / 2;
 	}
+}
+
+/* ---- Allocation ----------------------------------------------------------------------------- */
+
+static void block_used(struct zone *z, struct frame *f, unsigned order)
+{
+	f->state = FRAME_USED;
+	f->order = order ? (uint8_t)order : FRAME_ORDER_NONE;
+	f->zone = (uint8_t)z->id;
+	f->node = z->node;
+	f->private = 0;
+	atomic_store_explicit(&f->references, 1, memory_order_relaxed);
+}
+
+static void count_free(struct zone *z, int64_t change)
+{
+	uint64_t free = atomic_load_explicit(&z->free_frames, memory_order_relaxed);
+	atomic_store_explicit(&z->free_frames, free + (uint64_t)change, memory_order_relaxed);
+}
+
+static void count_taken(struct zone *z, const struct zone_request *r, uint64_t blocks, uint64_t frames)
+{
+	count_free(z, -(int64_t)frames);
+	z->allocated += blocks;
+	z->taken[r->node] += frames;
+}
+
+static bool zone_suits(const struct zone *z, const struct zone_request *r, uint64_t frames)
+{
+	if (r->exact ? z->id != r->highest : z->id > r->highest)
+		return false;
+	uint64_t free = atomic_load_explicit(&z->free_frames, memory_order_relaxed);
+	return free >= frames && (r->reserve || free - frames >= z->min);
+}
+
+struct frame *zone_allocate(const struct zone_request *r, unsigned order)
+{
+	if (order > FRAME_ORDER_MAX)
+		return nullptr;
+	for (struct zone **at = fallback[r->node], *z; (z = *at); at++) {
+		if (!zone_suits(z, r, (uint64_t)1 << order))
+			continue;
+		bool on = spin_lock_irq(&z->lock);
+		pfn_t pfn = frame_allocator->allocate(z, order);
+		if (pfn != PFN_NONE) {
+			block_used(z, frame_table + pfn, order);
+			count_taken(z, r, 1, (uint64_t)1 << order);
+		}
+		spin_unlock_irq(&z->lock, on);
+		if (pfn != PFN_NONE)
+			return frame_table + pfn;
+	}
+	return nullptr;
+}
+
+struct frame *zone_allocate_contiguous(const struct zone_request *r, size_t count, unsigned order)
+{
+	if (!count || count > FRAME_BLOCK || order > FRAME_ORDER_MAX)
+		return nullptr;
+	for (struct zone **at = fallback[r->node], *z; (z = *at); at++) {
+		if (!zone_suits(z, r, count))
+			continue;
+		bool on = spin_lock_irq(&z->lock);
+		pfn_t pfn = frame_allocator->allocate_contiguous(z, count, order);
+		if (pfn != PFN_NONE) {
+			/* Each is one of its own, so that the run can be freed in pieces. */
+			for (size_t i = 0; i < count; i++)
+				block_used(z, frame_table + pfn + i, 0);
+			count_taken(z, r, 1, count);
+		}
+		spin_unlock_irq(&z->lock, on);
+		if (pfn != PFN_NONE)
+			return frame_table + pfn;
+	}
+	return nullptr;
+}
+
+size_t zone_allocate_batch(const struct zone_request *r, struct frame **out, size_t count)
+{
+	pfn_t pfns[32];
+	size_t n = 0;
+
+	for (struct zone **at = fallback[r->node], *z; (z = *at) && n < count;) {
+		size_t want = MIN(count - n, ARRAY_SIZE(pfns)), got = 0;
+		bool on = spin_lock_irq(&z->lock);
+		while (want && !zone_suits(z, r, want))
+			want /= 2; /* near the watermark */
+		if (want)
+			got = frame_allocator->allocate_batch(z, pfns, want);
+		for (size_t i = 0; i < got; i++) {
+			out[n++] = frame_table + pfns[i];
+			block_used(z, frame_table + pfns[i], 0);
+		}
+		count_taken(z, r, got, got);
+		spin_unlock_irq(&z->lock, on);
+		if (!got)
+			at++;
+	}
+	return n;
+}
+
+/* ---- Free ----------------------------------------------------------------------------------- */
+
+static void free_locked(struct zone *z, struct frame *f, unsigned order)
+{
+	if (unlikely(f->state != FRAME_USED)) {
+		frame_report(f->state == FRAME_FREE ? "double free" : "foreign free", f);
+		return;
+	}
+	if (unlikely(order && f->order != order)) {
+		frame_report("free with the wrong size", f);
+		return;
+	}
+	atomic_store_explicit(&f->references, 0, memory_order_relaxed);
+	f->state = FRAME_FREE;
+	f->order = FRAME_ORDER_NONE;
+	count_free(z, (int64_t)frame_allocator->deallocate(z, frame_pfn(f), order));
+	z->freed++;
+}
+
+void zone_free(struct frame *f, unsigned order)
+{
+	pfn_t pfn = frame_pfn(f);
+
+	if (order > FRAME_ORDER_MAX || (pfn & (((pfn_t)1 << order) - 1))) {
+		frame_report("misaligned free", f);
+		return;
+	}
+	struct zone *z = zone_of(f);
+	bool on = spin_lock_irq(&z->lock);
+	free_locked(z, f, order);
+	spin_unlock_irq(&z->lock, on);
+}
+
+void zone_free_batch(struct frame **frames, size_t count)
+{
+	size_t i = 0;
+
+	while (i < count) {
+		struct zone *z = zone_of(frames[i]);
+		bool on = spin_lock_irq(&z->lock);
+		do
+			free_locked(z, frames[i++], 0);
+		while (i < count && zone_of(frames[i]) == z);
+		spin_unlock_irq(&z->lock, on);
+	}
+}
+
+/* ---- Figures -------------------------------------------------------------------------------- */
+
+uint64_t zone_free_frames(void)
+{
+	uint64_t n = 0;
+	struct zone **all = fallback[0];
+
+	for (; *all; all++)
+		n += atomic_load_explicit(&(*all)->free_frames, memory_order_relaxed);
+	return n;
+}
+
+uint64_t zone_managed_frames(void)
+{
+	uint64_t n = 0;
+	struct zone **all = fallback[0];
+
+	for (; *all; all++)
+		n += READ_ONCE((*all)->managed);
+	return n;
+}
+
+void frame_run_blocks(pfn_t pfn, size_t count, uint64_t blocks[FRAME_ORDERS])
+{
+	while (count) {
+		unsigned order = frame_run_order(pfn, count);
+		blocks[order]++;
+		pfn += (pfn_t)1 << order;
+		count -= (size_t)1 << order;
+	}
+}
+
+struct numa_figures numa_figures(unsigned node)
+{
+	struct numa_figures out = {};
+	struct zone *z;
+
+	for (size_t i = 0; (z = zone_get(i)); i++) {
+		bool on = spin_lock_irq(&z->lock);
+		if (z->node == node) {
+			out.total += z->managed;
+			out.free += atomic_load_explicit(&z->free_frames, memory_order_relaxed);
+		}
+		for (unsigned from = 0; from < numa_nodes(); from++) {
+			if (z->node == node)
+				*(from == node ? &out.hit : &out.miss) += z->taken[from];
+			else if (from == node)
+				out.foreign += z->taken[from];
+		}
+		spin_unlock_irq(&z->lock, on);
+	}
+	return out;
+}
+
+void zone_figures(struct zone *z, struct zone_info *out)
+{
+	bool on = spin_lock_irq(&z->lock);
+	*out = (struct zone_info){
+		.name = zone_names[z->id],
+		.node = z->node,
+		.start_pfn = z->start,
+		.spanned = z->end - z->start,
+		.present = z->present,
+		.managed = z->managed,
+		.free = atomic_load_explicit(&z->free_frames, memory_order_relaxed),
+		.watermark_min = z->min,
+		.watermark_low = z->low,
+		.watermark_high = z->high,
+		.allocated = z->allocated,
+		.freed = z->freed,
+		.small = z->small,
+		.large = z->large,
+	};
+	frame_allocator->blocks(z, out->blocks);
+	spin_unlock_irq(&z->lock, on);
 }

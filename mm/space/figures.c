@@ -3,6 +3,7 @@
  * the page tree's own count, pages of objects are entries in the hardware table, counted when
  * somebody asks. Under aspace.lock, so regions stay; faults go on, figures are of a moment.
  */
+#include "layout.h"
 #include "region.h"
 
 struct leaf_count {
@@ -109,4 +110,15 @@ uint64_t aspace_table_bytes(struct aspace *as)
 uint64_t aspace_committed(struct aspace *as)
 {
 	return atomic_load_explicit(&as->committed, memory_order_relaxed);
+}
+
+void memory_walk(struct aspace *as, vaddr_t va, struct page_walk *out)
+{
+	if (va >= aspace_user_end()) {
+		mapper_walk(&kernel_mapper, va, out);
+		return;
+	}
+	mutex_lock(&as->lock); /* tables go only under it */
+	mapper_walk(&as->mapper, va, out);
+	mutex_unlock(&as->lock);
 }

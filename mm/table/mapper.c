@@ -138,6 +138,26 @@ static pte_t *find(const struct mapper *m, vaddr_t va, unsigned *level)
 	}
 }
 
+void mapper_walk(const struct mapper *m, vaddr_t va, struct page_walk *out)
+{
+	paddr_t table = m->root;
+
+	*out = (struct page_walk){};
+	for (unsigned l = hal.mmu.geometry()->levels;;) {
+		struct page_walk_step *step = &out->steps[out->count++];
+		unsigned index = mapper_index(va, --l);
+		*step = (struct page_walk_step){
+			.level = l,
+			.index = index,
+			.table = table,
+			.entry = hal.mmu.decode(mapper_load(&mapper_table_at(table)[index]), l),
+		};
+		if (l == 0 || step->entry.kind != PTE_TABLE)
+			return;
+		table = step->entry.address;
+	}
+}
+
 pte_t *mapper_entry_find(const struct mapper *m, vaddr_t va)
 {
 	unsigned level;

@@ -5,6 +5,7 @@
 
 #include <hal/hal.h>
 #include <mm/frame.h>
+#include <mm/memory.h>
 
 struct mapper {
 	paddr_t root;            /* constant */
@@ -80,6 +81,9 @@ enum kerr mapper_protect_range(struct mapper *m, vaddr_t va, size_t size, map_fl
 /* The leaf that translates `va`. KERR_NOENT: none. */
 enum kerr mapper_translate(const struct mapper *m, vaddr_t va, paddr_t *pa, map_flags_t *flags,
 			   unsigned *level);
+
+/* What the hardware goes through to translate `va`. */
+void mapper_walk(const struct mapper *m, vaddr_t va, struct page_walk *out);
 
 /*
  * The level 0 entry of `va` in a user table, with the record of the table it lies in; tables are

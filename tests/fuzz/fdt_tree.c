@@ -126,6 +126,7 @@ static void memory_nodes(struct fdt_writer *w)
 	fdt_node_begin(w, "memory@80000000");
 	fdt_put_string(w, "device_type", "memory");
 	FDT_CELLS(w, "reg", 0, 0x80000000, 0, 0x10000000, 1, 0, 0, 0x40000000);
+	FDT_CELLS(w, "numa-node-id", 3);
 	fdt_node_end(w);
 	fdt_node_begin(w, "reserved-memory");
 	FDT_CELLS(w, "#address-cells", 2);
@@ -186,6 +187,10 @@ size_t fdt_machine(struct fdt_writer *w)
 	cpu(w, "cpu@3", 3, nullptr, "riscv,sv48");
 	fdt_node_end(w);
 	soc_nodes(w);
+	fdt_node_begin(w, "distance-map");
+	fdt_put_string(w, "compatible", "numa-distance-map-v1");
+	FDT_CELLS(w, "distance-matrix", 3, 3, 10, 3, 5, 30, 5);
+	fdt_node_end(w);
 	fdt_node_end(w);
 	return fdt_finish(w);
 }

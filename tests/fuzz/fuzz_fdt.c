@@ -26,19 +26,24 @@ TEST(fdt_reads_a_machine)
 	struct fdt_node node;
 	paddr_t start, end;
 	uint64_t id, bytes;
+	uint32_t domain, to, distance;
 	const char *name;
 
 	EXPECT_EQ(fdt_claimed_size(blob), size);
 	REQUIRE(EXPECT_OK(fdt_open(&fdt, blob, size)));
 	EXPECT_OK(fdt_open(&fdt, blob, size));
 	EXPECT_STR(fdt_bootargs(&fdt), "quiet ktest");
-	REQUIRE(fdt_memory(&fdt, 0, &start, &end));
+	REQUIRE(fdt_memory(&fdt, 0, &start, &end, &domain));
 	EXPECT_EQ(start, 0x80000000);
 	EXPECT_EQ(end, 0x90000000);
-	REQUIRE(fdt_memory(&fdt, 1, &start, &end));
+	REQUIRE(fdt_memory(&fdt, 1, &start, &end, &domain));
+	EXPECT_EQ(domain, 3);
+	REQUIRE(fdt_distance(&fdt, 1, &domain, &to, &distance));
+	EXPECT(domain == 3 && to == 5 && distance == 30);
+	EXPECT(!fdt_distance(&fdt, 2, &domain, &to, &distance)); /* the third is cut short */
 	EXPECT_EQ(start, 0x100000000);
 	EXPECT_EQ(end, 0x140000000);
-	EXPECT(!fdt_memory(&fdt, 2, &start, &end));
+	EXPECT(!fdt_memory(&fdt, 2, &start, &end, &domain));
 	REQUIRE(fdt_reserved(&fdt, 0, &start, &end, &name));
 	EXPECT_EQ(end - start, 0x10000);
 	REQUIRE(fdt_reserved(&fdt, 1, &start, &end, &name));
@@ -81,6 +86,7 @@ static void walk_all(const struct fdt *fdt)
 	struct fdt_interrupt irq;
 	const char *name;
 	const void *value;
+	uint32_t domain;
 	paddr_t start, end;
 	uint64_t number, steps = 0;
 	size_t size;
@@ -115,7 +121,8 @@ static void walk_all(const struct fdt *fdt)
 	(void)fdt_find_phandle(fdt, 7, &node);
 	(void)fdt_find_compatible(fdt, "ns16550a", 0, &node);
 	for (size_t i = 0; i < 40; i++) {
-		(void)fdt_memory(fdt, i, &start, &end);
+		(void)fdt_memory(fdt, i, &start, &end, &domain);
+		(void)fdt_distance(fdt, i, &domain, &domain, &domain);
 		(void)fdt_reserved(fdt, i, &start, &end, &name);
 		(void)fdt_cpu(fdt, i, &node, &number);
 	}

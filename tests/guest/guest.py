@@ -12,6 +12,7 @@ import command
 import interactive
 import kernel
 import machines
+import memory
 import programs
 from harness import Tap, Target
 from tern.common import Failure
@@ -23,6 +24,7 @@ GROUPS = {
     "command": command.run,
     "interactive": interactive.run,
     "machines": machines.run,
+    "memory": memory.run,
     "kernel": kernel.inside,
     "crashes": kernel.crashes,
 }

@@ -19,7 +19,7 @@ static struct made_up {
 	struct boot_region regions[24];
 	struct boot_module modules[4];
 	struct boot_cpu cpus[70];
-	size_t region_count, module_count, cpu_count;
+	size_t region_count, module_count, cpu_count, node_count;
 } m;
 
 void core_panic(const char *fmt, ...)
@@ -41,6 +41,18 @@ static bool module_at(const struct boot_source *s, size_t i, struct boot_module 
 	return i < m.module_count;
 }
 
+static bool node_range_at(const struct boot_source *s, size_t i, struct boot_node_range *out)
+{
+	*out = (struct boot_node_range){i << 20, (i + 1) << 20, (uint32_t)i};
+	return i < m.node_count;
+}
+
+static bool distance_at(const struct boot_source *s, size_t i, struct boot_distance *out)
+{
+	*out = (struct boot_distance){(uint32_t)i, 0, (uint8_t)(i + 20)};
+	return i < m.node_count;
+}
+
 static bool cpu_at(const struct boot_source *s, size_t i, struct boot_cpu *out)
 {
 	if (i < m.cpu_count)
@@ -54,6 +66,7 @@ static void make_up(struct test_random *random)
 	m.region_count = 1 + test_random_below(random, 20);
 	m.module_count = test_random_below(random, 4);
 	m.cpu_count = test_random_below(random, 70);
+	m.node_count = test_random_below(random, 5);
 	for (size_t i = 0; i < m.region_count; i++) {
 		paddr_t start = test_random_below(random, MEMORY),
 			end = start + test_random_below(random, i ? 20000 : MEMORY);
@@ -67,7 +80,7 @@ static void make_up(struct test_random *random)
 			start, start + test_random_below(random, 300000), "module"};
 	}
 	for (size_t i = 0; i < m.cpu_count; i++)
-		m.cpus[i] = (struct boot_cpu){2 * i, (uint32_t)i};
+		m.cpus[i] = (struct boot_cpu){2 * i, (uint32_t)i, (uint32_t)i % 3};
 }
 
 static bool overlap(paddr_t a, paddr_t a_end, paddr_t b, paddr_t b_end)
@@ -118,6 +131,8 @@ PROPERTY(boot_info_takes_free_memory, 300)
 		.region = region_at,
 		.module = module_at,
 		.cpu = cpu_at,
+		.node_range = node_range_at,
+		.distance = distance_at,
 		.fdt = memory + (test_random_below(random, MEMORY - 70000) & ~7ull),
 		.fdt_size = test_random_below(random, 65536),
 	};
@@ -135,6 +150,12 @@ PROPERTY(boot_info_takes_free_memory, 300)
 			found += info->cpus[i].hardware_id == boot_cpu;
 		EXPECT(found == 1 && info->cpus[0].hardware_id == boot_cpu);
 		EXPECT_EQ(info->module_count, m.module_count);
+		EXPECT_EQ(info->node_range_count, m.node_count);
+		EXPECT_EQ(info->distance_count, m.node_count);
+		for (size_t i = 0; i < m.node_count; i++) {
+			EXPECT_EQ(info->node_ranges[i].domain, i);
+			EXPECT_EQ(info->distances[i].distance, i + 20);
+		}
 		EXPECT(strcmp(info->command_line, text) == 0);
 		check_place(info, &early, &s);
 	}

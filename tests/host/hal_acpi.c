@@ -170,6 +170,41 @@ TEST(acpi_refuses_wrong_sums_and_lengths)
 	EXPECT(!acpi_table_find(&reader, RSDP, "APIC", &t));
 }
 
+/* Two nodes: CPU 0 near 4 GiB of memory, x2APIC CPU 0x101 and memory behind a hole on domain 0x102. */
+TEST(acpi_reads_nodes)
+{
+	static const uint8_t bytes[] = {
+		'S', 'R', 'A', 'T', [48] =
+		0, 16, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* APIC 0 on 0 */
+		0, 16, 1, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* not enabled */
+		2, 24, 0, 0, 2, 1, 0, 0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+		1, 40, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0,
+		0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+		1, 40, 9, /* cut short */
+	};
+	static const uint8_t slit[] = {'S', 'L', 'I', 'T', [36] = 2, [44] = 10, 21, 31, 10};
+	struct acpi_table t = {bytes, sizeof(bytes)};
+	struct acpi_srat_entry e;
+	size_t at = 0;
+	REQUIRE(acpi_srat_next(&t, &at, &e));
+	EXPECT(!e.memory && e.domain == 0 && e.apic_id == 0);
+	REQUIRE(acpi_srat_next(&t, &at, &e));
+	EXPECT(!e.memory && e.domain == 0x102 && e.apic_id == 0x101);
+	REQUIRE(acpi_srat_next(&t, &at, &e));
+	EXPECT(e.memory && e.domain == 0x102);
+	EXPECT(e.start == 4ull << 30 && e.end == (4ull << 30) + (256u << 20));
+	EXPECT(!acpi_srat_next(&t, &at, &e));
+
+	uint32_t from, to;
+	uint8_t distance;
+	t = (struct acpi_table){slit, sizeof(slit)};
+	REQUIRE(acpi_slit_at(&t, 2, &from, &to, &distance));
+	EXPECT(from == 1 && to == 0 && distance == 31);
+	EXPECT(!acpi_slit_at(&t, 4, &from, &to, &distance));
+	t.length--; /* a matrix that does not fit in */
+	EXPECT(!acpi_slit_at(&t, 0, &from, &to, &distance));
+}
+
 /* Bytes anywhere change, then the sums are made right again, so that the contents are looked at. */
 PROPERTY(acpi_survives_mutilation, 100)
 {

@@ -1,6 +1,6 @@
 /*
- * Frame allocators: the buddy behind its CPU caches against a model of who owns what, the bump
- * allocator, the sanitised memory map, and errors that must be noticed.
+ * Frames: what the CPU caches do, the bump allocator of the boot, the sanitised memory map, and errors
+ * that must be noticed. (The allocators: mm_allocators.c.)
  */
 #include "machine.h"
 
@@ -10,115 +10,6 @@
 
 #include <mm/memory.h>
 #include <stdio.h>
-#include <stdlib.h>
-
-/* ---- Random use against a model --------------------------------------------------------------- */
-
-#define HELD 400
-
-struct held {
-	struct frame *f;
-	unsigned order;
-	size_t count; /* single frames in a row; 0: a block of 2^order */
-};
-
-static uint8_t *owned; /* by pfn */
-
-static void own(struct frame *f, size_t count, bool free)
-{
-	for (size_t i = 0; i < count; i++) {
-		pfn_t pfn = frame_pfn(f) + i;
-		EXPECT_EQ(owned[pfn], free);
-		owned[pfn] = !free;
-		EXPECT(host_ram(pfn << PAGE_SHIFT));
-	}
-}
-
-static void check_block(const struct held *h, unsigned flags)
-{
-	size_t count = h->count ? h->count : (size_t)1 << h->order;
-	paddr_t at = frame_address(h->f), end = at + count * PAGE_SIZE;
-	EXPECT(IS_ALIGNED(at, PAGE_SIZE << (h->count ? 0 : h->order)));
-	if (flags & FRAME_DMA)
-		EXPECT(end <= 16u << 20);
-	if (flags & FRAME_DMA32)
-		EXPECT(end <= 4ull << 30);
-	for (size_t i = 0; (flags & FRAME_ZEROED) && i < count; i++)
-		EXPECT(((uint64_t *)frame_data(h->f + i))[i % 512] == 0);
-	for (size_t i = 0; i < count; i++)
-		memset(frame_data(h->f + i), 0x5a, 64);
-	own(h->f, count, false);
-}
-
-static bool take(struct held *h, struct test_random *random)
-{
-	static const unsigned kinds[] = {0, 0, FRAME_ZEROED, FRAME_DMA, FRAME_DMA32, FRAME_USER,
-					 FRAME_ZEROED | FRAME_DMA32};
-	unsigned flags = kinds[test_random_below(random, ARRAY_SIZE(kinds))];
-	*h = (struct held){.order = (unsigned)test_random_below(random, 8)};
-	if (test_random_below(random, 2))
-		h->order = 0;
-	if (test_random_below(random, 8) == 0) {
-		h->count = 1 + test_random_below(random, 50);
-		flags &= ~(FRAME_DMA | FRAME_DMA32);
-		h->f = frame_alloc_contiguous(h->count, 0, flags);
-	} else {
-		h->f = frame_alloc(h->order, flags);
-	}
-	if (h->f)
-		check_block(h, flags);
-	return h->f;
-}
-
-static void give(struct held *h)
-{
-	own(h->f, h->count ? h->count : (size_t)1 << h->order, true);
-	if (h->count) {
-		for (size_t i = 0; i < h->count; i++)
-			frame_free(h->f + i, 0);
-	} else if (h->order == 0) {
-		frame_put(h->f);
-	} else {
-		frame_free(h->f, h->order);
-	}
-	h->f = nullptr;
-}
-
-/* Free blocks are as large as they can be: the lists are those of an untouched machine. */
-static void blocks_of(uint64_t blocks[ZONE_COUNT][FRAME_ORDERS])
-{
-	struct zone_info z;
-	frame_reclaim();
-	for (size_t i = 0; i < ZONE_COUNT; i++) {
-		memset(&z, 0, sizeof(z));
-		if (zone_info(i, &z))
-			memcpy(blocks[i], z.blocks, sizeof(z.blocks));
-	}
-}
-
-PROPERTY(frames_random, 1)
-{
-	static struct held held[HELD];
-	static uint64_t before[ZONE_COUNT][FRAME_ORDERS], after[ZONE_COUNT][FRAME_ORDERS];
-	test_kernel(&(struct host_config){.ram_dirty = true, .ram_size = 96u << 20, .seed = test_seed()});
-	owned = calloc(1u << 21, 1);
-	uint64_t free = frame_totals().free;
-	blocks_of(before);
-	for (int n = 0; n < 60000; n++) {
-		struct held *h = &held[test_random_below(random, HELD)];
-		if (h->f)
-			give(h);
-		else
-			take(h, random);
-	}
-	for (size_t i = 0; i < HELD; i++) {
-		if (held[i].f)
-			give(&held[i]);
-	}
-	EXPECT_EQ(frame_totals().free, free);
-	blocks_of(after);
-	EXPECT_MEM(before, after, sizeof(before));
-}
 
 TEST(frames_run_out)
 {

@@ -120,6 +120,7 @@ def run_call(words, program):
     parser.add_argument("--gdb", action="store_true")
     parser.add_argument("--timeout", type=seconds)
     parser.add_argument("-v", dest="verbose", action="store_true")
+    parser.add_argument("--qemu", default="")
     # Only for the tests: the bad cases of the initramfs cannot be made with --add.
     parser.add_argument("--initramfs", help=argparse.SUPPRESS)
     options = parser.read(words)
@@ -132,7 +133,7 @@ def run_call(words, program):
     return run.run(run.Request(
         arch, options.preset, program, options.smp, options.mem, options.cpu, options.machine,
         options.boot, options.append, tuple(options.add), options.icount, options.gdb,
-        options.timeout, options.verbose, options.initramfs))
+        options.timeout, options.verbose, options.qemu, options.initramfs))
 
 
 def architecture_of(preset, presets):

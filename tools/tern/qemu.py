@@ -1,6 +1,7 @@
 """The command lines of the emulator for the three machines."""
 
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -40,6 +41,7 @@ class Machine(NamedTuple):
     boot: str = "direct"
     icount: bool = False
     gdb: bool = False
+    words: str = ""  # more of them, as a shell would split them
 
 
 def check_boot_method(arch, method):
@@ -61,6 +63,7 @@ def command(machine, workspace, console):
              "-display", "none", *EXIT_DEVICE[m.arch], *console]
     if m.icount:
         words += COUNTED
+    words += shlex.split(m.words)
     if m.gdb:
         words += ["-s", "-S"]
     if m.boot == "grub":

@@ -32,6 +32,7 @@ class Request(NamedTuple):
     gdb: bool = False
     timeout: float | None = None
     verbose: bool = False
+    qemu: str = ""  # more words for the emulator
     initramfs: str | None = None  # "none", or the path of an archive to take instead of ours
 
 
@@ -60,7 +61,8 @@ def prepare(request, workspace, interactive):
         archive = initramfs.make(request.arch, folder / "user" / "init", additions,
                                  request.program, at_terminal(), workspace / "initramfs.cpio")
     return qemu.Machine(request.arch, folder, archive, " ".join(words), request.smp, request.mem,
-                        request.cpu, request.machine, request.boot, request.icount, request.gdb)
+                        request.cpu, request.machine, request.boot, request.icount, request.gdb,
+                        request.qemu)
 
 
 def at_terminal():

@@ -30,6 +30,7 @@ GROUPS = {
     "grub": [("grub-common", "grub-mkrescue"),
              ("grub-pc-bin", "/usr/lib/grub/i386-pc/multiboot2.mod"),
              ("xorriso", "xorriso"), ("mtools", "mformat")],
+    "device-tree": [("device-tree-compiler", "dtc")],
     "gdb": [("gdb-multiarch", "gdb-multiarch")],
     "emulator-x86_64": [("qemu-system-x86", "qemu-system-x86_64")],
     "emulator-aarch64": [("qemu-system-arm", "qemu-system-aarch64")],

@@ -41,6 +41,18 @@ struct boot_framebuffer {
 struct boot_cpu {
 	uint64_t hardware_id; /* APIC id, MPIDR affinity bits, hart id */
 	uint32_t firmware_id; /* ACPI processor uid or device-tree phandle; for diagnostics */
+	uint32_t domain;      /* firmware's number of the memory node it is on; 0 if it tells none */
+};
+
+/* Memory of one node (NUMA). What no range names is on the first node. */
+struct boot_node_range {
+	paddr_t start, end;
+	uint32_t domain; /* firmware's number: any, with gaps */
+};
+
+struct boot_distance {
+	uint32_t from, to; /* domains */
+	uint8_t distance;  /* 10: the same node, 20: twice as far */
 };
 
 struct boot_info {
@@ -52,6 +64,10 @@ struct boot_info {
 	size_t module_count;
 	struct boot_cpu *cpus; /* [0] is the one that runs now */
 	size_t cpu_count;
+	struct boot_node_range *node_ranges;
+	size_t node_range_count; /* 0: one node */
+	struct boot_distance *distances;
+	size_t distance_count;
 	paddr_t rsdp;       /* ACPI root pointer, 0: none */
 	const void *fdt;    /* flattened device tree, null: none */
 	paddr_t image_start, image_end; /* where the kernel image lies, page aligned */

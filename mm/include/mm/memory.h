@@ -6,6 +6,7 @@
 #pragma once
 
 #include <hal/boot_info.h>
+#include <hal/hal.h>
 #include <hal/trap.h>
 #include <lib/kerr.h>
 #include <mm/frame.h>
@@ -56,9 +57,27 @@ struct zone_info {
 	uint64_t blocks[FRAME_ORDERS]; /* free blocks by order */
 	uint64_t cached;               /* in CPU caches (all zones: listed with the highest) */
 	uint64_t allocated, freed;     /* events since boot, blocks */
+	uint64_t small, large;         /* pmm=hybrid: requests of the bitmap, of the buddy */
 };
 /* Zone `index`, lowest first; only zones with memory. False past the end. */
 bool zone_info(size_t index, struct zone_info *out);
+/* The policy in use: "buddy", ... */
+const char *frame_allocator_name(void);
+
+/* ---- Page tables, for people ---------------------------------------------------------------- */
+
+struct aspace;
+/* The way to a translation, from the root down to a leaf or to where there is nothing. */
+struct page_walk {
+	unsigned count;
+	struct page_walk_step {
+		unsigned level, index; /* level 0: 4 KiB pages */
+		paddr_t table;
+		struct pte_parts entry;
+	} steps[5];
+};
+/* Of a user address in `as`, of any other in the kernel's own tables. May sleep. */
+void memory_walk(struct aspace *as, vaddr_t va, struct page_walk *out);
 
 /* ---- Driven by core and exec ---------------------------------------------------------------- */
 

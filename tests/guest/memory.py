@@ -1,0 +1,174 @@
+"""Memory from outside: each allocator under load, machines with several nodes, the debug file."""
+
+import re
+import subprocess
+
+from harness import WORK
+from machines import WORK_HARD
+from tern import setup
+
+ALLOCATORS = ("buddy", "bitmap", "hybrid", "bump")
+MEMORY = "/sys/kernel/debug/memory"
+NODES = "/sys/devices/system/node"
+
+
+def shell(t, script, options=(), **changes):
+    """The lines that a script prints; its status must be 0."""
+    p = t.run(["sh", "-c", script], options, **changes)
+    if p.returncode:
+        return [f"status {p.returncode}", *p.stderr.decode(errors="replace").splitlines()[-5:]]
+    return p.stdout.decode(errors="replace").splitlines()
+
+
+def allocators(t, tap):
+    """Twice the same load: what the first round took is there for the second."""
+    work = f"{WORK_HARD[2]} >/tmp/1; free | awk 'NR == 2 {{print $4}}'; "
+    for name in ALLOCATORS:
+        lines = shell(t, f"{work * 3} cat /tmp/1; head -n 1 {MEMORY}", ["--append", f"pmm={name}"])
+        tap.equal(f"pmm={name}: the load and the name", [line.split() for line in lines[3:]],
+                  [["12", "2001000"], ["frame", "allocator:", name]])
+        free = [int(line) for line in lines[:3] if line.isdigit()]
+        lost = free[1] - free[2] if len(free) == 3 else None
+        if name != "bump":  # which never takes back
+            tap.result(f"pmm={name}: nothing is lost", lost is not None and lost < 256,
+                       f"{lost} KiB less after each round: {lines}")
+    lines = shell(t, f"head -n 1 {MEMORY}; dmesg | grep -c 'pmm=magic: unknown'",
+                  ["--append", "pmm=magic"])
+    tap.equal("pmm=magic: one clear line, then the default", lines, ["frame allocator: buddy", "1"])
+
+
+# The CPUs of each node, two of them without any, and the distances.
+TWO = (["0-1", "2-3"], {(0, 1): 25})
+FOUR = (["0-1", "2-3", "", ""],
+        {(0, 1): 25, (0, 2): 15, (0, 3): 40, (1, 2): 33, (1, 3): 12, (2, 3): 50})
+MIB = 512
+
+
+def numa_words(t, machine):
+    if t.arch == "riscv64":
+        return ["--qemu", f"-dtb {device_tree(machine)}"]
+    nodes, distances = machine
+    words = []
+    for n, cpus in enumerate(nodes):
+        words += [f"-object memory-backend-ram,id=m{n},size={MIB // len(nodes)}M",
+                  f"-numa node,nodeid={n},memdev=m{n}" + (f",cpus={cpus}" if cpus else "")]
+    words += [f"-numa dist,src={a},dst={b},val={d}" for (a, b), d in distances.items()]
+    return ["--qemu", " ".join(words)]
+
+
+def device_tree(machine):
+    """The emulator's own tree for RISC-V with nodes in it: itself it can make two at most, each
+    with CPUs."""
+    setup.require("emulator-riscv64", "device-tree")
+    nodes, distances = machine
+    plain, tree = WORK / "plain.dtb", WORK / f"{len(nodes)}-nodes.dtb"
+    subprocess.run(["qemu-system-riscv64", "-M", f"virt,dumpdtb={plain}", "-smp", "4",
+                    "-m", f"{MIB}M", "-display", "none"], check=True, stderr=subprocess.DEVNULL)
+    source = subprocess.run(["dtc", "-q", "-O", "dts", plain], check=True,
+                            stdout=subprocess.PIPE, text=True).stdout
+    size = MIB << 20
+    each = size // len(nodes)
+    memory = "".join(f"""memory@{start:x} {{ device_type = "memory"; numa-node-id = <{n}>;
+        reg = <0 {start:#x} 0 {each:#x}>; }};\n"""
+                     for n, start in enumerate(range(0x80000000, 0x80000000 + size, each)))
+    matrix = " ".join(f"{a} {b} {d}  {b} {a} {d} " for (a, b), d in distances.items())
+    source = re.sub(r"memory@80000000 \{.*?\};", lambda m: memory + f"""distance-map {{
+        compatible = "numa-distance-map-v1"; distance-matrix = <{matrix}>; }};""", source,
+                    flags=re.DOTALL)
+    for n, cpus in enumerate(nodes):
+        for cpu in range(int(cpus[0]), int(cpus[-1]) + 1) if cpus else ():
+            source = source.replace(f"cpu@{cpu} {{", f"cpu@{cpu} {{ numa-node-id = <{n}>;")
+    subprocess.run(["dtc", "-q", "-O", "dtb", "-o", tree, "-"], check=True, input=source, text=True)
+    return tree
+
+
+def distance_rows(machine):
+    nodes, distances = machine
+    return [" ".join(str(10 if a == b else distances[min(a, b), max(a, b)])
+                     for b in range(len(nodes))) for a in range(len(nodes))]
+
+
+def nodes_described(t, tap):
+    lines = shell(t, f"cat {NODES}/online {NODES}/node*/distance; ls -d {NODES}/node*",
+                  ["--mem", "512M"])
+    tap.equal("one node", lines, ["0", "10", f"{NODES}/node0"])
+    for name, machine in {"two": TWO, "four": FOUR}.items():
+        count = len(machine[0])
+        lines = shell(t, f"cd {NODES}; cat online has_cpu has_memory node*/distance; "
+                         "awk '/MemTotal/ {print $2, ($4 > 100000)}' node*/meminfo; "
+                         "cat node*/cpulist", numa_words(t, machine), smp=4)
+        tap.equal(f"{name} nodes: memory and distances", lines[:-count],
+                  [f"0-{count - 1}", "0-1", f"0-{count - 1}", *distance_rows(machine),
+                   *[f"{n} 1" for n in range(count)]])
+        # The CPU that boots is number 0, and on RISC-V that may be any.
+        cpus = [numbers(line) for line in lines[-count:]]
+        tap.equal(f"{name} nodes: two CPUs on each that has some", [len(c) for c in cpus],
+                  [2 if c else 0 for c in machine[0]])
+        tap.equal(f"{name} nodes: each CPU is on one", sorted(sum(cpus, [])), [0, 1, 2, 3])
+
+
+def numbers(line):
+    """[0, 1, 3] of 0-1,3."""
+    ends = [part.split("-") for part in line.split(",") if part]
+    return [n for part in ends for n in range(int(part[0]), int(part[-1]) + 1)]
+
+
+FILL = "head -c {0}m /dev/zero >/tmp/{1}"
+
+
+def numastat(lines):
+    """[{name: count}] of each node, from the lines of its file."""
+    found = []
+    for line in lines:
+        name, _, value = line.partition(" ")
+        if name == "numa_hit":
+            found.append({})
+        if found and re.fullmatch(r"\d+", value):
+            found[-1][name] = int(value)
+    return found
+
+
+def local_first(t, tap):
+    """What runs on node 1 takes node 1's memory; when that is full, the nearest other node's."""
+    script = f"cat {NODES}/node*/numastat; cpu=$(tr -c 0-9 '\\n' <{NODES}/node1/cpulist | " \
+             "head -n 1); mask=$(printf %x $((1 << cpu))); " \
+             f"taskset $mask sh -c '{FILL.format(40, 'a')}'; " \
+             f"cat {NODES}/node*/numastat; mount -o remount,size=500m /tmp; " \
+             f"taskset $mask sh -c '{FILL.format(120, 'b')}'; cat {NODES}/node*/numastat"
+    stats = numastat(shell(t, script, numa_words(t, FOUR), smp=4, timeout=120))
+    if len(stats) != 12:
+        tap.result("counters of four nodes", False, stats)
+        return
+    before, local, full = stats[0:4], stats[4:8], stats[8:12]
+    grown = [after["numa_hit"] - was["numa_hit"] for was, after in zip(before, local)]
+    tap.result("40 MiB come from the CPU's own node", grown[1] >= 10240 and grown[0] < 1000
+               and all(node["numa_miss"] == 0 for node in local), (before, local))
+    missed = [after["numa_miss"] - was["numa_miss"] for was, after in zip(local, full)]
+    tap.result("what is more comes from the nearest node", missed[3] > 5000
+               and missed[0] == missed[1] == missed[2] == 0
+               and full[1]["numa_foreign"] == sum(missed), (local, full))
+
+
+def walks(t, tap):
+    lines = shell(t, f"echo dump_pt 0x400000 >{MEMORY}; cat {MEMORY}; "
+                     f"echo dump_pt 0x1000 >{MEMORY}; tail -n 1 {MEMORY}; "
+                     f"echo mem >{MEMORY}; grep -c '^free' {MEMORY}; "
+                     f"echo magic 2>/dev/null >{MEMORY} || echo refused; cat {MEMORY} | head -n 1")
+    steps = [line for line in lines[1:-4] if re.match(r"level \d: table 0x\w+000 entry", line)]
+    levels = [int(step[6]) for step in steps]
+    tap.result("the walk, level by level", lines[0] == "0x400000:" and len(steps) >= 2 and
+               levels == list(range(levels[0], levels[-1] - 1, -1)) and
+               all(re.search(r": table 0x\w+000$", step) for step in steps[:-1]) and
+               re.search(r": (page 0x\w+000 present.* user|nothing)", steps[-1]), lines)
+    tap.equal("nothing at 0x1000; figures; refused", [lines[-4].split()[-1], *lines[-3:]],
+              ["nothing", "1", "refused", "frame allocator: buddy"])
+
+
+CASES = (allocators, nodes_described, local_first, walks)
+
+
+def run(target, tap, group):
+    names = tap.matching(group, [case.__name__ for case in CASES])
+    for case in CASES:
+        if case.__name__ in names:
+            case(target, tap)

@@ -1,0 +1,240 @@
+/*
+ * The conformance suite of the frame allocators: the same random steps against buddy, bitmap, hybrid
+ * and bump, each behind its zones and CPU caches, with a model of who owns which frame.
+ */
+#include "machine.h"
+
+#include "allocator.h"
+
+#include <lib/format.h>
+#include <mm/memory.h>
+#include <stdlib.h>
+
+#define HELD 400
+#define STEPS 1000000
+
+struct held {
+	struct frame *f;
+	unsigned order;
+	size_t count; /* single frames in a row; 0: a block of 2^order */
+};
+
+static uint8_t *owned; /* by pfn */
+static bool frees;     /* the allocator takes frames back */
+
+static void own(struct frame *f, size_t count, bool free)
+{
+	for (size_t i = 0; i < count; i++) {
+		pfn_t pfn = frame_pfn(f) + i;
+		EXPECT_EQ(owned[pfn], free);
+		owned[pfn] = !free;
+		EXPECT(host_ram(pfn << PAGE_SHIFT));
+	}
+}
+
+static void check_block(const struct held *h, unsigned flags)
+{
+	size_t count = h->count ? h->count : (size_t)1 << h->order;
+	paddr_t at = frame_address(h->f), end = at + count * PAGE_SIZE;
+	EXPECT(IS_ALIGNED(at, PAGE_SIZE << h->order));
+	if (flags & FRAME_DMA)
+		EXPECT(end <= 16u << 20);
+	if (flags & FRAME_DMA32)
+		EXPECT(end <= 4ull << 30);
+	for (size_t i = 0; (flags & FRAME_ZEROED) && i < count; i++)
+		EXPECT(((uint64_t *)frame_data(h->f + i))[i % 512] == 0);
+	for (size_t i = 0; i < count; i++)
+		memset(frame_data(h->f + i), 0x5a, 64);
+	own(h->f, count, false);
+}
+
+static bool take(struct held *h, struct test_random *random)
+{
+	static const unsigned kinds[] = {0, 0, FRAME_ZEROED, FRAME_DMA, FRAME_DMA32, FRAME_USER,
+					 FRAME_ZEROED | FRAME_DMA32};
+	unsigned flags = kinds[test_random_below(random, ARRAY_SIZE(kinds))];
+	*h = (struct held){};
+	switch (test_random_below(random, 16)) {
+	case 0:
+		h->count = 1 + test_random_below(random, 50);
+		h->order = (unsigned)test_random_below(random, 4);
+		h->f = frame_alloc_contiguous(h->count, h->order, flags);
+		break;
+	case 1: /* also those that hybrid takes from its other half */
+		h->order = (unsigned)test_random_below(random, FRAME_ORDERS);
+		h->f = frame_alloc(h->order, flags);
+		break;
+	case 2 ... 7:
+		h->order = (unsigned)test_random_below(random, 8);
+		h->f = frame_alloc(h->order, flags);
+		break;
+	default:
+		h->f = frame_alloc(0, flags);
+	}
+	if (h->f)
+		check_block(h, flags);
+	return h->f;
+}
+
+static void give(struct held *h)
+{
+	own(h->f, h->count ? h->count : (size_t)1 << h->order, true);
+	if (h->count) {
+		for (size_t i = 0; i < h->count; i++)
+			frame_free(h->f + i, 0);
+	} else if (h->order == 0) {
+		frame_put(h->f);
+	} else {
+		frame_free(h->f, h->order);
+	}
+	h->f = nullptr;
+}
+
+/* A batch: taken and given back at once. */
+static void batch(struct test_random *random)
+{
+	struct frame *frames[100];
+	size_t want = 1 + test_random_below(random, ARRAY_SIZE(frames));
+	size_t n = frame_alloc_batch(frames, want, FRAME_USER);
+	EXPECT(n <= want);
+	for (size_t i = 0; i < n; i++)
+		own(frames[i], 1, false);
+	for (size_t i = 0; i < n; i++)
+		own(frames[i], 1, true);
+	frame_free_batch(frames, n);
+}
+
+/* The free blocks by order of all zones, with nothing in the CPU caches. */
+static void blocks_of(uint64_t blocks[ZONE_COUNT][FRAME_ORDERS])
+{
+	struct zone_info z;
+	frame_reclaim();
+	for (size_t i = 0; zone_info(i, &z); i++)
+		memcpy(blocks[i], z.blocks, sizeof(z.blocks));
+}
+
+/* What the allocator thinks is free is what the model thinks: no frame lost, none in two hands. */
+static void audit(const uint8_t *never)
+{
+	struct zone *z;
+	frame_reclaim();
+	for (size_t i = 0; (z = zone_get(i)); i++) {
+		uint64_t free = 0, in_blocks = 0;
+		struct zone_info info;
+		zone_figures(z, &info);
+		for (unsigned o = 0; o < FRAME_ORDERS; o++)
+			in_blocks += info.blocks[o] << o;
+		for (pfn_t pfn = z->start; pfn < z->end; pfn++) {
+			bool is = frame_allocator->is_free(z, pfn);
+			free += is;
+			if (frees)
+				EXPECT_EQ(is, !owned[pfn] && !never[pfn]);
+			else if (is)
+				EXPECT(!owned[pfn]);
+		}
+		EXPECT_EQ(info.free, free);
+		EXPECT_EQ(in_blocks, free);
+	}
+}
+
+static void conforms(const char *name, struct test_random *random)
+{
+	static struct held held[HELD];
+	static uint64_t before[ZONE_COUNT][FRAME_ORDERS], after[ZONE_COUNT][FRAME_ORDERS];
+	char command_line[32];
+	struct zone *z;
+	format(command_line, sizeof(command_line), "pmm=%s", name);
+	test_kernel(&(struct host_config){.ram_dirty = true, .ram_size = 96u << 20, .seed = test_seed(),
+					  .command_line = command_line});
+	REQUIRE(strcmp(frame_allocator_name(), name) == 0);
+	frees = strcmp(name, "bump") != 0;
+	owned = calloc(1u << 21, 1);
+	uint8_t *never = calloc(1u << 21, 1); /* the kernel's own and what is no RAM */
+	uint64_t free = frame_totals().free;
+	blocks_of(before);
+	for (size_t i = 0; (z = zone_get(i)); i++)
+		for (pfn_t pfn = z->start; pfn < z->end; pfn++)
+			never[pfn] = !frame_allocator->is_free(z, pfn);
+	for (int n = 0; n < STEPS && test_failures() == 0; n++) {
+		struct held *h = &held[test_random_below(random, HELD)];
+		if (n % 64 == 0)
+			batch(random);
+		else if (h->f)
+			give(h);
+		else
+			take(h, random);
+		if (n % (STEPS / 8) == 0)
+			audit(never);
+	}
+	for (size_t i = 0; i < HELD; i++) {
+		if (held[i].f)
+			give(&held[i]);
+	}
+	audit(never);
+	if (!frees)
+		return;
+	EXPECT_EQ(frame_totals().free, free);
+	blocks_of(after); /* as large as on an untouched machine */
+	EXPECT_MEM(before, after, sizeof(before));
+}
+
+PROPERTY(allocators_buddy_conforms, 1)
+{
+	conforms("buddy", random);
+}
+
+PROPERTY(allocators_bitmap_conforms, 1)
+{
+	conforms("bitmap", random);
+}
+
+PROPERTY(allocators_hybrid_conforms, 1)
+{
+	conforms("hybrid", random);
+	struct zone_info z;
+	REQUIRE(zone_info(1, &z));
+	EXPECT(z.small > z.large && z.large > 0);
+}
+
+PROPERTY(allocators_bump_conforms, 1)
+{
+	conforms("bump", random);
+}
+
+TEST(allocators_unknown_name)
+{
+	test_kernel(&(struct host_config){.command_line = "pmm=magic"});
+	EXPECT(strcmp(frame_allocator_name(), "buddy") == 0);
+}
+
+/* Two neighbours are freed, then the second again, which heads no block by then. */
+static void free_twice(const char *command_line)
+{
+	test_kernel(&(struct host_config){.command_line = command_line});
+	struct frame *f = frame_alloc_contiguous(2, 1, 0);
+	frame_free(f, 0);
+	frame_free(f + 1, 0);
+	frame_reclaim();
+	frame_free(f + 1, 0);
+}
+
+TEST_DIES(allocators_buddy_double_free, "double free")
+{
+	free_twice("pmm=buddy");
+}
+
+TEST_DIES(allocators_bitmap_double_free, "double free")
+{
+	free_twice("pmm=bitmap");
+}
+
+TEST_DIES(allocators_hybrid_double_free, "double free")
+{
+	free_twice("pmm=hybrid");
+}
+
+TEST_DIES(allocators_wrong_size, "wrong size")
+{
+	test_kernel(nullptr);
+	frame_free(frame_alloc(3, 0), 2);
+}
