@@ -82,8 +82,7 @@ enum kerr vfs_make_node(const struct path *dir, const char *name, uint32_t mode,
 		return KERR_INVAL;
 	if ((type == S_IFCHR || type == S_IFBLK) && !process_superuser())
 		return KERR_PERM;
-	return make(dir, name, type | (mode & 07777 & ~vfs_umask()), device, nullptr,
-		    nullptr);
+	return make(dir, name, type | (mode & 07777 & ~vfs_umask()), device, nullptr, nullptr);
 }
 
 enum kerr vfs_make_socket(const char *name, uint32_t mode, struct path *out)
@@ -301,7 +300,8 @@ static enum kerr rename_entries(struct parent_path *fp, struct dentry *from, str
 {
 	struct inode *fd = path_inode(&fp->path), *td = path_inode(&tp->path);
 	struct inode *victim = dentry_inode(to);
-	struct dentry_name *new_name = dentry_name_create(tp->name, tp->length), *old_name = nullptr;
+	struct dentry_name *new_name = dentry_name_create(tp->name, tp->length),
+			   *old_name = nullptr;
 	enum kerr err = KERR_NOMEM;
 
 	if (!new_name)

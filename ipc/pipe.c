@@ -32,7 +32,8 @@ struct pipe {
 	struct mutex lock;
 	struct ring ring;        /* (lock) */
 	uint32_t readers, writers; /* (lock) open ends */
-	uint64_t readers_ever, writers_ever; /* (lock) opens so far, for FIFOs that wait for the other side */
+	uint64_t readers_ever,
+		writers_ever; /* (lock) opens so far, for FIFOs that wait for the other side */
 	struct waitq read_queue, write_queue;
 };
 
@@ -106,8 +107,7 @@ static enum kerr pipe_read(struct file *f, const struct io_buffer *b, uint64_t o
 		return KERR_OK;
 	mutex_lock(&p->lock);
 	if (!can_read(p, 0))
-		err = file_nonblocking(f) ? KERR_AGAIN
-					  : wait_for(p, &p->read_queue, can_read, 0);
+		err = file_nonblocking(f) ? KERR_AGAIN : wait_for(p, &p->read_queue, can_read, 0);
 	if (err == KERR_OK)
 		err = get_bytes(p, b, done);
 	bool more = ring_used(&p->ring) > 0;
@@ -141,7 +141,8 @@ static enum kerr write_step(struct file *f, struct pipe *p, const struct io_buff
 	return err;
 }
 
-static enum kerr pipe_write(struct file *f, const struct io_buffer *b, uint64_t offset, size_t *done)
+static enum kerr pipe_write(struct file *f, const struct io_buffer *b, uint64_t offset,
+			    size_t *done)
 {
 	struct pipe *p = f->private;
 	enum kerr err = KERR_OK;
