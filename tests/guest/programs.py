@@ -12,9 +12,9 @@ TIMEOUT = 400
 FOLDER = HERE / "programs"
 # Program: arguments in the guest; {} is the folder of the programs of the same flavour.
 BOTH = {"threads": "", "signals": "", "memory": "", "files": "", "processes": "", "fpu": "",
-        "badelf": "{}/crash"}
+        "badelf": "{}/crash", "sockets": "", "rights": ""}
 # Hard on the machine, the same for both flavours: once is enough.
-ONCE = {"hostile": "", "forkbomb": "", "exhaust": ""}
+ONCE = {"hostile": "", "forkbomb": "", "exhaust": "", "socketstress": ""}
 
 
 def build_all(target, folder):

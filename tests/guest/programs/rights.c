@@ -522,9 +522,8 @@ static void test_cycles(void)
 	check(comes_down_to(before), "a socket in its own queue");
 	socketpair(AF_UNIX, SOCK_STREAM, 0, p);
 	socketpair(AF_UNIX, SOCK_DGRAM, 0, q);
-	send_fds(p[0], q, 2, "d", 1);
-	send_fds(q[0], p, 2, "d", 1);
-	send_fds(q[1], p, 2, "d", 1);
+	send_fds(p[0], &q[1], 1, "d", 1);
+	send_fds(q[0], &p[1], 1, "d", 1);
 	close(p[0]);
 	close(p[1]);
 	close(q[0]);
