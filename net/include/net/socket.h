@@ -72,12 +72,13 @@ struct socket_rights *rights_duplicate(const struct socket_rights *r); /* null: 
 /* What one send or receive moves. */
 struct socket_message {
 	const struct io_buffer *parts;
-	size_t part_count, size;        /* size: of all parts */
-	unsigned flags;                 /* MSG_* */
-	unsigned result_flags;          /* receive: MSG_TRUNC */
+	size_t part_count, size; /* size: of all parts */
+	unsigned flags; /* MSG_* */
+	unsigned result_flags; /* receive: MSG_TRUNC */
 	struct socket_address *address; /* send: where to, receive: gets from where; may be null */
-	struct socket_rights *rights;   /* send: consumed if the call succeeds (then null); receive: the caller's */
-	bool has_credentials;           /* send: explicit ones; receive: there are some */
+	struct socket_rights *
+		rights; /* send: consumed if the call succeeds (then null); receive: the caller's */
+	bool has_credentials; /* send: explicit ones; receive: there are some */
 	struct socket_credentials credentials;
 };
 /* The part at byte `at` < m->size, from there to its end. */
@@ -106,8 +107,9 @@ struct socket_ops {
 	/* SO_ERROR: taken and reset. */
 	enum kerr (*take_error)(struct socket *s);
 	bool (*listening)(struct socket *s);
-	void (*peer_credentials)(struct socket *s, struct socket_credentials *out); /* pid 0: none */
-	void (*close)(struct socket *s);   /* the file has gone */
+	void (*peer_credentials)(struct socket *s,
+				 struct socket_credentials *out); /* pid 0: none */
+	void (*close)(struct socket *s); /* the file has gone */
 	void (*destroy)(struct socket *s); /* the last reference: frees it after a grace period */
 };
 
@@ -122,12 +124,12 @@ struct socket_ops {
 #define SOCKET_LINGER 0x80u
 
 struct socket {
-	struct inode inode;           /* its references are the socket's */
+	struct inode inode; /* its references are the socket's */
 	const struct socket_ops *ops; /* (const) */
-	uint16_t family;              /* (const) */
-	_Atomic uint32_t options;     /* SOCKET_* */
+	uint16_t family; /* (const) */
+	_Atomic uint32_t options; /* SOCKET_* */
 	_Atomic uint32_t send_buffer, receive_buffer; /* bytes */
-	_Atomic uint32_t low_water;   /* what makes a receive return */
+	_Atomic uint32_t low_water; /* what makes a receive return */
 	_Atomic uint32_t priority, linger;
 	_Atomic nsec_t send_timeout, receive_timeout; /* 0: none */
 };
