@@ -86,7 +86,7 @@ static enum kerr send_files(struct file *f, struct file *const *files, uint32_t 
 {
 	const struct io_buffer b = {(vaddr_t)data, size, false};
 	struct socket_message m = {
-		.parts = &b, .part_count = 1, .size = size, .flags = MSG_DONTWAIT};
+		.parts = &b, .part_count = 1, .size = size, .flags = MSG_DONTWAIT | MSG_NOSIGNAL};
 	struct socket *s = socket_of(f);
 
 	*done = 0;
@@ -477,4 +477,149 @@ TEST(unix_stream_between_two_simulated_cpus)
 TEST(unix_stream_between_two_threads)
 {
 	run_two((struct host_config){.cpus = 2, .mode = HOST_THREADS}, SOCK_STREAM);
+}
+
+/* ---- Anything, on four CPUs ----------------------------------------------------------------------- */
+
+#define SLOTS 8
+
+static struct spinlock slots_lock = SPINLOCK_INIT(RANK_FILES, "slots");
+static struct file *slots[SLOTS]; /* (slots_lock) */
+
+static struct file *slot_get(struct test_random *r)
+{
+	spin_lock(&slots_lock);
+	struct file *f = slots[test_random_below(r, SLOTS)];
+	if (f)
+		file_get(f);
+	spin_unlock(&slots_lock);
+	return f;
+}
+
+static void slot_set(struct test_random *r, struct file *f)
+{
+	size_t n = test_random_below(r, SLOTS);
+
+	spin_lock(&slots_lock);
+	struct file *old = slots[n];
+	slots[n] = f;
+	spin_unlock(&slots_lock);
+	if (old)
+		file_put(old);
+}
+
+static void new_ones(struct test_random *r)
+{
+	static const int types[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET};
+	const int type = types[test_random_below(r, 3)];
+	const struct socket_address a = address_of(test_random_below(r, 2) ? "@a" : "/b");
+	struct file *ends[2];
+
+	if (test_random_below(r, 2)) {
+		EXPECT_OK(make_pair(type, 0, ends));
+		slot_set(r, ends[1]);
+	} else {
+		EXPECT_OK(make(type, 0, &ends[0]));
+		struct socket *s = socket_of(ends[0]);
+		enum kerr err = s->ops->bind(s, &a);
+		if (err == KERR_OK && s->ops->listen)
+			EXPECT_OK(s->ops->listen(s, 1));
+	}
+	slot_set(r, ends[0]);
+}
+
+static void use_one(struct test_random *r, struct file *f, struct file *other)
+{
+	static const char bytes[3000];
+	char in[3000];
+	struct socket *s = socket_of(f), *accepted;
+	const struct socket_address a = address_of(test_random_below(r, 2) ? "@a" : "/b");
+	struct file *accepted_file;
+	enum kerr err = KERR_OK;
+	uint32_t rights, queued;
+	size_t done, size = 1 + test_random_below(r, sizeof(in));
+
+	switch (test_random_below(r, 10)) {
+	case 0:
+	case 1:
+		err = send_files(f, &other, 1, bytes, size, &done);
+		break;
+	case 2:
+	case 3:
+		err = receive(f, in, size, test_random_below(r, 3) ? 0 : MSG_PEEK, &done, &rights);
+		break;
+	case 4:
+		err = s->ops->connect(s, &a, true);
+		break;
+	case 5:
+		if (!s->ops->accept || s->ops->accept(s, true, &accepted) != KERR_OK)
+			break;
+		err = file_for(accepted, 0, &accepted_file);
+		if (err == KERR_OK)
+			slot_set(r, accepted_file);
+		break;
+	case 6:
+		if (test_random_below(r, 5) == 0)
+			err = s->ops->shutdown(s, 1 + (unsigned)test_random_below(r, 3));
+		break;
+	case 7:
+		file_poll(f, nullptr);
+		err = s->ops->queued(s, test_random_below(r, 2), &queued);
+		break;
+	case 8:
+		err = fx_unlink("/b");
+		break;
+	default:
+		slot_set(r, nullptr);
+		break;
+	}
+	(void)err;
+}
+
+static void anything(cpu_t cpu, void *arg)
+{
+	struct test_random random = {test_seed() * 4 + cpu};
+
+	fixture_enter(cpu);
+	for (int i = 0; i < 4000; i++) {
+		struct file *f = slot_get(&random), *other = slot_get(&random);
+		if (!f || test_random_below(&random, 20) == 0)
+			new_ones(&random);
+		else if (other)
+			use_one(&random, f, other);
+		if (f)
+			file_put(f);
+		if (other)
+			file_put(other);
+	}
+}
+
+static void run_anything(struct host_config config)
+{
+	struct file *f;
+
+	fixture_boot(&config);
+	test_on_all_cpus(anything, nullptr);
+	for (size_t i = 0; i < SLOTS; i++)
+		if (slots[i])
+			file_put(slots[i]);
+	EXPECT_OK(make(SOCK_STREAM, 0, &f));
+	file_put(f);
+	fx_settle();
+	/* All are gone: only the heading is left. */
+	char text[2000];
+	EXPECT_OK(fx_mkdir("/proc"));
+	EXPECT_OK(fx_mount("proc", "/proc", ""));
+	EXPECT_OK(fx_read("/proc/1/net/unix", text, sizeof(text)));
+	EXPECT_EQ(strchr(text, '\n') - text + 1, strlen(text));
+}
+
+TEST(unix_anything_on_simulated_cpus)
+{
+	run_anything((struct host_config){.cpus = 4, .interleave = 10, .seed = test_seed()});
+}
+
+TEST(unix_anything_on_threads)
+{
+	run_anything((struct host_config){.cpus = 4, .mode = HOST_THREADS});
 }
