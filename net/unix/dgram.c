@@ -200,20 +200,28 @@ static enum kerr put_message(struct unix_socket *u, struct unix_socket *p, struc
 	return KERR_OK;
 }
 
-static enum kerr send_to(struct unix_socket *u, struct unix_socket *p, struct socket_message *m,
-			 size_t *done)
+/* What a message's own end has against it. */
+static enum kerr may_send(struct unix_socket *u, const struct socket_message *m)
 {
 	if (m->size > u->socket.send_buffer - 32)
 		return KERR_MSGSIZE;
+	if (u->error)
+		return unix_take_error(&u->socket);
 	if (u->shutdown & SHUT_WRITE)
 		return KERR_PIPE;
-	enum kerr err = m->rights ? flight_allowed(m->rights->count) : KERR_OK;
-	if (err != KERR_OK)
-		return err;
+	return m->rights ? flight_allowed(m->rights->count) : KERR_OK;
+}
+
+static enum kerr send_to(struct unix_socket *u, struct unix_socket *p, struct socket_message *m,
+			 size_t *done)
+{
+	enum kerr err;
+
 	struct unix_mark *mark = mark_create();
 	if (!mark)
 		return KERR_NOMEM;
-	mark->source = address_get(u->address);
+	unix_get(u);
+	mark->source = u;
 	mutex_lock(&p->lock);
 	err = put_message(u, p, m, mark);
 	bool more = err == KERR_OK && queue_used(p) < u->socket.send_buffer;
@@ -231,31 +239,32 @@ static enum kerr send_to(struct unix_socket *u, struct unix_socket *p, struct so
 
 static enum kerr datagram_send(struct socket *s, struct socket_message *m, size_t *done)
 {
-	struct unix_socket *u = unix_of(s), *p;
+	struct unix_socket *u = unix_of(s), *p = nullptr;
 	enum kerr err = KERR_OK;
 
 	*done = 0;
 	if (m->flags & MSG_OOB)
 		return KERR_OPNOTSUPP;
-	if (m->address) {
-		err = unix_find(m->address, SOCK_DGRAM, &p);
-	} else {
-		p = peer_get(u);
-		if (!p)
-			err = KERR_NOTCONN;
-	}
-	if (err != KERR_OK)
-		return err;
-	if (socket_option(s, SOCKET_PASS_CREDENTIALS) && !u->address) {
+	if (m->address)
+		err = address_check(m->address);
+	else if (!(p = peer_get(u)))
+		err = KERR_NOTCONN;
+	if (err == KERR_OK && socket_option(s, SOCKET_PASS_CREDENTIALS) && !u->address) {
 		mutex_lock(&u->bind_lock);
 		err = unix_autobind(u);
 		mutex_unlock(&u->bind_lock);
 	}
 	if (err == KERR_OK)
+		err = may_send(u, m);
+	if (err == KERR_OK && m->address)
+		err = unix_find(m->address, SOCK_DGRAM, &p);
+	if (err == KERR_OK) {
 		err = send_to(u, p, m, done);
-	if (err == KERR_CONNREFUSED)
-		lose_peer(u, p);
-	unix_put(p);
+		if (err == KERR_CONNREFUSED)
+			lose_peer(u, p);
+	}
+	if (p)
+		unix_put(p);
 	return err;
 }
 
@@ -268,7 +277,10 @@ static enum kerr packet_send(struct socket *s, struct socket_message *m, size_t 
 		return unix_take_error(s);
 	if (!p)
 		return KERR_NOTCONN;
-	return m->flags & MSG_OOB ? KERR_OPNOTSUPP : send_to(u, p, m, done);
+	if (m->flags & MSG_OOB)
+		return KERR_OPNOTSUPP;
+	enum kerr err = may_send(u, m);
+	return err == KERR_OK ? send_to(u, p, m, done) : err;
 }
 
 /* ---- Receiving --------------------------------------------------------------------------------- */
@@ -312,7 +324,7 @@ static enum kerr take_message(struct unix_socket *u, struct socket_message *m, s
 		err = KERR_FAULT;
 	m->credentials = mark->credentials;
 	if (m->address)
-		address_show(mark->source, m->address);
+		address_show(mark->source->address, m->address);
 	if (n < mark->size)
 		m->result_flags |= MSG_TRUNC;
 	*done = m->flags & MSG_TRUNC ? mark->size : n;

@@ -92,6 +92,14 @@ static enum kerr name_of(const struct socket_address *a, const uint8_t **name, u
 	return KERR_OK;
 }
 
+enum kerr address_check(const struct socket_address *a)
+{
+	const uint8_t *name;
+	uint32_t length;
+
+	return name_of(a, &name, &length);
+}
+
 enum kerr unix_name(struct socket *s, bool peer, struct socket_address *out)
 {
 	struct unix_socket *u = unix_of(s), *of = u;
@@ -217,6 +225,19 @@ static enum kerr bind_path(struct unix_socket *u, const uint8_t *name, uint32_t 
 	return KERR_OK;
 }
 
+static bool exists(const uint8_t *name, uint32_t length)
+{
+	char text[UNIX_PATH_SIZE + 1];
+	struct path p;
+
+	memcpy(text, name, length);
+	text[length] = 0;
+	if (vfs_lookup(nullptr, text, 0, &p) != KERR_OK)
+		return false;
+	path_put(&p);
+	return true;
+}
+
 static enum kerr find_path(const uint8_t *name, uint32_t length, struct unix_socket **out)
 {
 	char text[UNIX_PATH_SIZE + 1];
@@ -224,7 +245,6 @@ static enum kerr find_path(const uint8_t *name, uint32_t length, struct unix_soc
 
 	memcpy(text, name, length);
 	text[length] = 0;
-	*out = nullptr;
 	enum kerr err = vfs_lookup(nullptr, text, LOOKUP_FOLLOW, &p);
 	if (err != KERR_OK)
 		return err;
@@ -260,7 +280,7 @@ enum kerr unix_bind(struct socket *s, const struct socket_address *a)
 	} else {
 		err = name_of(a, &name, &length);
 		if (err == KERR_OK && u->address)
-			err = KERR_INVAL;
+			err = name[0] && exists(name, length) ? KERR_ADDRINUSE : KERR_INVAL;
 		if (err == KERR_OK)
 			err = name[0] ? bind_path(u, name, length) : bind_abstract(u, name, length);
 	}
@@ -280,6 +300,7 @@ enum kerr unix_find(const struct socket_address *a, uint8_t type, struct unix_so
 		err = find_path(name, length, out);
 		if (err == KERR_OK && (*out)->socket.ops->type != type) {
 			unix_put(*out);
+			*out = nullptr;
 			err = KERR_PROTOTYPE;
 		}
 		return err;

@@ -89,7 +89,8 @@ struct unix_mark *mark_create(void)
 
 void mark_free(struct unix_mark *m)
 {
-	address_put(m->source);
+	if (m->source)
+		unix_put(m->source); /* at most frees it: it has closed before */
 	cache_free(mark_cache, m);
 }
 

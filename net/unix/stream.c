@@ -289,7 +289,7 @@ static enum kerr stream_receive(struct socket *s, struct socket_message *m, size
 		wake_one(&p->write_queue);
 	if (more)
 		wake_one(&u->read_queue);
-	if (unlikely(m->address))
+	if (unlikely(m->address) && *done > 0)
 		address_show(p->address, m->address);
 	return *done ? KERR_OK : err;
 }

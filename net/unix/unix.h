@@ -25,7 +25,7 @@ struct unix_mark {
 	uint64_t start;            /* stream: position in the ring */
 	uint32_t size;             /* bytes */
 	struct socket_credentials credentials;
-	struct unix_address *source; /* datagrams: referenced, may be null */
+	struct unix_socket *source; /* messages: who sent it, referenced; streams: null */
 	struct socket_rights *rights;
 };
 
@@ -122,8 +122,9 @@ void names_unbind(struct unix_socket *u); /* it closes: nobody finds it any more
 enum kerr unix_bind(struct socket *s, const struct socket_address *a);
 enum kerr unix_autobind(struct unix_socket *u); /* unless it has a name */
 enum kerr unix_name(struct socket *s, bool peer, struct socket_address *out);
-/* The socket of that name and type, referenced. */
+/* The socket of that name and type, referenced; null if it fails and the name is well formed. */
 enum kerr unix_find(const struct socket_address *a, uint8_t type, struct unix_socket **out);
+enum kerr address_check(const struct socket_address *a); /* KERR_INVAL: not a name */
 void address_put(struct unix_address *a); /* null is fine */
 struct unix_address *address_get(struct unix_address *a); /* the same */
 void address_show(const struct unix_address *a, struct socket_address *out);
@@ -158,7 +159,7 @@ size_t queue_peek(const struct unix_socket *u, uint64_t position, const struct s
 		  size_t at, size_t size);
 /* A record for a message from u; its lock need not be held. Null: no memory. */
 struct unix_mark *mark_create(void);
-void mark_free(struct unix_mark *m); /* without its rights */
+void mark_free(struct unix_mark *m); /* without its rights; any lock of ours may be held */
 /* Appends the record; its rights are in flight from now on. */
 void queue_append(struct unix_socket *u, struct unix_mark *m);
 /* Takes the first record out (rights and all). */
