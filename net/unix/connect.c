@@ -142,7 +142,7 @@ enum kerr unix_accept(struct socket *s, bool nonblocking, struct socket **out)
 	if (u->state != UNIX_LISTENING)
 		return KERR_INVAL;
 	mutex_lock(&u->lock);
-	if (!can_accept(u, 0))
+	if (u->pending_count == 0)
 		err = nonblocking ? KERR_AGAIN
 				  : unix_wait(u, &u->read_queue, can_accept, 0,
 					      u->socket.receive_timeout);

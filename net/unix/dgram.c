@@ -247,8 +247,6 @@ static enum kerr datagram_send(struct socket *s, struct socket_message *m, size_
 		return KERR_OPNOTSUPP;
 	if (m->address)
 		err = address_check(m->address);
-	else if (!(p = peer_get(u)))
-		err = KERR_NOTCONN;
 	if (err == KERR_OK && socket_option(s, SOCKET_PASS_CREDENTIALS) && !u->address) {
 		mutex_lock(&u->bind_lock);
 		err = unix_autobind(u);
@@ -258,6 +256,8 @@ static enum kerr datagram_send(struct socket *s, struct socket_message *m, size_
 		err = may_send(u, m);
 	if (err == KERR_OK && m->address)
 		err = unix_find(m->address, SOCK_DGRAM, &p);
+	else if (err == KERR_OK && !(p = peer_get(u)))
+		err = KERR_NOTCONN;
 	if (err == KERR_OK) {
 		err = send_to(u, p, m, done);
 		if (err == KERR_CONNREFUSED)

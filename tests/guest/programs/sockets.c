@@ -367,6 +367,8 @@ static void test_waiting(void)
 	t.tv_usec = 0;
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
 	check(fails(accept(fd, NULL, NULL), EINVAL) && status_of(pid) == 0, "shutdown ends an accept");
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	check(fails(accept(fd, NULL, NULL), EAGAIN), "but not one that does not wait");
 	c = socket(AF_UNIX, SOCK_STREAM, 0);
 	check(fails(connect_to(c, "server"), ECONNREFUSED), "and refuses connections");
 	close(c);
@@ -485,6 +487,30 @@ static void test_flow(void)
 	while (total > 0 && (w = read(p[1], buf, sizeof(buf))) > 0)
 		total -= w;
 	check(events(p[0]) == POLLOUT, "an empty one is");
+	/* A reader wakes a writer that sleeps, and who polls for room. */
+	for (int polls = 0; polls < 2; polls++) {
+		pid_t pid = fork();
+		if (pid == 0) {
+			struct pollfd f = {p[0], POLLOUT, 0};
+			fcntl(p[0], F_SETFL, polls ? O_NONBLOCK : 0);
+			for (long left = 600000; left > 0; left -= w) {
+				if (polls && poll(&f, 1, 10000) != 1)
+					_exit(1);
+				w = write(p[0], buf, left < 6000 ? left : 6000);
+				if (w < 0 && polls && errno == EAGAIN)
+					w = 0;
+				if (w < 0)
+					_exit(2);
+			}
+			_exit(0);
+		}
+		fcntl(p[1], F_SETFL, 0);
+		for (total = 0; total < 600000 && (w = read(p[1], buf, 9000)) > 0;)
+			total += w;
+		check(total == 600000 && status_of(pid) == 0, "a writer that %s is woken",
+		      polls ? "polls" : "sleeps");
+	}
+	fcntl(p[0], F_SETFL, O_NONBLOCK);
 	check(set_option(p[0], SO_SNDBUF, 1) == 0 && option(p[0], SO_SNDBUF) == 4608 &&
 	      set_option(p[0], SO_SNDBUF, 10000) == 0 && option(p[0], SO_SNDBUF) == 20000, "SO_SNDBUF");
 	total = 0;
@@ -641,6 +667,12 @@ static void test_datagrams(void)
 	check(sendto(a, "hello", 5, 0, named("server"), address_size) == 5 &&
 	      recvfrom(s, buf, 100, 0, (void *)&from, &size) == 5 && size == 9 &&
 	      strcmp(from.sun_path, "client") == 0, "recvfrom tells the sender");
+	size = sizeof(from);
+	int late = socket(AF_UNIX, SOCK_DGRAM, 0);
+	sendto(late, "x", 1, 0, named("server"), address_size);
+	check(bind_to(late, "@late") == 0 && recvfrom(s, buf, 9, 0, (void *)&from, &size) == 1 && size == 7,
+	      "a name it got later counts");
+	close(late);
 	size = sizeof(from);
 	check(sendto(b, "x", 1, 0, named("server"), address_size) == 1 &&
 	      recvfrom(s, buf, 100, 0, (void *)&from, &size) == 1 && size == 0, "who may have no name");
