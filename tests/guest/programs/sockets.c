@@ -61,6 +61,13 @@ static int connect_to(int fd, const char *name)
 	return connect(fd, a, address_size);
 }
 
+static ssize_t send_to(int fd, const char *text, const char *name)
+{
+	struct sockaddr *a = named(name);
+
+	return sendto(fd, text, strlen(text), 0, a, address_size);
+}
+
 static int make(int type, const char *name)
 {
 	int fd = socket(AF_UNIX, type, 0);
@@ -397,10 +404,10 @@ static void test_stream(void)
 	check(ioctl(p[1], FIONBIO, &n) == 0 && fails(read(p[1], buf, 1), EAGAIN), "FIONBIO");
 	n = 0;
 	ioctl(p[1], FIONBIO, &n);
-	check(fails(sendto(p[0], "x", 1, 0, named("n"), address_size), EISCONN), "sendto on a connection");
+	check(fails(send_to(p[0], "x", "n"), EISCONN), "sendto on a connection");
 	int u = socket(AF_UNIX, SOCK_STREAM, 0);
 	check(fails(write(u, "x", 1), ENOTCONN) && fails(read(u, buf, 1), EINVAL) &&
-	      fails(sendto(u, "x", 1, 0, named("n"), address_size), EOPNOTSUPP) &&
+	      fails(send_to(u, "x", "n"), EOPNOTSUPP) &&
 	      events(u) == (POLLOUT | POLLHUP), "not connected");
 	close(u);
 	pid_t pid = fork();
@@ -664,17 +671,17 @@ static void test_datagrams(void)
 	check(fails(listen(s, 1), EOPNOTSUPP) && fails(accept(s, NULL, NULL), EOPNOTSUPP),
 	      "datagrams do not listen");
 	check(fails(write(a, "x", 1), ENOTCONN), "a datagram to nobody");
-	check(sendto(a, "hello", 5, 0, named("server"), address_size) == 5 &&
+	check(send_to(a, "hello", "server") == 5 &&
 	      recvfrom(s, buf, 100, 0, (void *)&from, &size) == 5 && size == 9 &&
 	      strcmp(from.sun_path, "client") == 0, "recvfrom tells the sender");
 	size = sizeof(from);
 	int late = socket(AF_UNIX, SOCK_DGRAM, 0);
-	sendto(late, "x", 1, 0, named("server"), address_size);
+	send_to(late, "x", "server");
 	check(bind_to(late, "@late") == 0 && recvfrom(s, buf, 9, 0, (void *)&from, &size) == 1 && size == 7,
 	      "a name it got later counts");
 	close(late);
 	size = sizeof(from);
-	check(sendto(b, "x", 1, 0, named("server"), address_size) == 1 &&
+	check(send_to(b, "x", "server") == 1 &&
 	      recvfrom(s, buf, 100, 0, (void *)&from, &size) == 1 && size == 0, "who may have no name");
 	check(connect_to(b, "server") == 0 && write(b, "y", 1) == 1 && read(s, buf, 10) == 1, "connect");
 	check(connect_to(s, "client") == 0 && fails(write(b, "z", 1), EPERM), "the server listens to one only");
@@ -700,7 +707,7 @@ static void test_datagrams(void)
 	check(connect_to(s, "server") == 0 && write(s, "self", 4) == 4 && read(s, buf, 10) == 4, "to itself");
 	close(s);
 	check(fails(write(b, "x", 1), ECONNREFUSED) && fails(write(b, "x", 1), ENOTCONN), "the server closed");
-	check(fails(sendto(b, "x", 1, 0, named("server"), address_size), ECONNREFUSED), "its node is left");
+	check(fails(send_to(b, "x", "server"), ECONNREFUSED), "its node is left");
 	close(a);
 	close(b);
 	unlink("server");
