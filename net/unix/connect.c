@@ -39,9 +39,9 @@ static bool can_queue(struct unix_socket *l, size_t size)
 	       l->pending_count <= l->backlog;
 }
 
-/* Puts the embryo into the listener's list. */
+/* Puts the embryo into the listener's list; *who gets the credentials of who listens. */
 static enum kerr enqueue(struct unix_socket *u, struct unix_socket *l, struct unix_socket *e,
-			 bool nonblocking)
+			 bool nonblocking, struct socket_credentials *who)
 {
 	enum kerr err = KERR_OK;
 
@@ -55,7 +55,7 @@ static enum kerr enqueue(struct unix_socket *u, struct unix_socket *l, struct un
 	if (err == KERR_OK && u->state != UNIX_NEW)
 		err = u->state == UNIX_CONNECTED ? KERR_ISCONN : KERR_INVAL;
 	if (err == KERR_OK) {
-		u->peer_credentials = l->peer_credentials; /* bind_lock keeps others away */
+		*who = l->peer_credentials;
 		atomic_store_explicit(&e->address, address_get(l->address), memory_order_relaxed);
 		atomic_store_explicit(&e->listener, l, memory_order_release);
 		list_add_tail(&l->pending, &e->pending_link);
@@ -87,6 +87,7 @@ static enum kerr connect_locked(struct unix_socket *u, const struct socket_addre
 				bool nonblocking)
 {
 	struct unix_socket *l, *e;
+	struct socket_credentials who;
 	enum kerr err = unix_find(a, u->socket.ops->type, &l);
 
 	if (err != KERR_OK)
@@ -101,11 +102,12 @@ static enum kerr connect_locked(struct unix_socket *u, const struct socket_addre
 		err = KERR_NOMEM;
 		goto out;
 	}
-	err = enqueue(u, l, e, nonblocking);
+	err = enqueue(u, l, e, nonblocking, &who);
 	if (err == KERR_OK) {
 		mutex_lock(&u->lock);
 		atomic_store_explicit(&u->peer, e, memory_order_release); /* with the reference */
 		u->state = UNIX_CONNECTED;
+		u->peer_credentials = who;
 		mutex_unlock(&u->lock);
 		wake_one(&l->read_queue);
 		wake_all(&u->write_queue); /* pollers: it is writable now */

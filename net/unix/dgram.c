@@ -37,6 +37,15 @@ void datagram_leave_peer(struct unix_socket *u, struct unix_socket *peer)
 	unix_put(peer);
 }
 
+/* u's lock is held: those of its senders whose poll found no room look again. */
+static void wake_senders(struct unix_socket *u)
+{
+	struct unix_socket *from;
+
+	list_for_each(from, &u->senders, sender_link) if (atomic_exchange(&from->wants_room, false))
+		wake_all(&from->write_queue);
+}
+
 /* What came from the old peer is not for a socket that has changed it. */
 static void forget_old(struct unix_socket *u, struct unix_socket *old)
 {
@@ -45,11 +54,12 @@ static void forget_old(struct unix_socket *u, struct unix_socket *old)
 	mutex_lock(&u->lock);
 	bool any = u->mark_count > 0;
 	queue_purge(u, &rights);
+	wake_senders(u);
 	mutex_unlock(&u->lock);
 	rights_release_all(&rights);
 	if (!any)
 		return;
-	wake_one(&u->room_queue);
+	wake_all(&u->room_queue);
 	mutex_lock(&old->lock);
 	bool told = !old->closed && unix_peer(old) == u;
 	if (told)
@@ -335,16 +345,7 @@ static enum kerr take_message(struct unix_socket *u, struct socket_message *m, s
 	return err;
 }
 
-/* u's lock is held: those of its senders whose poll found no room look again. */
-static void wake_senders(struct unix_socket *u)
-{
-	struct unix_socket *from;
-
-	list_for_each(from, &u->senders, sender_link) if (atomic_exchange(&from->wants_room, false))
-		wake_all(&from->write_queue);
-}
-
-/* The same for a connection's other end, which is not on the list. */
+/* As wake_senders() for a connection's other end, which is not on the list. */
 static void wake_packet_peer(struct unix_socket *u)
 {
 	struct unix_socket *p;

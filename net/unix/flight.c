@@ -162,8 +162,13 @@ static void mark_candidates(void)
 	}
 	list_for_each(u, &holders, holder_link)
 	{
+		/* An embryo's listener may be just closing, and is freed after a grace period; not
+		 * if it is a candidate, since what is in flight has references. */
+		rcu_read_lock();
 		owner = owner_of(u);
-		if (!owner->gc_candidate)
+		bool candidate = owner->gc_candidate;
+		rcu_read_unlock();
+		if (!candidate)
 			continue;
 		list_add_tail(&owner->gc_holders, &u->gc_owned);
 		each_held(u, count_down, nullptr);
@@ -232,11 +237,9 @@ void flight_collect(void)
 	collecting = true;
 	while (again) {
 		again = false;
-		rcu_read_lock(); /* for listeners of embryos, which may be closing */
 		mark_candidates();
 		mark_live();
 		take_garbage(&garbage);
-		rcu_read_unlock();
 		mutex_unlock(&flight_lock);
 		purge(&garbage, &rights);
 		mutex_lock(&flight_lock);
