@@ -13,7 +13,8 @@
  *   4. the others: purge their queues
  *
  * An embryo has no file; its queue counts as its listener's. Linear in sockets and references in flight. Runs
- * when a UNIX socket closes and any is in flight, in the thread that closes it.
+ * when a UNIX socket closes and any is in flight, in the thread that closes it; so a ring whose last
+ * descriptor goes without closing a socket (it was sent to itself) waits for the next close of any.
  *
  * One mutex, the flight lock, guards all counts and lists here; only messages with UNIX sockets in them take it.
  * It makes step 1 sound: a candidate could get a new holder only by a receive (or a peek), which takes the
