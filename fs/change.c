@@ -16,8 +16,9 @@ static struct mutex rename_lock = MUTEX_INIT(rename_lock);
 
 /* ---- Making ------------------------------------------------------------------------------------ */
 
+/* *out (may be null) gets a reference to what was made. */
 static enum kerr make_locked(struct parent_path *pp, uint32_t mode, uint64_t device,
-			     const char *target)
+			     const char *target, struct path *out)
 {
 	struct inode *dir = path_inode(&pp->path);
 	struct dentry *d;
@@ -35,12 +36,16 @@ static enum kerr make_locked(struct parent_path *pp, uint32_t mode, uint64_t dev
 		err = inode_permission(dir, 3);
 	if (err == KERR_OK)
 		err = dir->ops->make ? dir->ops->make(dir, d, mode, device, target) : KERR_PERM;
+	if (err == KERR_OK && out) {
+		*out = (struct path){pp->path.mount, d};
+		path_get(out);
+	}
 	dentry_put(d);
 	return err;
 }
 
 static enum kerr make(const struct path *start, const char *name, uint32_t mode, uint64_t device,
-		      const char *target)
+		      const char *target, struct path *out)
 {
 	struct parent_path pp;
 	enum kerr err = vfs_lookup_parent(start, name, &pp);
@@ -50,7 +55,7 @@ static enum kerr make(const struct path *start, const char *name, uint32_t mode,
 	struct inode *dir = path_inode(&pp.path);
 	if (pp.kind == LAST_NAME) {
 		mutex_lock(&dir->lock);
-		err = make_locked(&pp, mode, device, target);
+		err = make_locked(&pp, mode, device, target, out);
 		mutex_unlock(&dir->lock);
 	} else {
 		err = KERR_EXIST;
@@ -61,7 +66,7 @@ static enum kerr make(const struct path *start, const char *name, uint32_t mode,
 
 enum kerr vfs_make_directory(const struct path *dir, const char *name, uint32_t mode)
 {
-	return make(dir, name, S_IFDIR | (mode & 01777 & ~vfs_umask()), 0, nullptr);
+	return make(dir, name, S_IFDIR | (mode & 01777 & ~vfs_umask()), 0, nullptr, nullptr);
 }
 
 enum kerr vfs_make_node(const struct path *dir, const char *name, uint32_t mode, uint64_t device)
@@ -77,14 +82,19 @@ enum kerr vfs_make_node(const struct path *dir, const char *name, uint32_t mode,
 		return KERR_INVAL;
 	if ((type == S_IFCHR || type == S_IFBLK) && !process_superuser())
 		return KERR_PERM;
-	return make(dir, name, type | (mode & 07777 & ~vfs_umask()), device, nullptr);
+	return make(dir, name, type | (mode & 07777 & ~vfs_umask()), device, nullptr, nullptr);
+}
+
+enum kerr vfs_make_socket(const char *name, uint32_t mode, struct path *out)
+{
+	return make(nullptr, name, S_IFSOCK | (mode & 07777 & ~vfs_umask()), 0, nullptr, out);
 }
 
 enum kerr vfs_symlink(const char *target, const struct path *dir, const char *name)
 {
 	if (!*target)
 		return KERR_NOENT;
-	return make(dir, name, S_IFLNK | 0777, 0, target);
+	return make(dir, name, S_IFLNK | 0777, 0, target, nullptr);
 }
 
 static enum kerr link_locked(const struct path *old, struct parent_path *pp)
@@ -290,7 +300,8 @@ static enum kerr rename_entries(struct parent_path *fp, struct dentry *from, str
 {
 	struct inode *fd = path_inode(&fp->path), *td = path_inode(&tp->path);
 	struct inode *victim = dentry_inode(to);
-	struct dentry_name *new_name = dentry_name_create(tp->name, tp->length), *old_name = nullptr;
+	struct dentry_name *new_name = dentry_name_create(tp->name, tp->length),
+			   *old_name = nullptr;
 	enum kerr err = KERR_NOMEM;
 
 	if (!new_name)

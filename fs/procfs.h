@@ -6,6 +6,7 @@
 #include "vfs_private.h"
 
 #include <exec/process.h>
+#include <fs/proc.h>
 
 /* ---- text.c: a file's contents while they are made ---- */
 
@@ -15,8 +16,6 @@ struct text {
 	bool no_memory;
 };
 
-void text_print(struct text *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
-void text_add(struct text *t, const char *bytes, size_t count);
 void text_free(struct text *t);
 /* A name in which blanks and backslashes are written \040 (/proc/mounts). */
 void text_escaped(struct text *t, const char *name);
@@ -53,6 +52,7 @@ enum kerr proc_tree_mount(const struct filesystem *type, const struct proc_entry
 extern const struct proc_entry proc_root[];
 extern const struct proc_entry proc_process[];  /* process.c: /proc/PID */
 extern const struct proc_entry proc_tern[];     /* tern.c: /proc/tern */
+extern struct proc_entry proc_net[];            /* net.c: /proc/net */
 extern const struct proc_entry proc_sys[];      /* sys.c: /proc/sys */
 bool proc_pid_find(const char *name, const struct proc_subject *s, struct proc_subject *out);
 bool proc_pid_next(const struct proc_subject *s, int *after, char name[16]);

@@ -1,12 +1,7 @@
 /*
  * Pipes and FIFOs.
  *
- * A pipe is a ring of page slots; pages appear as bytes are written and go when they have been
- * read, but for the first, which an emptied pipe keeps and starts again at: small messages use one page forever.
- *
- *      tail                head          both count bytes; slot = position / 4096 % slots
- *       v                   v
- *   [ ..xxxx | xxxx | xxxx | xx.. | null | null ]
+ * A pipe is a ring of page slots (fs/ring.h).
  *
  * The mutex guards the ring and is held while bytes are copied, because user memory may fault. Sleepers
  * are exclusive waiters on two queues, so that one write wakes one reader; whoever slept and leaves
@@ -25,26 +20,24 @@
 #include <exec/signal.h>
 #include <fs/device.h>
 #include <fs/poll.h>
+#include <fs/ring.h>
 #include <ipc/pipe.h>
 #include <lib/format.h>
 #include <lib/string.h>
-#include <mm/frame.h>
 #include <mm/heap.h>
 #include <mm/user_copy.h>
 
 #define FIONREAD 0x541b
-#define SLOTS_DEFAULT (PIPE_SIZE_DEFAULT / (uint32_t)PAGE_SIZE)
+
+static_assert(PIPE_SIZE_DEFAULT == RING_SLOTS * PAGE_SIZE);
 
 struct pipe {
 	struct mutex lock;
-	uint32_t slots;          /* (lock) a power of two */
-	uint64_t head, tail;     /* (lock) bytes written, read */
-	uint8_t **pages;         /* (lock) slots of them; null: not there */
+	struct ring ring;        /* (lock) */
 	uint32_t readers, writers; /* (lock) open ends */
 	uint64_t readers_ever, writers_ever; /* (lock) opens so far, for FIFOs that wait for the other side */
 	_Atomic uint32_t events; /* (lock for writing) POLL_* of both ends */
 	struct waitq read_queue, write_queue;
-	uint8_t *inline_pages[SLOTS_DEFAULT];
 };
 
 static struct cache *pipe_cache, *inode_cache;
@@ -59,35 +52,14 @@ static struct pipe *pipe_new(void)
 	mutex_init(&p->lock);
 	waitq_init(&p->read_queue);
 	waitq_init(&p->write_queue);
-	p->slots = SLOTS_DEFAULT;
-	p->pages = p->inline_pages;
+	ring_init(&p->ring);
 	return p;
-}
-
-static void page_free(uint8_t *page)
-{
-	if (page)
-		frame_free(frame_of(page), 0);
 }
 
 static void pipe_free(struct pipe *p)
 {
-	for (uint32_t i = 0; i < p->slots; i++)
-		page_free(p->pages[i]);
-	if (p->pages != p->inline_pages)
-		heap_free(p->pages);
+	ring_destroy(&p->ring);
 	cache_free(pipe_cache, p);
-}
-
-static uint8_t **slot_of(const struct pipe *p, uint64_t position)
-{
-	return &p->pages[position / PAGE_SIZE & (p->slots - 1)];
-}
-
-/* A slot is not written again before all of its page has been read: head never laps tail's page. */
-static uint64_t room(const struct pipe *p)
-{
-	return (p->tail / PAGE_SIZE + p->slots) * PAGE_SIZE - p->head;
 }
 
 #define READER_EVENTS (POLL_IN | POLL_RDNORM | POLL_HUP)
@@ -98,70 +70,24 @@ static void events_update(struct pipe *p)
 {
 	uint32_t events = 0;
 
-	if (p->head != p->tail)
+	if (ring_used(&p->ring) > 0)
 		events |= POLL_IN | POLL_RDNORM;
 	if (p->writers == 0 && p->writers_ever > 0)
 		events |= POLL_HUP;
-	if (room(p) >= PIPE_BUF)
+	if (ring_room(&p->ring) >= PIPE_BUF)
 		events |= POLL_OUT | POLL_WRNORM;
 	if (p->readers == 0)
 		events |= POLL_ERR;
 	atomic_store_explicit(&p->events, events, memory_order_relaxed);
 }
 
-/* Copies up to `size` bytes in at head. KERR_FAULT, KERR_NOMEM: nothing more than *done went in. */
-static enum kerr put_bytes(struct pipe *p, const struct io_buffer *b, size_t at, size_t size,
-			   size_t *done)
-{
-	*done = 0;
-	while (*done < size) {
-		uint8_t **slot = slot_of(p, p->head);
-		size_t offset = p->head % PAGE_SIZE;
-		size_t n = MIN(size - *done, PAGE_SIZE - offset);
-		if (!*slot) {
-			struct frame *f = frame_alloc(0, FRAME_USER);
-			if (!f)
-				return KERR_NOMEM;
-			*slot = frame_data(f);
-		}
-		size_t moved = io_from_buffer(b, at + *done, *slot + offset, n);
-		p->head += moved;
-		*done += moved;
-		if (moved < n)
-			return KERR_FAULT;
-	}
-	return KERR_OK;
-}
-
 static enum kerr get_bytes(struct pipe *p, const struct io_buffer *b, size_t *done)
 {
-	size_t size = MIN(b->size, p->head - p->tail);
+	size_t size = MIN(b->size, ring_used(&p->ring));
 
-	while (*done < size) {
-		uint8_t **slot = slot_of(p, p->tail);
-		size_t offset = p->tail % PAGE_SIZE;
-		size_t n = MIN(size - *done, PAGE_SIZE - offset);
-		size_t moved = io_to_buffer(b, *done, *slot + offset, n);
-		p->tail += moved;
-		*done += moved;
-		if (moved < n)
-			return *done ? KERR_OK : KERR_FAULT;
-		/* The page behind tail goes, unless head has come round into it. */
-		if (p->tail % PAGE_SIZE == 0 && p->tail != p->head && room(p) >= PAGE_SIZE) {
-			page_free(*slot);
-			*slot = nullptr;
-		}
-	}
-	if (p->head == p->tail) {
-		/* The last page becomes the first one again. */
-		uint8_t **last = slot_of(p, p->tail - (p->tail > 0));
-		uint8_t *keep = *last;
-		*last = nullptr;
-		page_free(p->pages[0]);
-		p->pages[0] = keep;
-		p->head = p->tail = 0;
-	}
-	return KERR_OK;
+	*done = ring_peek(&p->ring, p->ring.tail, b, 0, size);
+	ring_consume(&p->ring, *done);
+	return *done || size == 0 ? KERR_OK : KERR_FAULT;
 }
 
 /* Sleeps, with the lock dropped, until `ready`. KERR_RESTART: a signal. */
@@ -185,12 +111,12 @@ static enum kerr wait_for(struct pipe *p, struct waitq *q, bool (*ready)(struct 
 
 static bool can_read(struct pipe *p, size_t size)
 {
-	return p->head != p->tail || p->writers == 0;
+	return ring_used(&p->ring) > 0 || p->writers == 0;
 }
 
 static bool can_write(struct pipe *p, size_t size)
 {
-	return room(p) >= size || p->readers == 0;
+	return ring_room(&p->ring) >= size || p->readers == 0;
 }
 
 static enum kerr pipe_read(struct file *f, const struct io_buffer *b, uint64_t offset, size_t *done)
@@ -207,10 +133,10 @@ static enum kerr pipe_read(struct file *f, const struct io_buffer *b, uint64_t o
 		slept = !file_nonblocking(f);
 		err = slept ? wait_for(p, &p->read_queue, can_read, 0) : KERR_AGAIN;
 	}
-	bool full = room(p) < PIPE_BUF;
+	bool full = ring_room(&p->ring) < PIPE_BUF;
 	if (err == KERR_OK)
 		err = get_bytes(p, b, done);
-	bool more = slept && p->head != p->tail;
+	bool more = slept && ring_used(&p->ring) > 0;
 	if (*done > 0)
 		events_update(p);
 	mutex_unlock(&p->lock);
@@ -238,7 +164,7 @@ static enum kerr write_step(struct file *f, struct pipe *p, const struct io_buff
 	}
 	if (p->readers == 0)
 		return KERR_PIPE;
-	enum kerr err = put_bytes(p, b, *done, MIN(left, room(p)), &moved);
+	enum kerr err = ring_put(&p->ring, b, *done, MIN(left, ring_room(&p->ring)), &moved);
 	*done += moved;
 	if (moved > 0) {
 		events_update(p);
@@ -247,7 +173,8 @@ static enum kerr write_step(struct file *f, struct pipe *p, const struct io_buff
 	return err;
 }
 
-static enum kerr pipe_write(struct file *f, const struct io_buffer *b, uint64_t offset, size_t *done)
+static enum kerr pipe_write(struct file *f, const struct io_buffer *b, uint64_t offset,
+			    size_t *done)
 {
 	struct pipe *p = f->private;
 	enum kerr err = KERR_OK;
@@ -259,7 +186,7 @@ static enum kerr pipe_write(struct file *f, const struct io_buffer *b, uint64_t 
 		err = KERR_PIPE;
 	while (*done < b->size && err == KERR_OK)
 		err = write_step(f, p, b, done, &slept);
-	bool more = slept && room(p) > 0;
+	bool more = slept && ring_room(&p->ring) > 0;
 	mutex_unlock(&p->lock);
 	if (more)
 		wake_one(&p->write_queue);
@@ -299,37 +226,10 @@ static enum kerr pipe_ioctl(struct file *f, unsigned command, vaddr_t argument, 
 	if (command != FIONREAD)
 		return KERR_NOTTY;
 	mutex_lock(&p->lock);
-	int count = (int)(p->head - p->tail);
+	int count = (int)ring_used(&p->ring);
 	mutex_unlock(&p->lock);
 	*result = 0;
 	return user_write(argument, &count, sizeof(count));
-}
-
-/* Gives the ring `slots` slots; the bytes in it move to its start. */
-static enum kerr resize_locked(struct pipe *p, uint32_t slots)
-{
-	uint64_t first = p->tail / PAGE_SIZE, last = (p->head + PAGE_SIZE - 1) / PAGE_SIZE;
-
-	if (last - first > slots)
-		return KERR_BUSY;
-	uint8_t **pages = heap_alloc_zeroed(slots * sizeof(*pages));
-	if (!pages)
-		return KERR_NOMEM;
-	for (uint64_t i = first; i < last; i++) {
-		uint8_t **from = slot_of(p, i * PAGE_SIZE);
-		pages[i - first] = *from;
-		*from = nullptr;
-	}
-	for (uint32_t i = 0; i < p->slots; i++)
-		page_free(p->pages[i]);
-	if (p->pages != p->inline_pages)
-		heap_free(p->pages);
-	p->pages = pages;
-	p->slots = slots;
-	p->head -= first * PAGE_SIZE;
-	p->tail -= first * PAGE_SIZE;
-	events_update(p);
-	return KERR_OK;
 }
 
 static enum kerr pipe_control(struct file *f, int command, unsigned long argument, long *result)
@@ -346,22 +246,14 @@ static enum kerr pipe_control(struct file *f, int command, unsigned long argumen
 		uint32_t slots = 1;
 		while (slots * PAGE_SIZE < argument)
 			slots *= 2;
-		err = resize_locked(p, slots);
+		err = ring_resize(&p->ring, slots);
+		events_update(p);
 	}
-	*result = (long)(p->slots * PAGE_SIZE);
+	*result = (long)(p->ring.slots * PAGE_SIZE);
 	mutex_unlock(&p->lock);
 	if (err == KERR_OK)
 		wake_all(&p->write_queue);
 	return err;
-}
-
-static void discard_locked(struct pipe *p)
-{
-	for (uint32_t i = 0; i < p->slots; i++) {
-		page_free(p->pages[i]);
-		p->pages[i] = nullptr;
-	}
-	p->head = p->tail = 0;
 }
 
 static void pipe_close(struct file *f)
@@ -372,7 +264,7 @@ static void pipe_close(struct file *f)
 	p->readers -= f->readable;
 	p->writers -= f->writable;
 	if (p->readers == 0 && p->writers == 0) /* what a FIFO held goes with its last user */
-		discard_locked(p);
+		ring_clear(&p->ring);
 	events_update(p);
 	mutex_unlock(&p->lock);
 	/* The other side sees the end; the inode's release frees the pipe. */

@@ -1,7 +1,8 @@
-/* Paths and times in and out of user memory. */
+/* Paths, vectors and times in and out of user memory. */
 #include "gate.h"
 #include <core/time.h>
 #include <fs/vfs.h>
+#include <lib/string.h>
 #include <mm/heap.h>
 
 /* Most paths are short: those stay on the stack. */
@@ -26,6 +27,54 @@ void path_end(struct user_path *p)
 {
 	if (unlikely(p->heap))
 		heap_free(p->heap);
+}
+
+struct user_vector {
+	uint64_t addr, size;
+};
+
+/* Turns the iovecs at the end of v into buffers at its start, in place. */
+static enum kerr vector_decode(struct io_buffer *v, const struct user_vector *from,
+			       unsigned long count)
+{
+	size_t total = 0;
+
+	for (unsigned long i = 0; i < count; i++) {
+		struct user_vector one;
+		memcpy(&one, &from[i], sizeof(one)); /* v[i] may lie on it */
+		if (one.size > INT64_MAX || total + one.size > INT64_MAX)
+			return KERR_INVAL;
+		if (!user_range_ok(one.addr, one.size))
+			return KERR_FAULT;
+		v[i] = (struct io_buffer){one.addr, MIN(one.size, TRANSFER_MAX - total), true};
+		total += v[i].size;
+	}
+	return KERR_OK;
+}
+
+enum kerr vector_read(vaddr_t from, unsigned long count, struct io_buffer small[VECTOR_SMALL],
+		      struct io_buffer **out)
+{
+	if (count > VECTOR_MAX)
+		return KERR_INVAL;
+	struct io_buffer *v = count <= VECTOR_SMALL ? small : heap_alloc(count * sizeof(*v));
+	if (!v)
+		return KERR_NOMEM;
+	struct user_vector *raw = (void *)((char *)v + count * (sizeof(struct io_buffer) -
+								sizeof(struct user_vector)));
+	enum kerr err = user_read(raw, from, count * sizeof(*raw));
+	if (err == KERR_OK)
+		err = vector_decode(v, raw, count);
+	if (err != KERR_OK)
+		vector_end(v, small);
+	*out = v;
+	return err;
+}
+
+void vector_end(struct io_buffer *v, const struct io_buffer *small)
+{
+	if (v != small)
+		heap_free(v);
 }
 
 #define SECONDS_MAX ((int64_t)(INT64_MAX / (int64_t)NSEC_PER_SEC) - 1)

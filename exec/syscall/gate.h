@@ -7,6 +7,7 @@
 #pragma once
 
 #include <exec/process.h>
+#include <fs/file.h>
 #include <lib/compiler.h>
 #include <mm/user_copy.h>
 
@@ -67,6 +68,18 @@ struct user_path {
 /* FAULT, NAMETOOLONG, NOMEM. path_end() after success. */
 enum kerr path_copy(struct user_path *p, vaddr_t from);
 void path_end(struct user_path *p);
+
+/* ---- copy.c: iovec arrays ---- */
+
+#define TRANSFER_MAX ((size_t)0x7ffff000) /* of one call */
+#define VECTOR_MAX 1024
+#define VECTOR_SMALL 8
+
+/* Copies and checks the whole array: FAULT, INVAL, NOMEM. The sizes are cut at TRANSFER_MAX in all. *out is
+ * `small` or from the heap: vector_end() after success. */
+enum kerr vector_read(vaddr_t from, unsigned long count, struct io_buffer small[VECTOR_SMALL],
+		      struct io_buffer **out);
+void vector_end(struct io_buffer *v, const struct io_buffer *small);
 
 /* ---- Times ---- */
 

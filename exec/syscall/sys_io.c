@@ -7,8 +7,6 @@
 #include <fs/poll.h>
 #include <mm/heap.h>
 
-#define TRANSFER_MAX ((size_t)0x7ffff000)
-
 enum direction { READ, WRITE };
 
 static inline long outcome(enum kerr err, size_t done)
@@ -77,39 +75,6 @@ SYSCALL(pwrite64)
 
 /* ---- vectors ---- */
 
-#define VECTOR_MAX 1024
-#define VECTOR_SMALL 8
-
-struct user_vector {
-	uint64_t addr, size;
-};
-
-/* Copies and checks the whole vector: FAULT, INVAL. *out is `small` or from the heap. */
-static enum kerr vector_read(vaddr_t from, unsigned long count, struct user_vector *small,
-			     struct user_vector **out)
-{
-	size_t total = 0;
-
-	if (count > VECTOR_MAX)
-		return KERR_INVAL;
-	*out = count <= VECTOR_SMALL ? small : heap_alloc(count * sizeof(*small));
-	if (!*out)
-		return KERR_NOMEM;
-	enum kerr err = user_read(*out, from, count * sizeof(*small));
-	for (unsigned long i = 0; err == KERR_OK && i < count; i++) {
-		struct user_vector *v = &(*out)[i];
-		if (v->size > INT64_MAX || total + v->size > INT64_MAX)
-			err = KERR_INVAL;
-		else if (!user_range_ok(v->addr, v->size))
-			err = KERR_FAULT;
-		v->size = MIN(v->size, TRANSFER_MAX - total);
-		total += v->size;
-	}
-	if (err != KERR_OK && *out != small)
-		heap_free(*out);
-	return err;
-}
-
 /* A negative offset: the file's own. */
 static enum kerr one_transfer(enum direction way, struct file *f, const struct io_buffer *b,
 			      int64_t offset, size_t *done)
@@ -120,10 +85,32 @@ static enum kerr one_transfer(enum direction way, struct file *f, const struct i
 	return way == READ ? file_read(f, b, done) : file_write(f, b, done);
 }
 
+/* One part after the other, as long as each is moved whole. */
+static enum kerr transfer_parts(enum direction way, struct file *f, const struct io_buffer *v,
+				unsigned long count, int64_t offset, size_t *total)
+{
+	enum kerr err = KERR_OK;
+
+	for (unsigned long i = 0; i < count; i++) {
+		size_t done = 0;
+		if (v[i].size == 0 && i + 1 < count)
+			continue;
+		/* What is there already must not wait for more. */
+		if (*total && way == READ && f->stream && !(file_poll(f, nullptr) & POLL_IN))
+			break;
+		err = one_transfer(way, f, &v[i], offset < 0 ? offset : offset + (int64_t)*total,
+				   &done);
+		*total += done;
+		if (err != KERR_OK || done < v[i].size)
+			break;
+	}
+	return err;
+}
+
 static long transfer_vector(enum direction way, int fd, vaddr_t vector, unsigned long count,
 			    int64_t offset)
 {
-	struct user_vector small[VECTOR_SMALL], *v;
+	struct io_buffer small[VECTOR_SMALL], *v;
 	size_t total = 0;
 	struct file *f = fd_get(fd);
 
@@ -132,22 +119,13 @@ static long transfer_vector(enum direction way, int fd, vaddr_t vector, unsigned
 	enum kerr err = vector_read(vector, count, small, &v);
 	if (err != KERR_OK)
 		goto out;
-	for (unsigned long i = 0; i < count; i++) {
-		const struct io_buffer b = {.addr = v[i].addr, .size = v[i].size, .user = true};
-		size_t done = 0;
-		if (b.size == 0 && i + 1 < count)
-			continue;
-		/* What is there already must not wait for more. */
-		if (total && way == READ && f->stream && !(file_poll(f, nullptr) & POLL_IN))
-			break;
-		err = one_transfer(way, f, &b, offset < 0 ? offset : offset + (int64_t)total,
-				   &done);
-		total += done;
-		if (err != KERR_OK || done < b.size)
-			break;
-	}
-	if (v != small)
-		heap_free(v);
+	if (offset >= 0 || !f->ops->read_vector || !(way == READ ? f->readable : f->writable))
+		err = transfer_parts(way, f, v, count, offset, &total);
+	else if (way == READ)
+		err = f->ops->read_vector(f, v, count, &total);
+	else
+		err = f->ops->write_vector(f, v, count, &total);
+	vector_end(v, small);
 out:
 	file_put(f);
 	return outcome(err, total);
@@ -223,7 +201,7 @@ SYSCALL(truncate)
 	if (err != KERR_OK)
 		return err;
 	const struct inode *i = path_inode(&p);
-	err = inode_is(i, S_IFDIR)   ? KERR_ISDIR
+	err = inode_is(i, S_IFDIR)    ? KERR_ISDIR
 	      : !inode_is(i, S_IFREG) ? KERR_INVAL
 				      : vfs_set_attributes(&p, &a, ATTR_SIZE);
 	path_put(&p);

@@ -549,6 +549,7 @@ static const struct proc_entry each_fd = {
 	{.name = "limits", .mode = FILE_MODE, .show = show_limits},                                \
 	{.name = "maps", .mode = FILE_MODE, .show = proc_show_maps},                               \
 	{.name = "mounts", .mode = FILE_MODE, .show = proc_show_mounts},                           \
+	{.name = "net", .mode = S_IFDIR | 0555, .children = proc_net},                             \
 	{.name = "root", .mode = LINK_MODE, .link = link_root, .follow = follow_root},             \
 	{.name = "stat", .mode = FILE_MODE, .show = show_stat},                                    \
 	{.name = "statm", .mode = FILE_MODE, .show = proc_show_statm},                             \

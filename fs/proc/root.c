@@ -177,6 +177,12 @@ static enum kerr link_mounts(const struct proc_subject *s, char *buf, size_t siz
 	return KERR_OK;
 }
 
+static enum kerr link_net(const struct proc_subject *s, char *buf, size_t size, size_t *length)
+{
+	*length = strlcpy(buf, "self/net", size);
+	return KERR_OK;
+}
+
 #define FILE_MODE (S_IFREG | 0444)
 #define LINK_MODE (S_IFLNK | 0777)
 
@@ -191,6 +197,7 @@ static const struct proc_entry entries[] = {
 	{.name = "loadavg", .mode = FILE_MODE, .show = show_loadavg},
 	{.name = "meminfo", .mode = FILE_MODE, .show = proc_show_meminfo},
 	{.name = "mounts", .mode = LINK_MODE, .link = link_mounts},
+	{.name = "net", .mode = LINK_MODE, .link = link_net},
 	{.name = "self", .mode = LINK_MODE, .link = link_self},
 	{.name = "stat", .mode = FILE_MODE, .show = show_stat},
 	{.name = "sys", .mode = S_IFDIR | 0555, .children = proc_sys},

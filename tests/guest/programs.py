@@ -12,10 +12,10 @@ TIMEOUT = 400
 FOLDER = HERE / "programs"
 # Program: arguments in the guest; {} is the folder of the programs of the same flavour.
 BOTH = {"threads": "", "signals": "", "memory": "", "files": "", "processes": "", "fpu": "",
-        "epoll": "", "events": "", "locks": "",
+        "epoll": "", "events": "", "locks": "", "sockets": "", "rights": "",
         "badelf": "{}/crash"}
 # Hard on the machine, the same for both flavours: once is enough.
-ONCE = {"epollstress": "", "hostile": "", "forkbomb": "", "exhaust": ""}
+ONCE = {"epollstress": "", "socketstress": "", "hostile": "", "forkbomb": "", "exhaust": ""}
 
 
 def build_all(target, folder):

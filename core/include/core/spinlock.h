@@ -16,7 +16,7 @@ enum lock_rank {
 	RANK_DCACHE = 40,   /* fs: directory entries */
 	RANK_INODE = 50,    /* fs: inode fields */
 	RANK_TTY = 60,      /* drivers: terminal */
-	RANK_PIPE = 65,     /* ipc: pipe, socket */
+	RANK_PIPE = 65,     /* net: threads that release passed descriptors */
 	RANK_FUTEX = 70,    /* exec: futex bucket */
 	RANK_ASPACE = 80,   /* mm: region tree (short updates) */
 	RANK_OBJECT = 90,   /* mm: memory object, page tree */

@@ -22,6 +22,6 @@ const struct device *device_next(uint64_t number);
 /* A symlink below /dev. */
 enum kerr device_link(const char *name, const char *target);
 
-/* What opens FIFOs (set by ipc) and, later, sockets: called for inodes of these types. */
+/* What opens FIFOs (set by ipc). */
 void vfs_fifo_register(enum kerr (*open)(struct inode *i, struct file *f),
 		       void (*release)(struct inode *i));

@@ -66,6 +66,12 @@ struct file_ops {
 	enum kerr (*read)(struct file *f, const struct io_buffer *b, uint64_t offset, size_t *done);
 	/* O_APPEND files get the offset UINT64_MAX and move to the end by themselves. */
 	enum kerr (*write)(struct file *f, const struct io_buffer *b, uint64_t offset, size_t *done);
+	/* readv(2), writev(2) as one operation, for files whose reads and writes are messages. Null: a
+	 * read or write a part. */
+	enum kerr (*read_vector)(struct file *f, const struct io_buffer *parts, size_t count,
+				 size_t *done);
+	enum kerr (*write_vector)(struct file *f, const struct io_buffer *parts, size_t count,
+				  size_t *done);
 	/* The events that hold now; registers with *table (may be null) for later ones. Null: always
 	 * readable and writable. */
 	unsigned (*poll)(struct file *f, struct poll_table *table);

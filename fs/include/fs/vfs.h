@@ -129,7 +129,7 @@ struct inode {
 	struct vm_object *object; /* data of a regular file; null: none */
 	const char *link;         /* (const) text of a symlink, or null */
 	struct dentry *alias;     /* (dcache lock) one of its names, not referenced */
-	void *private;            /* the filesystem's; of a FIFO: ipc's */
+	void *private;            /* the filesystem's; of a FIFO: ipc's; of a socket's node: (lock) net's */
 	struct inode_locks *_Atomic locks; /* made by the first lock on it (fs/locks.c) */
 	struct rcu_head rcu;
 };
@@ -321,6 +321,8 @@ enum kerr vfs_stat(const struct path *p, struct inode_attributes *out);
 enum kerr vfs_set_attributes(const struct path *p, const struct inode_attributes *a, unsigned which);
 enum kerr vfs_make_directory(const struct path *dir, const char *name, uint32_t mode);
 enum kerr vfs_make_node(const struct path *dir, const char *name, uint32_t mode, uint64_t device);
+/* A node of the type S_IFSOCK that `out` (referenced) leads to; the umask is applied. */
+enum kerr vfs_make_socket(const char *name, uint32_t mode, struct path *out);
 enum kerr vfs_link(const struct path *old, const struct path *dir, const char *name);
 enum kerr vfs_symlink(const char *target, const struct path *dir, const char *name);
 enum kerr vfs_unlink(const struct path *dir, const char *name, bool directory);

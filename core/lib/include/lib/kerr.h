@@ -47,8 +47,22 @@ enum __attribute__((warn_unused_result)) kerr {
 	KERR_LOOP = -40,
 	KERR_OVERFLOW = -75,
 	KERR_NOTSOCK = -88,
+	KERR_MSGSIZE = -90,
+	KERR_PROTOTYPE = -91,
+	KERR_NOPROTOOPT = -92,
+	KERR_PROTONOSUPPORT = -93,
+	KERR_SOCKTNOSUPPORT = -94,
 	KERR_OPNOTSUPP = -95,
+	KERR_AFNOSUPPORT = -97,
+	KERR_ADDRINUSE = -98,
+	KERR_CONNRESET = -104,
+	KERR_NOBUFS = -105,
+	KERR_ISCONN = -106,
+	KERR_NOTCONN = -107,
+	KERR_TOOMANYREFS = -109,
 	KERR_TIMEDOUT = -110,
+	KERR_CONNREFUSED = -111,
+	KERR_ALREADY = -114,
 	/* Never seen by a program: the call is done again, or ends as KERR_INTR (signal(7)). */
 	KERR_RESTART = -512,        /* again if the handler has SA_RESTART */
 	KERR_RESTART_ALWAYS = -513, /* again after any handler */
