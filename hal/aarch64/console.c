@@ -26,6 +26,12 @@ void console_put(const char *bytes, size_t count)
 		pl011_write(uart, bytes, count);
 }
 
+void console_flush(void)
+{
+	if (uart)
+		pl011_flush(uart);
+}
+
 static bool console_find(struct fdt_node *node)
 {
 	return fdt_stdout(platform_fdt(), node) &&

@@ -109,6 +109,7 @@ cpu_t smp_count(void);
 void console_early(const struct boot_info *info);
 void console_init(const struct boot_info *info);
 void console_put(const char *bytes, size_t count);
+void console_flush(void); /* what was put has left; before power goes */
 bool console_is(unsigned intid);
 void console_interrupt(void);
 

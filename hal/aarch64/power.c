@@ -22,6 +22,7 @@ void power_early(const struct boot_info *info)
 __attribute__((noreturn)) void power_down(enum hal_power how, int status)
 {
 	__asm__ volatile("msr daifset, #15");
+	console_flush();
 	if (how == HAL_POWER_OFF && exit_to_emulator)
 		semihost_exit(status);
 	if (how == HAL_POWER_OFF)

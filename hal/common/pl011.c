@@ -9,6 +9,7 @@
 #define ICR 0x44
 
 #define FR_RXFE (1u << 4)
+#define FR_BUSY (1u << 3)
 #define FR_TXFF (1u << 5)
 #define LCR_H_8BIT (3u << 5)
 #define LCR_H_FIFO (1u << 4)
@@ -40,6 +41,12 @@ void pl011_write(volatile uint8_t *base, const char *bytes, size_t count)
 			;
 		*reg(base, DR) = (uint8_t)bytes[i];
 	}
+}
+
+void pl011_flush(volatile uint8_t *base)
+{
+	while (*reg(base, FR) & FR_BUSY)
+		;
 }
 
 void pl011_input_enable(volatile uint8_t *base)

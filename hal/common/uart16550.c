@@ -2,7 +2,8 @@
  * 16550. The transmitter's FIFO is filled with 16 bytes each time it has run empty, so that one
  * look at the status serves 16 bytes. The rate is left to 115200: the input clock of PCs and
  * of the boards that matter gives that with divisor 1. A port that is not there reads as all ones;
- * a wait that never ends is limited, so that a broken port costs output, not the boot.
+ * one that never gets its first bytes out is given up, so that it costs output, not the boot. One
+ * that has sent is waited for however long it takes: that is an emulator whose reader has stopped.
  */
 #include "uart16550.h"
 
@@ -20,7 +21,8 @@
 #define MODEM_DTR_RTS_OUT2 0x0b
 #define INTERRUPT_RECEIVE 0x01
 #define STATUS_RECEIVED 0x01
-#define STATUS_SEND_EMPTY 0x20
+#define STATUS_SEND_EMPTY 0x20 /* the FIFO */
+#define STATUS_ALL_SENT 0x40   /* and the shift register */
 
 /* A byte takes 87 us at 115200; a look at the status about one. */
 #define SEND_LOOKS 100000
@@ -49,11 +51,13 @@ static void uart_setup(struct uart16550 *u)
 	u->absent = reg_read(u, REG_SCRATCH) != 0x5a;
 }
 
-static bool transmitter_wait(struct uart16550 *u)
+static bool transmitter_wait(struct uart16550 *u, uint8_t status)
 {
-	for (int i = 0; i < SEND_LOOKS; i++)
-		if (reg_read(u, REG_LINE_STATUS) & STATUS_SEND_EMPTY)
+	for (unsigned long i = 0; u->sends || i < SEND_LOOKS; i++)
+		if (reg_read(u, REG_LINE_STATUS) & status) {
+			u->sends = u->written;
 			return true;
+		}
 	u->absent = true;
 	return false;
 }
@@ -63,9 +67,17 @@ void uart16550_write(struct uart16550 *u, const char *bytes, size_t count)
 	size_t sent = 0;
 	if (!u->ready)
 		uart_setup(u);
-	while (sent < count && !u->absent && transmitter_wait(u))
+	while (sent < count && !u->absent && transmitter_wait(u, STATUS_SEND_EMPTY)) {
+		u->written = true;
 		for (int room = UART16550_FIFO; room && sent < count; room--)
 			reg_write(u, REG_DATA, (uint8_t)bytes[sent++]);
+	}
+}
+
+void uart16550_flush(struct uart16550 *u)
+{
+	if (u->ready && !u->absent)
+		(void)transmitter_wait(u, STATUS_ALL_SENT);
 }
 
 void uart16550_receive_enable(struct uart16550 *u)

@@ -20,11 +20,14 @@ struct uart16550 {
 	const struct uart16550_bus *bus;
 	void *context;
 	bool ready; /* set up (by the first write) */
+	bool written, sends; /* bytes were given to it; and have gone out */
 	bool absent; /* nothing answers there: writes vanish, reads give nothing */
 };
 
 /* Sends all of it as it is; busy while the transmitter is. Any context. */
 void uart16550_write(struct uart16550 *uart, const char *bytes, size_t count);
+/* Waits until the last byte has left, as before power goes. Any context. */
+void uart16550_flush(struct uart16550 *uart);
 /* Interrupts for received bytes from now on. */
 void uart16550_receive_enable(struct uart16550 *uart);
 /* Takes what has been received, at most `size`; 0: nothing (more). */

@@ -121,6 +121,13 @@ static void firmware_write(const char *bytes, size_t count)
 	}
 }
 
+/* What the firmware sends, it has sent when it returns, but for its FIFO: nothing to ask for. */
+void riscv_console_flush(void)
+{
+	if (mmio.base)
+		uart16550_flush(&uart);
+}
+
 void riscv_console_write(const char *bytes, size_t count)
 {
 	if (!mmio.base) {

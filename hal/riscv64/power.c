@@ -41,6 +41,7 @@ void riscv_power_halt(void)
 void riscv_power_go(enum hal_power how, int status)
 {
 	riscv_cpu_irq_off();
+	riscv_console_flush();
 	if (how == HAL_POWER_OFF && test_device)
 		*test_device = status ? (uint32_t)(status & 0xff) << 16 | TEST_FAIL : TEST_PASS;
 	if (how == HAL_POWER_OFF)

@@ -145,6 +145,7 @@ size_t riscv_user_dump(const struct hal_frame *frame, char *buf, size_t size);
 
 void riscv_console_early(const struct boot_info *info);
 void riscv_console_init(void);
+void riscv_console_flush(void); /* what was written has left; before power goes */
 unsigned riscv_console_line(void); /* its interrupt line; 0: none */
 void riscv_console_interrupt(void);
 void riscv_console_write(const char *bytes, size_t count);

@@ -29,6 +29,11 @@ void x86_console_write(const char *bytes, size_t count)
 	uart16550_write(&com1, bytes, count);
 }
 
+void x86_console_flush(void)
+{
+	uart16550_flush(&com1);
+}
+
 void x86_console_init(void)
 {
 	if (x86_irq_route(COM1_LINE, IRQ_EDGE, 0) == KERR_OK)

@@ -318,6 +318,7 @@ extern _Atomic uint32_t x86_stopping;
 
 /* console.c */
 void x86_console_write(const char *bytes, size_t count);
+void x86_console_flush(void); /* what was written has left; before power goes */
 void x86_console_init(void); /* receive interrupt; interrupts are up */
 bool x86_console_line(unsigned line); /* that line's interrupt is the console's */
 void x86_console_interrupt(void);

@@ -81,6 +81,7 @@ static void reboot(void)
 void x86_power(enum hal_power how, int status)
 {
 	x86_cpu_irq_off();
+	x86_console_flush();
 	if (how == HAL_POWER_OFF)
 		off(status);
 	if (how == HAL_POWER_REBOOT)

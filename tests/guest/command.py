@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import tempfile
+import time
 
 from harness import ROOT, WORK
 from tern.userland import FLAVOURS, program
@@ -38,6 +39,17 @@ def large_output(t, tap):
     p = t.run(["sh", "-c", "seq 1 40000; cat /bin/busybox | head -c 300000"])
     wanted = b"".join(b"%d\n" % i for i in range(1, 40001)) + t.busybox().read_bytes()[:300000]
     tap.equal("half a megabyte comes out", p.stdout, wanted)
+
+
+def reader_that_stops(t, tap):
+    """The serial port fills up and stays full for seconds: what was written waits for its reader."""
+    p = subprocess.Popen([*t.words(), "--timeout", "60", "--", "sh", "-c", "seq 1 100000; exit 3"],
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    p.stdout.read(1)
+    time.sleep(4)
+    rest = p.stdout.read()
+    tap.equal("a reader that stops loses nothing", (rest, p.wait()),
+              (b"".join(b"%d\n" % i for i in range(1, 100001))[1:], 3))
 
 
 def stdin_arrives(t, tap):
@@ -127,8 +139,9 @@ def wrong_calls(t, tap):
                    f"status {p.returncode}\n{p.stderr.decode()}")
 
 
-CASES = (prints_and_exits, counts_processors, bytes_pass_unchanged, large_output, stdin_arrives,
-         arguments_arrive, missing_programs, added_programs, crashes, folder_is_added,
+CASES = (prints_and_exits, counts_processors, bytes_pass_unchanged, large_output,
+         reader_that_stops, stdin_arrives, arguments_arrive, missing_programs, added_programs, crashes,
+         folder_is_added,
          options_compose, log_goes_to_stderr, timeout_is_124, counted_run_is_repeatable,
          traces_system_calls, wrong_calls)
 
