@@ -128,7 +128,7 @@ static int yield(unsigned long n)
 	return 0;
 }
 
-const struct benchmark syscall_benchmarks[] = {
+static const struct benchmark table[] = {
 	{"null_call", "getppid", 20000, NULL, null_call, NULL},
 	{"read_zero", "read of 1 byte from /dev/zero", 10000, open_zero, read_byte, close_fd},
 	{"write_null", "write of 1 byte to /dev/null", 10000, open_null, write_byte, close_fd},
@@ -139,4 +139,4 @@ const struct benchmark syscall_benchmarks[] = {
 	{"pwrite_4k", "pwrite of 4 KiB", 5000, make_file, pwrite_page, remove_file},
 	{"sched_yield", "sched_yield, alone", 10000, NULL, yield, NULL},
 };
-const size_t syscall_benchmark_count = sizeof(syscall_benchmarks) / sizeof(syscall_benchmarks[0]);
+const struct group syscall_group = {table, sizeof(table) / sizeof(table[0])};

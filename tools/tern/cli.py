@@ -16,7 +16,8 @@ Tern: one kernel for x86_64, AArch64 and RISC-V 64.
   ./tern run [ARCH] [OPTIONS] -- PROGRAM ARGS...
                                             boot, run one program, exit with its status
   ./tern test [host|ARCH|all] [-k PATTERN]  run the tests
-  ./tern bench [ARCH]                       run the benchmarks
+  ./tern bench [ARCH|all] [--vs linux] [-k PATTERN]
+                                            run the benchmarks; next to Debian's Linux
 
 ARCH is x86_64 (the default), aarch64 or riscv64. Options of run:
 
@@ -157,17 +158,15 @@ def bench_call(words):
     parser = Parser("bench")
     parser.add_argument("arch", nargs="?", type=architecture("all"))
     parser.add_argument("--vs", metavar="SYSTEM")
-    parser.add_argument("--icount", action="store_true", help="always on")
+    parser.add_argument("-k", dest="pattern", metavar="PATTERN")
     parser.add_argument("--preset")
-    parser.add_argument("--smp", type=count, default=1)
     options = parser.read(words)
-    if options.vs is not None:
-        raise Usage("bench --vs: the comparison run is not there yet; "
-                    "docs/performance.md has Linux' figures" if options.vs == "linux" else
-                    f"bench --vs: {options.vs} is unknown; linux is planned")
+    if options.vs not in (None, "linux"):
+        raise Usage(f"bench --vs: {options.vs} is unknown; linux is what there is to compare with")
     from tern import bench
     arch = options.arch or "x86_64"
-    return bench.bench(ARCHES if arch == "all" else [arch], options.preset, options.smp)
+    return bench.bench(ARCHES if arch == "all" else [arch], options.preset, bool(options.vs),
+                       options.pattern)
 
 
 def dispatch(words):

@@ -1,0 +1,82 @@
+"""`./tern bench`: what operations cost on Tern, and next to it on Linux in the same emulator.
+
+Counted: the emulator runs with -icount shift=0, so that one instruction takes one nanosecond of the
+guest's clock, and what the program of tests/bench/ measures with its clock is a count, the same in
+every run. Wall time: without that, several runs in one boot, of which the median counts. Operations
+on several CPUs are only timed: when it counts, the emulator runs one CPU after the other, each until
+something is due, so that a CPU that waits for another one is counted for millions of instructions.
+"""
+
+import statistics
+import time
+
+from tern import qemu
+from tern.bench import chart, guest, report
+from tern.common import Failure, relative, say
+
+RUNS = 5  # of the wall-time measurement
+CPU_COUNTS = (1, 2, 4)
+
+
+def chosen(pattern):
+    """{(operation, CPUs): what it does} of those whose name contains the pattern."""
+    found = {(name, 1): what for name, what in report.descriptions().items()}
+    for cpus in CPU_COUNTS[1:]:
+        found |= {(name, cpus): what for name, what in report.descriptions("cpus.c").items()}
+    picked = {key: what for key, what in found.items() if not pattern or pattern in key[0]}
+    if not picked:
+        raise Failure(f"bench: no operation has {pattern} in its name: "
+                      + " ".join(dict.fromkeys(name for name, _ in found)), 2)
+    return picked
+
+
+def measure(kernel, results, wanted, cpus, wall):
+    """One boot of one kernel, counted or timed; the figures go into `results`."""
+    names = [name for name, count in wanted if count == cpus]
+    if not names:
+        return
+    began = time.monotonic()
+    settings = guest.Settings(kernel.arch, cpus, icount=not wall)
+    values, reasons = guest.operations(kernel, settings, names, RUNS if wall else 1)
+    for name in names:
+        side = report.row(results, name, wanted[name, cpus], cpus)[kernel.key]
+        found = values.get(name)
+        if wall:
+            side.pop("wall", None)
+            if found:
+                side |= {"wall": statistics.median(found), "runs": found}
+            if name not in reasons and cpus > 1:
+                side.pop("why", None)
+        else:
+            side.clear()
+            if found:
+                side["count"] = min(found)
+        if name in reasons:
+            side["why"] = reasons[name]
+    say(f"{kernel.arch}: {kernel.name} {kernel.version}, {cpus} CPU{'s' if cpus > 1 else ''}, "
+        f"{'timed' if wall else 'counted'}: {time.monotonic() - began:.0f} s")
+
+
+def bench_arch(arch, preset, versus, pattern):
+    wanted = chosen(pattern)
+    results = report.load(arch)
+    kernels = [guest.Tern(arch, preset)] + ([guest.Linux(arch)] if versus else [])
+    for kernel in kernels:
+        results[kernel.key] = {"version": kernel.version}
+        for cpus in CPU_COUNTS if versus else (1,):
+            if cpus == 1:
+                measure(kernel, results, wanted, cpus, wall=False)
+            if versus:
+                measure(kernel, results, wanted, cpus, wall=True)
+    results["emulator"] = qemu.version(arch)
+    report.in_order(results)
+    report.save(results)
+    report.show(results, {name for name, _ in wanted} if pattern else None)
+    picture = chart.write(results)
+    print(f"\n{relative(report.path(arch))}" + (f"  {relative(picture)}" if picture else ""))
+
+
+def bench(arches, preset=None, versus=False, pattern=None):
+    for arch in arches:
+        bench_arch(arch, preset, versus, pattern)
+    return 0
