@@ -30,6 +30,10 @@ struct group {
 extern const struct group syscall_group, memory_group, process_group, thread_group, wait_group,
 	cpus_group;
 
+/* Where the profiler starts and ends. */
+void bench_begin(void);
+void bench_end(void);
+
 uint64_t clock_ns(void);
 /* For benchmarks whose operation is only a part of what must be run: the time counts, not the rest. */
 void bench_pause(void);

@@ -18,6 +18,7 @@ Tern: one kernel for x86_64, AArch64 and RISC-V 64.
   ./tern test [host|ARCH|all] [-k PATTERN]  run the tests
   ./tern bench [ARCH|all] [--vs linux] [-k PATTERN]
                                             run the benchmarks; next to Debian's Linux
+  ./tern bench [ARCH] --profile NAME [-v]   instructions of one operation by function
 
 ARCH is x86_64 (the default), aarch64 or riscv64. Options of run:
 
@@ -159,12 +160,18 @@ def bench_call(words):
     parser.add_argument("arch", nargs="?", type=architecture("all"))
     parser.add_argument("--vs", metavar="SYSTEM")
     parser.add_argument("-k", dest="pattern", metavar="PATTERN")
+    parser.add_argument("--profile", metavar="NAME")
     parser.add_argument("--preset")
+    parser.add_argument("-v", dest="verbose", action="store_true")
     options = parser.read(words)
     if options.vs not in (None, "linux"):
         raise Usage(f"bench --vs: {options.vs} is unknown; linux is what there is to compare with")
     from tern import bench
     arch = options.arch or "x86_64"
+    if options.profile:
+        from tern.bench import profile
+        return profile.profile(arch, options.preset, options.profile, bool(options.vs),
+                               options.verbose)
     return bench.bench(ARCHES if arch == "all" else [arch], options.preset, bool(options.vs),
                        options.pattern)
 

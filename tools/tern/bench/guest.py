@@ -29,6 +29,8 @@ class Settings(NamedTuple):
     mem: str = MEMORY
     timeout: float = 240
     emulator: tuple = ()  # more words for the emulator
+    append: str = ""  # to the kernel's command line
+    flavour: str = "musl"  # of the benchmark program
 
 
 class Heard(NamedTuple):
@@ -37,9 +39,9 @@ class Heard(NamedTuple):
     why: str  # it is not complete
 
 
-def program(arch):
+def program(arch, flavour="musl"):
     """The benchmark program for one architecture."""
-    return userland.program(arch, "musl", sorted(SOURCES.glob("*.c")), name="bench")
+    return userland.program(arch, flavour, sorted(SOURCES.glob("*.c")), name="bench")
 
 
 def listen(words, timeout):
@@ -82,7 +84,8 @@ class Kernel:
 
     def words(self, settings, archive, workspace):
         """The emulator's command line."""
-        machine = qemu.Machine(self.arch, self.image, archive, self.cmdline, settings.smp,
+        machine = qemu.Machine(self.arch, self.image, archive,
+                               f"{self.cmdline} {settings.append}".strip(), settings.smp,
                                settings.mem, icount=settings.icount)
         return [*qemu.command(machine, workspace, ["-serial", "stdio", "-monitor", "none"]),
                 *settings.emulator]
@@ -92,7 +95,8 @@ class Kernel:
         BUILD.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="bench-", dir=BUILD) as folder:
             workspace = Path(folder)
-            archive = self.archive(script, [(program(self.arch), "/bin/bench"), *additions],
+            archive = self.archive(script, [(program(self.arch, settings.flavour),
+                                             "/bin/bench"), *additions],
                                    workspace / "initramfs.cpio")
             return listen(self.words(settings, archive, workspace), settings.timeout)
 
