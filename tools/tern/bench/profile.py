@@ -97,7 +97,7 @@ def count(kernel, name, rounds):
         settings = guest.Settings(
             kernel.arch, flavour="fixed", append="nokaslr" if kernel.key == "linux" else "",
             emulator=words(out, *(f"{key}={value:#x}" for key, value in controls.items())))
-        heard = kernel.run(settings, f"/bin/bench --rounds {rounds} {name}")
+        heard = kernel.run(settings, f"{guest.SETTLE}; /bin/bench --rounds {rounds} {name}")
         result = dict(guest.LINE.findall(heard.output)).get(name, heard.why)
         if not result.endswith("ns"):
             raise Failure(f"{kernel.name}: {name}: {result}")
