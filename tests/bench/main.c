@@ -124,7 +124,7 @@ static int wanted(const char *name, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	const struct group *const groups[] = {&syscall_group, &memory_group, &process_group,
-					      &thread_group, &wait_group, &cpus_group};
+					      &thread_group,  &wait_group,   &cpus_group};
 	unsigned long rounds = 0;
 	int failed = 0;
 

@@ -16,8 +16,8 @@ static int fd;
 static int map_unmap(unsigned long n)
 {
 	while (n--) {
-		void *p = mmap(NULL, KIB64, PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		void *p = mmap(NULL, KIB64, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			       0);
 		if (p == MAP_FAILED || munmap(p, KIB64) != 0)
 			return errno;
 	}

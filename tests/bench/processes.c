@@ -206,8 +206,8 @@ static int vfork_exec(unsigned long n)
 	static char stack[16384] __attribute__((aligned(16)));
 
 	while (n--) {
-		int err = reap(clone(become, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD,
-				     NULL));
+		int err = reap(clone(become, stack + sizeof(stack),
+				     CLONE_VM | CLONE_VFORK | SIGCHLD, NULL));
 		if (err)
 			return err;
 	}
@@ -235,9 +235,10 @@ static const struct benchmark table[] = {
 	 pipe_self_end},
 	{"pipe_round_trip", "1 byte by pipe to another process and back", 1000, pipe_byte_setup,
 	 round_trip, exchange_end},
-	{"unix_round_trip", "1 byte by UNIX socket to another process and back", 1000, sockets_setup,
-	 round_trip, exchange_end},
-	{"pipe_64k", "64 KiB through a pipe, 1 byte back", 100, pipe_bulk_setup, bulk, exchange_end},
+	{"unix_round_trip", "1 byte by UNIX socket to another process and back", 1000,
+	 sockets_setup, round_trip, exchange_end},
+	{"pipe_64k", "64 KiB through a pipe, 1 byte back", 100, pipe_bulk_setup, bulk,
+	 exchange_end},
 	{"fork_exit_wait", "fork, exit, wait", 60, NULL, fork_exit, NULL},
 	{"fork_1m_exit_wait", "the same with 1 MiB dirty", 30, NULL, fork_1m, NULL},
 	{"fork_64m_exit_wait", "the same with 64 MiB dirty", 3, NULL, fork_64m, NULL},

@@ -7,6 +7,7 @@ ctest starts it (tests/CMakeLists.txt); it prints TAP lines. TERN_TEST_PATTERN p
 import argparse
 import sys
 
+import budget
 import busybox
 import command
 import interactive
@@ -23,6 +24,7 @@ GROUPS = {
     "command": command.run,
     "interactive": interactive.run,
     "machines": machines.run,
+    "budget": budget.run,
     "kernel": kernel.inside,
     "crashes": kernel.crashes,
 }

@@ -160,6 +160,8 @@ def bench_call(words):
     parser.add_argument("arch", nargs="?", type=architecture("all"))
     parser.add_argument("--vs", metavar="SYSTEM")
     parser.add_argument("-k", dest="pattern", metavar="PATTERN")
+    parser.add_argument("--ram", action="store_true")
+    parser.add_argument("--update-budget", action="store_true")
     parser.add_argument("--profile", metavar="NAME")
     parser.add_argument("--preset")
     parser.add_argument("-v", dest="verbose", action="store_true")
@@ -168,12 +170,15 @@ def bench_call(words):
         raise Usage(f"bench --vs: {options.vs} is unknown; linux is what there is to compare with")
     from tern import bench
     arch = options.arch or "x86_64"
+    if options.update_budget:
+        from tern.bench import budget
+        return budget.update(ARCHES if arch == "all" else [arch])
     if options.profile:
         from tern.bench import profile
         return profile.profile(arch, options.preset, options.profile, bool(options.vs),
                                options.verbose)
     return bench.bench(ARCHES if arch == "all" else [arch], options.preset, bool(options.vs),
-                       options.pattern)
+                       options.pattern, options.ram)
 
 
 def dispatch(words):

@@ -11,10 +11,10 @@ import statistics
 import time
 
 from tern import qemu
-from tern.bench import chart, guest, report
+from tern.bench import chart, guest, report, system
 from tern.common import Failure, relative, say
 
-RUNS = 5  # of the wall-time measurement
+RUNS = 3  # of the wall-time measurement
 CPU_COUNTS = (1, 2, 4)
 
 
@@ -57,7 +57,7 @@ def measure(kernel, results, wanted, cpus, wall):
         f"{'timed' if wall else 'counted'}: {time.monotonic() - began:.0f} s")
 
 
-def bench_arch(arch, preset, versus, pattern):
+def bench_arch(arch, preset, versus, pattern, ram):
     wanted = chosen(pattern)
     results = report.load(arch)
     kernels = [guest.Tern(arch, preset)] + ([guest.Linux(arch)] if versus else [])
@@ -68,6 +68,10 @@ def bench_arch(arch, preset, versus, pattern):
                 measure(kernel, results, wanted, cpus, wall=False)
             if versus:
                 measure(kernel, results, wanted, cpus, wall=True)
+        if versus and not pattern:
+            system.measure(kernel, results)
+        if ram:
+            system.least_memory(kernel, results)
     results["emulator"] = qemu.version(arch)
     report.in_order(results)
     report.save(results)
@@ -76,7 +80,7 @@ def bench_arch(arch, preset, versus, pattern):
     print(f"\n{relative(report.path(arch))}" + (f"  {relative(picture)}" if picture else ""))
 
 
-def bench(arches, preset=None, versus=False, pattern=None):
+def bench(arches, preset=None, versus=False, pattern=None, ram=False):
     for arch in arches:
-        bench_arch(arch, preset, versus, pattern)
+        bench_arch(arch, preset, versus, pattern, ram)
     return 0

@@ -91,10 +91,18 @@ static void instruction_ran(unsigned int cpu, void *data)
 static void control_ran(unsigned int cpu, void *data)
 {
 	switch ((enum control)(uintptr_t)data) {
-	case BEGIN: begun = true; break;
-	case END: begun = false; break;
-	case PAUSE: paused = true; break;
-	default: paused = false; break;
+	case BEGIN:
+		begun = true;
+		break;
+	case END:
+		begun = false;
+		break;
+	case PAUSE:
+		paused = true;
+		break;
+	default:
+		paused = false;
+		break;
 	}
 }
 

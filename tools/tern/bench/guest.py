@@ -126,11 +126,13 @@ class Linux(Kernel):
 def operations(kernel, settings, names, runs=1):
     """({name: [values]}, {name: why not}) of the benchmark program.
 
-    An operation at which the machine stops or hangs is left out of the next attempt."""
+    Each operation has a process of its own, so that it does not matter which ran before. One at
+    which the machine stops or hangs is left out of the next attempt."""
     values, reasons, left = {}, {}, list(names)
     while left and len(reasons) <= 3:
         loop = " ".join(str(i) for i in range(runs))
-        heard = kernel.run(settings, f"{SETTLE}; for i in {loop}; do /bin/bench {' '.join(left)}; done")
+        heard = kernel.run(settings, f"{SETTLE}; for i in {loop}; do for name in {' '.join(left)}; "
+                                     "do /bin/bench $name; done; done")
         for name, result in LINE.findall(heard.output):
             if result.startswith("failed "):
                 reasons[name] = result.removeprefix("failed ")
