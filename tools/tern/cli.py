@@ -16,9 +16,7 @@ Tern: one kernel for x86_64, AArch64 and RISC-V 64.
   ./tern run [ARCH] [OPTIONS] -- PROGRAM ARGS...
                                             boot, run one program, exit with its status
   ./tern test [host|ARCH|all] [-k PATTERN]  run the tests
-  ./tern bench [ARCH|all] [--vs linux] [-k PATTERN]
-                                            run the benchmarks; next to Debian's Linux
-  ./tern bench [ARCH] --profile NAME [-v]   instructions of one operation by function
+  ./tern bench [ARCH|all] [OPTIONS]         run the benchmarks, in counted instructions
 
 ARCH is x86_64 (the default), aarch64 or riscv64. Options of run:
 
@@ -29,6 +27,16 @@ ARCH is x86_64 (the default), aarch64 or riscv64. Options of run:
   --boot METHOD       direct, grub (x86_64)    --timeout S         give up after S seconds
   --preset NAME       release, debug           --gdb               wait for a debugger
   -v                  show the kernel's log
+
+Options of bench:
+
+  --vs linux          the same on Debian's Linux, and what the whole system needs
+  -k PATTERN          only operations with PATTERN in their name
+  --ram               also the smallest memory that boots to a prompt
+  --profile NAME      the instructions of one operation by function (-v: by source line too;
+                      with --vs linux: those of Linux)
+  --update-budget     write down what ten operations may need (tests/bench/budget.json)
+  --preset NAME       release, debug
 
 A program's status is 128+signal if it was killed, 125 if the kernel panicked, 124 on --timeout.
 """
@@ -168,6 +176,10 @@ def bench_call(words):
     options = parser.read(words)
     if options.vs not in (None, "linux"):
         raise Usage(f"bench --vs: {options.vs} is unknown; linux is what there is to compare with")
+    if options.profile and options.arch == "all":
+        raise Usage("bench --profile: of one architecture at a time")
+    if options.ram and not options.vs:
+        raise Usage("bench --ram: only with --vs linux")
     from tern import bench
     arch = options.arch or "x86_64"
     if options.update_budget:

@@ -11,7 +11,7 @@ import statistics
 import time
 
 from tern import qemu
-from tern.bench import chart, guest, report, system
+from tern.bench import chart, guest, hal, inside, page, report, system
 from tern.common import Failure, relative, say
 
 RUNS = 3  # of the wall-time measurement
@@ -57,25 +57,47 @@ def measure(kernel, results, wanted, cpus, wall):
         f"{'timed' if wall else 'counted'}: {time.monotonic() - began:.0f} s")
 
 
+def attempt(results, what, step, *arguments):
+    """A step that may fail without ending the rest: why stays in the result file."""
+    missing = results.setdefault("missing", {})
+    missing.pop(what, None)
+    try:
+        step(*arguments)
+    except Failure as failure:
+        missing[what] = str(failure)
+        say(f"{what}: {failure}")
+    report.save(results)
+
+
+def whole_system(kernels, results, ram):
+    """Everything but the operations."""
+    for kernel in kernels:
+        attempt(results, f"the boot of {kernel.name}", system.measure, kernel, results)
+        if ram:
+            attempt(results, f"the smallest memory of {kernel.name}", system.least_memory, kernel,
+                    results)
+    attempt(results, "inside the kernel", inside.measure, results["arch"], results)
+    attempt(results, "the HAL's cost", hal.measure, results["arch"], results)
+
+
 def bench_arch(arch, preset, versus, pattern, ram):
     wanted = chosen(pattern)
     results = report.load(arch)
     kernels = [guest.Tern(arch, preset)] + ([guest.Linux(arch)] if versus else [])
     for kernel in kernels:
         results[kernel.key] = {"version": kernel.version}
-        for cpus in CPU_COUNTS if versus else (1,):
-            if cpus == 1:
-                measure(kernel, results, wanted, cpus, wall=False)
-            if versus:
-                measure(kernel, results, wanted, cpus, wall=True)
-        if versus and not pattern:
-            system.measure(kernel, results)
-        if ram:
-            system.least_memory(kernel, results)
+        measure(kernel, results, wanted, 1, wall=False)
+        for cpus in CPU_COUNTS if versus else ():
+            measure(kernel, results, wanted, cpus, wall=True)
+    if versus and not pattern:
+        whole_system(kernels, results, ram)
     results["emulator"] = qemu.version(arch)
     report.in_order(results)
     report.save(results)
     report.show(results, {name for name, _ in wanted} if pattern else None)
+    if versus and not pattern:
+        report.show_system(results, system.FIGURES)
+        report.show_inside(results)
     picture = chart.write(results)
     print(f"\n{relative(report.path(arch))}" + (f"  {relative(picture)}" if picture else ""))
 
@@ -83,4 +105,6 @@ def bench_arch(arch, preset, versus, pattern, ram):
 def bench(arches, preset=None, versus=False, pattern=None, ram=False):
     for arch in arches:
         bench_arch(arch, preset, versus, pattern, ram)
+    if versus or ram:
+        page.publish()
     return 0

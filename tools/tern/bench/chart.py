@@ -5,7 +5,7 @@ from xml.sax.saxutils import escape
 
 from tern.bench import report
 
-LEFT, WIDTH, RIGHT, LINE, TOP = 170, 520, 70, 17, 62
+LEFT, WIDTH, RIGHT, LINE, TOP = 196, 520, 70, 17, 62
 LOW, HIGH = 0.01, 4.0
 COLOURS = {"good": "#2e8b57", "fair": "#d19a2a", "bad": "#c0392b"}
 TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 4)

@@ -121,6 +121,25 @@ def show(results, names=None):
     sys.stdout.flush()
 
 
+def show_system(results, figures):
+    paint = Paint()
+    sides = results.get("system", {})
+    print(f"\n{results['arch']}, the whole system")
+    print(paint(DIM, f"{'':64} {'Tern':>13} {'Linux':>13} {'ratio':>6}"))
+    for name, what, unit in figures:
+        values = [sides.get(side, {}).get(name) for side in SIDES]
+        form = ".3f" if unit == "seconds" else ",.0f"
+        cells = [f"{value:>13{form}}" if value is not None else f"{'-':>13}" for value in values]
+        share = values[0] / values[1] if all(values) else None
+        print(f"{what + ', ' + unit:64.64} {' '.join(cells)} {paint.share(share, 6)}")
+
+
+def show_inside(results):
+    print(f"\n{results['arch']}, inside the kernel, by the number of CPUs")
+    for name, found in results.get("inside", {}).items():
+        print(f"{name:26}" + "".join(f"{cpus:>4}: {value:>10,.1f}" for cpus, value in found.items()))
+
+
 def show_rows(arch, cpus, rows, paint):
     print(f"\n{arch}, {cpus} CPU{'s' if cpus > 1 else ''}")
     print(paint(DIM, f"{'':20} {'instructions counted':^29}   {'nanoseconds, median':^29}"))
