@@ -2,6 +2,6 @@
 # prompt. The emulator's counter sees the program start; the rest is for ./tern to read.
 /bin/bench --exit
 cat /proc/meminfo
-dmesg | grep Memory:
+dmesg | grep -e Memory: -e "Run /init"
 echo bench-end
 exit 0
