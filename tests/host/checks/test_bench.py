@@ -92,7 +92,7 @@ class Reports(unittest.TestCase):
     def test_the_page_has_every_row_and_reason(self):
         text = "\n".join(page.lines({arch: result_file(arch) for arch in ARCHES}))
         self.assertIn("`poll_10`", text)
-        self.assertIn("poll_10 failed on Tern, riscv64: Function not implemented.", text)
+        self.assertIn("`poll_10` failed on Tern (x86_64, aarch64, riscv64): Function not implemented.", text)
         self.assertIn("- aarch64: `stat` 9.00", text)
 
 

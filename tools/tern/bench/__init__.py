@@ -11,11 +11,12 @@ import statistics
 import time
 
 from tern import qemu
-from tern.bench import chart, guest, hal, inside, page, report, system
+from tern.bench import budget, chart, guest, hal, inside, page, report, system
 from tern.common import Failure, relative, say
 
 RUNS = 3  # of the wall-time measurement
 CPU_COUNTS = (1, 2, 4)
+MOST_DIFFERENCE = 0.01  # of two counted runs
 
 
 def chosen(pattern):
@@ -57,6 +58,15 @@ def measure(kernel, results, wanted, cpus, wall):
         f"{'timed' if wall else 'counted'}: {time.monotonic() - began:.0f} s")
 
 
+def repeat(kernel, results):
+    """Counts ten operations twice and keeps by how much they differ at most."""
+    first, second = (budget.count(kernel) for _ in range(2))
+    worst = max(abs(first[name] / second[name] - 1) for name in first)
+    results.setdefault("repeat", {})[kernel.key] = worst
+    say(f"{kernel.arch}: {kernel.name}: two counted runs differ by {worst:.2%} at most"
+        + ("" if worst < MOST_DIFFERENCE else ": something is not repeatable"))
+
+
 def attempt(results, what, step, *arguments):
     """A step that may fail without ending the rest: why stays in the result file."""
     missing = results.setdefault("missing", {})
@@ -72,6 +82,7 @@ def attempt(results, what, step, *arguments):
 def whole_system(kernels, results, ram):
     """Everything but the operations."""
     for kernel in kernels:
+        attempt(results, f"{kernel.name} counted twice", repeat, kernel, results)
         attempt(results, f"the boot of {kernel.name}", system.measure, kernel, results)
         if ram:
             attempt(results, f"the smallest memory of {kernel.name}", system.least_memory, kernel,

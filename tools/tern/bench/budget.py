@@ -19,11 +19,11 @@ def load():
     return json.loads(FILE.read_text()) if FILE.exists() else {}
 
 
-def count(arch, preset=None):
+def count(kernel):
     """{operation: instructions}"""
-    values, reasons = guest.operations(guest.Tern(arch, preset), guest.Settings(arch), OPERATIONS)
+    values, reasons = guest.operations(kernel, guest.Settings(kernel.arch), OPERATIONS)
     for name, why in reasons.items():
-        raise Failure(f"{arch}: {name}: {why}")
+        raise Failure(f"{kernel.arch}: {kernel.name}: {name}: {why}")
     return {name: min(found) for name, found in values.items()}
 
 
@@ -42,7 +42,7 @@ def judge(arch, allowed, counted):
 def update(arches):
     budgets = load()
     for arch in arches:
-        counted = count(arch)
+        counted = count(guest.Tern(arch))
         for _, _, line in judge(arch, budgets.get(arch, {}), counted):
             say(f"{arch}: {line}")
         budgets[arch] = counted

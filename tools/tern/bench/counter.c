@@ -3,7 +3,9 @@
  *
  *   out=FILE     where the result goes when the emulator ends
  *   at=ADDRESS   (up to 8) an instruction to watch for; the first time it runs, a line
- *                "at ADDRESS COUNT NANOSECONDS": instructions and host time since the start
+ *                "at ADDRESS COUNT NANOSECONDS": instructions and host time since the start.
+ *                With ADDRESS:BYTES (a number, the first byte lowest) only if it has these bytes:
+ *                other programs may be at the same address
  *   count=on     count for `at`; without it the guest runs at full speed and COUNT is 0
  *   begin= end= pause= resume=ADDRESS
  *                count each instruction by its address while begun and not paused; a line
@@ -36,6 +38,8 @@ void qemu_plugin_register_atexit_cb(plugin_id, void (*)(plugin_id, void *), void
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
 uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *);
+const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *);
+size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *);
 
 EXPORT int qemu_plugin_version = 1;
 
@@ -45,7 +49,7 @@ EXPORT int qemu_plugin_version = 1;
 enum control { BEGIN, END, PAUSE, RESUME, CONTROLS };
 
 static struct mark {
-	uint64_t address, count, ns;
+	uint64_t address, bytes, count, ns;
 	bool reached;
 } marks[MARKS_MAX];
 
@@ -79,7 +83,9 @@ static void mark_ran(unsigned int cpu, void *data)
 
 	if (m->reached)
 		return;
-	*m = (struct mark){m->address, total, now() - started, true};
+	m->count = total;
+	m->ns = now() - started;
+	m->reached = true;
 }
 
 static void instruction_ran(unsigned int cpu, void *data)
@@ -106,6 +112,15 @@ static void control_ran(unsigned int cpu, void *data)
 	}
 }
 
+static bool is_at(const struct mark *m, const struct qemu_plugin_insn *insn)
+{
+	size_t size = qemu_plugin_insn_size(insn);
+
+	return m->address == qemu_plugin_insn_vaddr(insn) &&
+	       (!m->bytes || memcmp(qemu_plugin_insn_data(insn), &m->bytes,
+				    size < sizeof(m->bytes) ? size : sizeof(m->bytes)) == 0);
+}
+
 static struct slot *slot_of(uint64_t address)
 {
 	size_t at = (size_t)(address * 0x9e3779b97f4a7c15u >> 44) % SLOTS;
@@ -130,7 +145,7 @@ static void translated(plugin_id id, struct qemu_plugin_tb *tb)
 		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
 		uint64_t address = qemu_plugin_insn_vaddr(insn);
 		for (size_t m = 0; m < mark_count; m++)
-			if (marks[m].address == address)
+			if (is_at(&marks[m], insn))
 				qemu_plugin_register_vcpu_insn_exec_cb(insn, mark_ran, NO_REGISTERS,
 								       &marks[m]);
 		if (!profiling)
@@ -175,7 +190,10 @@ static bool argument(const char *word)
 	} else if (strcmp(word, "count=on") == 0) {
 		counting = true;
 	} else if (strncmp(word, "at=", 3) == 0 && mark_count < MARKS_MAX) {
-		marks[mark_count++].address = strtoull(value, NULL, 0);
+		char *more;
+		struct mark *m = &marks[mark_count++];
+		m->address = strtoull(value, &more, 0);
+		m->bytes = *more == ':' ? strtoull(more + 1, NULL, 0) : 0;
 	} else {
 		for (size_t c = 0; c < CONTROLS; c++) {
 			if (length == strlen(control_names[c]) &&

@@ -42,7 +42,7 @@ def measure(arch, results):
     found = {"count": {}, "check": check(build.build(f"{arch}-release"))}
     for preset in ("release", "debug"):
         folder = build.build(f"{arch}-{preset}")
-        for name, value in budget.count(arch, preset).items():
+        for name, value in budget.count(guest.Tern(arch, preset)).items():
             found["count"].setdefault(name, {})[preset] = value
         found[preset] = {"indirect_calls": indirect_calls(arch, folder),
                          "table": table_size(folder)}

@@ -11,6 +11,22 @@ CPU_COUNTS = (1, 2, 4)
 # There the firmware sends the requests to forget a page and spins for the answer: with -icount, one CPU
 # after the other, that never ends in time. So with several CPUs it is nanoseconds.
 TIMED = ("riscv64",)
+WHAT = {
+    "frame_alloc_free": "allocate a frame and free it",
+    "frame_alloc_free_zeroed": "the same, with zeroed contents",
+    "frame_alloc_free_64k": "16 frames in a row",
+    "frame_batch_of_16": "a batch of 16 single frames",
+    "slab_alloc_free": "a slab object of 128 bytes",
+    "heap_alloc_free_1000": "a heap block of 1000 bytes",
+    "kmap_alloc_free_page": "a zeroed kernel page: frame, map, unmap, shootdown, free",
+    "kstack_alloc_free": "a kernel stack",
+    "shootdown_page": "all CPUs forget one kernel page",
+    "shootdown_all": "all CPUs forget all kernel pages",
+    "call_all_cpus": "an empty function on all CPUs, awaited",
+    "switch_pair": "wake another thread and wait for it: two context switches",
+    "thread_create_end": "a kernel thread from its creation to its end",
+    "interrupt_to_thread": "from a due timer to the thread that slept",
+}
 
 
 class Inside(guest.Tern):

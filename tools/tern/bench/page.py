@@ -49,9 +49,13 @@ def table(head, rows):
     yield ""
 
 
+def cell(side, kind):
+    return "failed" if side.get("why") and kind not in side else number(side.get(kind))
+
+
 def both(ours, theirs, unit=""):
     """Cells: Tern, Linux, ratio."""
-    ratio = f"{ours / theirs:.2f}" if ours and theirs else "-"
+    ratio = report.share_text(ours / theirs) if ours and theirs else "-"
     if ours and theirs and ours > theirs:
         ratio = f"**{ratio}**"
     return [number(ours, unit), number(theirs, unit), ratio]
@@ -67,14 +71,20 @@ def operations(kept, cpus, kind):
     every = list(kept.values())
     names = {row["name"]: row["what"] for results in every for row in results["rows"]
              if row["cpus"] == cpus}
-    rows, missing = [], []
+    rows, missing = [], {}
     for name, what in names.items():
         cells = [f"{what} (`{name}`)"]
         for arch, results in kept.items():
             row = next((r for r in results["rows"] if (r["name"], r["cpus"]) == (name, cpus)), None)
-            cells += both(row["tern"].get(kind), row["linux"].get(kind)) if row else ["-"] * 3
-            missing += [f"{name} failed on {side.title()}, {arch}: {row[side]['why']}."
-                        for side in report.SIDES if row and row[side].get("why")]
+            if row is None:
+                cells += ["-"] * 3
+                continue
+            *_, share = both(row["tern"].get(kind), row["linux"].get(kind))
+            cells += [cell(row["tern"], kind), cell(row["linux"], kind), share]
+            for side in report.SIDES:
+                if row[side].get("why"):
+                    where = missing.setdefault((name, side.title(), row[side]["why"]), [])
+                    where.append(arch)
         rows.append(cells)
     means = ["**geometric mean**"]
     for results in every:
@@ -82,8 +92,8 @@ def operations(kept, cpus, kind):
                                      if row["cpus"] == cpus)
         means += ["", "", f"**{mean:.2f}**" if mean else "-"]
     yield from table(heads("operation", kept), [*rows, means])
-    for line in dict.fromkeys(missing):
-        yield f"- {line}"
+    for (name, side, why), where in missing.items():
+        yield f"- `{name}` failed on {side} ({', '.join(where)}): {why}."
     if missing:
         yield ""
 
@@ -111,7 +121,7 @@ def within(kept):
     head = ["operation", *(f"{arch}, {cpus}" for arch in kept for cpus in inside.CPU_COUNTS)]
     rows = []
     for name in names:
-        cells = [f"`{name}`"]
+        cells = [f"{inside.WHAT.get(name, '')} (`{name}`)"]
         for arch, results in kept.items():
             found = results.get("inside", {}).get(name, {})
             for cpus in inside.CPU_COUNTS:
@@ -143,6 +153,14 @@ def above(kept):
              for arch, results in kept.items() for row in results["rows"]
              if row["cpus"] == 1 and (report.ratio(row, "count") or 0) > 1]
     return ["Above 1:", "", *lines, ""] if lines else ["No operation is above 1.", ""]
+
+
+def repeated(kept):
+    """How repeatable the counts were found to be."""
+    worst = {side: max((results.get("repeat", {}).get(side, 0) for results in kept.values()),
+                       default=0) for side in report.SIDES}
+    return ("Two counted runs of ten operations differed by at most "
+            + " and ".join(f"{worst[side]:.2%} on {side.title()}" for side in report.SIDES) + ".")
 
 
 def lines(kept):
@@ -191,6 +209,8 @@ def lines(kept):
     yield "## Method and limits"
     yield ""
     yield METHOD
+    yield ""
+    yield repeated(kept)
     yield ""
     yield ("**Guard.** `./tern test ARCH -k budget` fails when one of ten counted operations rises more than 5 % over "
            "`tests/bench/budget.json`; `./tern bench ARCH --update-budget` writes the file. `./tern bench ARCH --profile "

@@ -87,6 +87,11 @@ def count_ratios(results, cpus=1):
     return [ratio(row, "count") for row in results["rows"] if row["cpus"] == cpus]
 
 
+def share_text(value):
+    """Two digits that say something."""
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
+
+
 class Paint:
     """Colours, where a person looks on."""
 
@@ -100,7 +105,7 @@ class Paint:
         if value is None:
             return " " * (width - 1) + "-"
         return self(GREEN if value <= 0.5 else YELLOW if value <= 1 else RED,
-                    f"{value:>{width}.2f}")
+                    f"{share_text(value):>{width}}")
 
 
 def figure(side, kind):
