@@ -116,6 +116,6 @@ def bench_arch(arch, preset, versus, pattern, ram):
 def bench(arches, preset=None, versus=False, pattern=None, ram=False):
     for arch in arches:
         bench_arch(arch, preset, versus, pattern, ram)
-    if versus or ram:
+    if versus and not pattern:
         page.publish()
     return 0
