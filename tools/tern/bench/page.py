@@ -19,7 +19,8 @@ least is taken. Before the first one both kernels get five seconds of their own 
 *Counted*: QEMU runs with `-icount shift=0`: each guest instruction advances the guest's clock by one nanosecond, so that a
 difference of two clock readings is a count of instructions, kernel and program together. Date and random numbers of
 the machine are fixed: the same build gives the same figures again, within 1 %.
-*Timed*: the same without `-icount`; nanoseconds of the machine that the emulator ran on, median of three runs.
+*Timed*: the same without `-icount`; nanoseconds of the machine that the emulator ran on, median of three
+runs in one boot, with several CPUs of five.
 
 **Limits.** Emulated instructions are not cycles: a cache miss, a TLB miss and an addition all count one. On x86_64 each
 iteration of a `rep` string instruction counts as one: a copy by bytes looks dearer than one by words. AArch64's clock in
