@@ -8,6 +8,9 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+
+#define PAGE 4096ul
 
 struct benchmark {
 	const char *name;
@@ -18,10 +21,25 @@ struct benchmark {
 	void (*teardown)(void);
 };
 
-extern const struct benchmark syscall_benchmarks[], process_benchmarks[], memory_benchmarks[];
-extern const size_t syscall_benchmark_count, process_benchmark_count, memory_benchmark_count;
+struct group {
+	const struct benchmark *benchmarks;
+	size_t count;
+};
+
+/* The last one is for more than one CPU: it runs only when its operations are named. */
+extern const struct group syscall_group, memory_group, process_group, thread_group, wait_group,
+	cpus_group;
+
+/* Where the profiler starts and ends. */
+void bench_begin(void);
+void bench_end(void);
 
 uint64_t clock_ns(void);
 /* For benchmarks whose operation is only a part of what must be run: the time counts, not the rest. */
 void bench_pause(void);
 void bench_resume(void);
+/* Takes what was asked for off the time: the rest is the overshoot. */
+void bench_discount(uint64_t ns);
+
+/* Waits for a child; 0 if it exited with status 0. A negative pid is a fork that failed. */
+int reap(pid_t pid);

@@ -1,12 +1,15 @@
 /*
- * Runs the benchmarks whose names contain one of the arguments; all of them without arguments.
- * Each is run once to warm up and then three times; the least is printed, because everything
- * that disturbs (interrupts, other threads) only adds.
+ * Runs the benchmarks whose names are given, or all for one CPU. Each is run once to warm up and
+ * then three times; the least is printed, because everything that disturbs (interrupts, other
+ * threads) only adds. `--rounds N NAME` does the operation N times after a warm-up and prints no
+ * figure: the profiler counts from outside, between bench_begin and bench_end.
  */
 #include "bench.h"
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 
 static uint64_t paused_at, paused_total;
@@ -29,9 +32,50 @@ void bench_resume(void)
 	paused_total += clock_ns() - paused_at;
 }
 
-static int measure(const struct benchmark *b, uint64_t *best)
+void bench_discount(uint64_t ns)
 {
-	int err = b->setup ? b->setup() : 0;
+	paused_total += ns;
+}
+
+int reap(pid_t pid)
+{
+	int status;
+
+	if (pid < 0)
+		return errno;
+	if (waitpid(pid, &status, 0) != pid)
+		return errno;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : ECHILD;
+}
+
+static volatile int state;
+
+__attribute__((noinline)) void bench_begin(void)
+{
+	state = 1;
+}
+
+__attribute__((noinline)) void bench_end(void)
+{
+	state = 0;
+}
+
+static int profiled(const struct benchmark *b, unsigned long rounds)
+{
+	int err = b->run(rounds / 4 + 1);
+
+	if (err)
+		return err;
+	bench_begin();
+	err = b->run(rounds);
+	bench_end();
+	return err;
+}
+
+/* The least time of `n` operations; they are done four times. */
+static int repeat(const struct benchmark *b, uint64_t *best)
+{
+	int err = 0;
 
 	*best = UINT64_MAX;
 	for (int round = 0; round < 4 && !err; round++) {
@@ -40,48 +84,62 @@ static int measure(const struct benchmark *b, uint64_t *best)
 		uint64_t start = clock_ns();
 		err = b->run(n);
 		uint64_t took = clock_ns() - start - paused_total;
-		if (round > 0 && took / n < *best)
-			*best = took / n;
+		if (round > 0 && took < *best)
+			*best = took;
 	}
+	return err;
+}
+
+/* True if it failed. */
+static int measure(const struct benchmark *b, unsigned long rounds)
+{
+	uint64_t best = 0;
+	int err = b->setup ? b->setup() : 0;
+
+	if (!err)
+		err = rounds ? profiled(b, rounds) : repeat(b, &best);
 	if (b->teardown)
 		b->teardown();
-	return err;
+	if (err) {
+		printf("bench %s failed %s\n", b->name, strerror(err));
+	} else if (rounds) {
+		printf("bench %s 0 ns\n", b->name);
+	} else {
+		uint64_t tenths = best * 10 / b->rounds;
+		printf("bench %s %llu.%llu ns\n", b->name, (unsigned long long)tenths / 10,
+		       (unsigned long long)tenths % 10);
+	}
+	fflush(stdout);
+	return err != 0;
 }
 
 static int wanted(const char *name, int argc, char **argv)
 {
-	for (int i = 1; i < argc; i++)
-		if (strstr(name, argv[i]))
+	for (int i = 0; i < argc; i++)
+		if (strcmp(name, argv[i]) == 0)
 			return 1;
-	return argc < 2;
-}
-
-static int run_group(const struct benchmark *b, size_t count, int argc, char **argv)
-{
-	int failed = 0;
-
-	for (; count; count--, b++) {
-		uint64_t ns;
-		if (!wanted(b->name, argc, argv))
-			continue;
-		int err = measure(b, &ns);
-		if (err) {
-			printf("bench %s failed %s\n", b->name, strerror(err));
-			failed = 1;
-		} else {
-			printf("bench %s %llu ns\n", b->name, (unsigned long long)ns);
-		}
-		fflush(stdout);
-	}
-	return failed;
+	return 0;
 }
 
 int main(int argc, char **argv)
 {
-	if (argc == 2 && strcmp(argv[1], "--exit") == 0)
-		return 0; /* what fork_exec starts */
-	int failed = run_group(syscall_benchmarks, syscall_benchmark_count, argc, argv);
-	failed |= run_group(memory_benchmarks, memory_benchmark_count, argc, argv);
-	failed |= run_group(process_benchmarks, process_benchmark_count, argc, argv);
+	const struct group *const groups[] = {&syscall_group, &memory_group, &process_group,
+					      &thread_group,  &wait_group,   &cpus_group};
+	unsigned long rounds = 0;
+	int failed = 0;
+
+	argc--, argv++;
+	if (argc == 1 && strcmp(argv[0], "--exit") == 0)
+		return 0; /* what fork_exec_wait starts */
+	if (argc > 1 && strcmp(argv[0], "--rounds") == 0) {
+		rounds = strtoul(argv[1], NULL, 10);
+		argc -= 2, argv += 2;
+	}
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+		const struct benchmark *b = groups[i]->benchmarks;
+		for (size_t left = groups[i]->count; left; left--, b++)
+			if (argc ? wanted(b->name, argc, argv) : groups[i] != &cpus_group)
+				failed |= measure(b, rounds);
+	}
 	return failed;
 }

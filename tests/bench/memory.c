@@ -2,20 +2,22 @@
 #define _GNU_SOURCE
 #include "bench.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define KIB64 65536ul
-#define PAGE 4096ul
+#define FILE_PAGES 1024ul
 
 static char *area;
+static int fd;
 
 static int map_unmap(unsigned long n)
 {
 	while (n--) {
-		void *p = mmap(NULL, KIB64, PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		void *p = mmap(NULL, KIB64, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			       0);
 		if (p == MAP_FAILED || munmap(p, KIB64) != 0)
 			return errno;
 	}
@@ -50,6 +52,69 @@ static int fault_write(unsigned long n)
 static int fault_read(unsigned long n)
 {
 	return touch(n, PROT_READ, 0);
+}
+
+static int make_file(void)
+{
+	static const char page[PAGE] = {1};
+
+	fd = open("/tmp/bench-mapped", O_RDWR | O_CREAT | O_TRUNC, 0644);
+	if (fd < 0)
+		return errno;
+	for (unsigned long i = 0; i < FILE_PAGES; i++)
+		if (write(fd, page, PAGE) != (ssize_t)PAGE)
+			return errno;
+	return 0;
+}
+
+static void remove_file(void)
+{
+	close(fd);
+	unlink("/tmp/bench-mapped");
+}
+
+/* The pages are in memory; a kernel may map neighbours along with the one that faulted. */
+static int fault_file(unsigned long n)
+{
+	area = mmap(NULL, FILE_PAGES * PAGE, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (area == MAP_FAILED)
+		return errno;
+	for (unsigned long i = 0; i < n; i++)
+		(void)((volatile char *)area)[i % FILE_PAGES * PAGE];
+	bench_pause();
+	munmap(area, FILE_PAGES * PAGE);
+	bench_resume();
+	return 0;
+}
+
+/* A child that only waits has the same pages; then the parent writes to them. */
+static int fault_cow(unsigned long n)
+{
+	int gate[2];
+	char c;
+
+	bench_pause();
+	area = mmap(NULL, n * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (area == MAP_FAILED || pipe(gate) != 0)
+		return errno;
+	madvise(area, n * PAGE, MADV_NOHUGEPAGE);
+	for (unsigned long i = 0; i < n; i++)
+		((volatile char *)area)[i * PAGE] = 1;
+	pid_t child = fork();
+	if (child == 0) {
+		close(gate[1]);
+		_exit(read(gate[0], &c, 1) != 0);
+	}
+	close(gate[0]);
+	bench_resume();
+	for (unsigned long i = 0; i < n; i++)
+		((volatile char *)area)[i * PAGE] = 2;
+	bench_pause();
+	close(gate[1]);
+	int err = reap(child);
+	munmap(area, n * PAGE);
+	bench_resume();
+	return err;
 }
 
 static int map_area(void)
@@ -91,11 +156,14 @@ static int brk_pair(unsigned long n)
 	return 0;
 }
 
-const struct benchmark memory_benchmarks[] = {
+static const struct benchmark table[] = {
 	{"fault_anon_write", "first write to an anonymous page", 1024, NULL, fault_write, NULL},
 	{"fault_anon_read", "first read of an anonymous page", 1024, NULL, fault_read, NULL},
+	{"fault_file", "access to each page of a mapped file in tmpfs", FILE_PAGES, make_file,
+	 fault_file, remove_file},
+	{"fault_cow", "first write to a page shared since fork", 1024, NULL, fault_cow, NULL},
 	{"mmap_munmap_64k", "mmap and munmap of 64 KiB, untouched", 2000, NULL, map_unmap, NULL},
 	{"mprotect_pair", "64 KiB to read-only and back", 2000, map_area, protect_pair, unmap_area},
 	{"brk_pair", "brk up 64 KiB, touch, down", 2000, NULL, brk_pair, NULL},
 };
-const size_t memory_benchmark_count = sizeof(memory_benchmarks) / sizeof(memory_benchmarks[0]);
+const struct group memory_group = {table, sizeof(table) / sizeof(table[0])};

@@ -128,15 +128,17 @@ static int yield(unsigned long n)
 	return 0;
 }
 
-const struct benchmark syscall_benchmarks[] = {
+static const struct benchmark table[] = {
 	{"null_call", "getppid", 20000, NULL, null_call, NULL},
 	{"read_zero", "read of 1 byte from /dev/zero", 10000, open_zero, read_byte, close_fd},
 	{"write_null", "write of 1 byte to /dev/null", 10000, open_null, write_byte, close_fd},
 	{"stat", "stat of a file in tmpfs", 5000, make_file, stat_file, remove_file},
-	{"open_close", "open and close of a file in tmpfs", 5000, make_file, open_close, remove_file},
-	{"create_unlink", "create, write 1 byte, unlink", 2000, make_file, create_unlink, remove_file},
+	{"open_close", "open and close of a file in tmpfs", 5000, make_file, open_close,
+	 remove_file},
+	{"create_unlink", "create, write 1 byte, unlink", 2000, make_file, create_unlink,
+	 remove_file},
 	{"pread_4k", "pread of 4 KiB", 5000, make_file, pread_page, remove_file},
 	{"pwrite_4k", "pwrite of 4 KiB", 5000, make_file, pwrite_page, remove_file},
 	{"sched_yield", "sched_yield, alone", 10000, NULL, yield, NULL},
 };
-const size_t syscall_benchmark_count = sizeof(syscall_benchmarks) / sizeof(syscall_benchmarks[0]);
+const struct group syscall_group = {table, sizeof(table) / sizeof(table[0])};

@@ -140,10 +140,9 @@ def wrong_calls(t, tap):
 
 
 CASES = (prints_and_exits, counts_processors, bytes_pass_unchanged, large_output,
-         reader_that_stops, stdin_arrives, arguments_arrive, missing_programs, added_programs, crashes,
-         folder_is_added,
-         options_compose, log_goes_to_stderr, timeout_is_124, counted_run_is_repeatable,
-         traces_system_calls, wrong_calls)
+         reader_that_stops, stdin_arrives, arguments_arrive, missing_programs, added_programs,
+         crashes, folder_is_added, options_compose, log_goes_to_stderr, timeout_is_124,
+         counted_run_is_repeatable, traces_system_calls, wrong_calls)
 
 
 def run(target, tap, group):

@@ -7,6 +7,7 @@ ctest starts it (tests/CMakeLists.txt); it prints TAP lines. TERN_TEST_PATTERN p
 import argparse
 import sys
 
+import budget
 import busybox
 import command
 import interactive
@@ -25,6 +26,7 @@ GROUPS = {
     "interactive": interactive.run,
     "machines": machines.run,
     "memory": memory.run,
+    "budget": budget.run,
     "kernel": kernel.inside,
     "crashes": kernel.crashes,
 }

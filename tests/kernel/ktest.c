@@ -165,12 +165,23 @@ static void cpus_await(void)
 	hal.platform.power(HAL_POWER_OFF, status);
 }
 
+[[noreturn]] static void run_benchmarks(void)
+{
+	cpus_await();
+	log_set_console_level(LOG_ERR);
+	ktest_bench();
+	console_record("exit", "0");
+	hal.platform.power(HAL_POWER_OFF, 0);
+}
+
 static enum kerr ktest_init(const struct boot_info *info)
 {
 	char pattern[64];
 
 	if (cmdline_get("kcrash", pattern, sizeof(pattern)))
 		ktest_crash(pattern);
+	if (cmdline_get("kbench", pattern, sizeof(pattern)))
+		run_benchmarks();
 	if (cmdline_get("ktest", pattern, sizeof(pattern)))
 		run_all(pattern);
 	return KERR_OK;

@@ -16,7 +16,7 @@ Tern: one kernel for x86_64, AArch64 and RISC-V 64.
   ./tern run [ARCH] [OPTIONS] -- PROGRAM ARGS...
                                             boot, run one program, exit with its status
   ./tern test [host|ARCH|all] [-k PATTERN]  run the tests
-  ./tern bench [ARCH]                       run the benchmarks
+  ./tern bench [ARCH|all] [OPTIONS]         run the benchmarks, in counted instructions
 
 ARCH is x86_64 (the default), aarch64 or riscv64. Options of run:
 
@@ -27,6 +27,16 @@ ARCH is x86_64 (the default), aarch64 or riscv64. Options of run:
   --boot METHOD       direct, grub (x86_64)    --timeout S         give up after S seconds
   --preset NAME       release, debug           --gdb               wait for a debugger
   -v                  show the kernel's log
+
+Options of bench:
+
+  --vs linux          the same on Debian's Linux, and what the whole system needs
+  -k PATTERN          only operations with PATTERN in their name
+  --ram               also the smallest memory that boots to a prompt
+  --profile NAME      the instructions of one operation by function (-v: by source line too;
+                      with --vs linux: those of Linux)
+  --update-budget     write down what ten operations may need (tests/bench/budget.json)
+  --preset NAME       release, debug
 
 A program's status is 128+signal if it was killed, 125 if the kernel panicked, 124 on --timeout.
 """
@@ -158,17 +168,30 @@ def bench_call(words):
     parser = Parser("bench")
     parser.add_argument("arch", nargs="?", type=architecture("all"))
     parser.add_argument("--vs", metavar="SYSTEM")
-    parser.add_argument("--icount", action="store_true", help="always on")
+    parser.add_argument("-k", dest="pattern", metavar="PATTERN")
+    parser.add_argument("--ram", action="store_true")
+    parser.add_argument("--update-budget", action="store_true")
+    parser.add_argument("--profile", metavar="NAME")
     parser.add_argument("--preset")
-    parser.add_argument("--smp", type=count, default=1)
+    parser.add_argument("-v", dest="verbose", action="store_true")
     options = parser.read(words)
-    if options.vs is not None:
-        raise Usage("bench --vs: the comparison run is not there yet; "
-                    "docs/performance.md has Linux' figures" if options.vs == "linux" else
-                    f"bench --vs: {options.vs} is unknown; linux is planned")
+    if options.vs not in (None, "linux"):
+        raise Usage(f"bench --vs: {options.vs} is unknown; linux is what there is to compare with")
+    if options.profile and options.arch == "all":
+        raise Usage("bench --profile: of one architecture at a time")
+    if options.ram and not options.vs:
+        raise Usage("bench --ram: only with --vs linux")
     from tern import bench
     arch = options.arch or "x86_64"
-    return bench.bench(ARCHES if arch == "all" else [arch], options.preset, options.smp)
+    if options.update_budget:
+        from tern.bench import budget
+        return budget.update(ARCHES if arch == "all" else [arch])
+    if options.profile:
+        from tern.bench import profile
+        return profile.profile(arch, options.preset, options.profile, bool(options.vs),
+                               options.verbose)
+    return bench.bench(ARCHES if arch == "all" else [arch], options.preset, bool(options.vs),
+                       options.pattern, options.ram)
 
 
 def dispatch(words):

@@ -61,6 +61,13 @@ class Elf:
         self.sections = [Section(text(data, names + s[0]), s[1], s[2], s[3], s[4], s[5], s[6])
                          for s in raw]
 
+    def at(self, address, size):
+        """The bytes that are loaded at an address."""
+        segment = next(s for s in self.segments
+                       if s.kind == PT_LOAD and 0 <= address - s.address < s.file_size)
+        start = segment.offset + address - segment.address
+        return self.data[start:start + size]
+
     def section(self, name):
         return next((s for s in self.sections if s.name == name), None)
 

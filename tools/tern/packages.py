@@ -7,6 +7,7 @@ folder of its own, build/packages/ARCH/NAME, which appears only when it is compl
 """
 
 import os
+import re
 import subprocess
 import time
 
@@ -17,6 +18,8 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 FALLBACK_ARCHIVE = "http://deb.debian.org/debian/"
 # bookworm has no riscv64; trixie alone, because the archive's trixie-updates is often in motion.
 SUITE = {"x86_64": "bookworm", "aarch64": "bookworm", "riscv64": "trixie"}
+LINUX = {"x86_64": "linux-image-amd64", "aarch64": "linux-image-arm64",
+         "riscv64": "linux-image-riscv64"}  # meta-packages
 INDEX_LIFETIME = 24 * 3600
 
 APT_CONF = """\
@@ -65,11 +68,15 @@ def update(tree, environment):
     (tree / "updated").touch()
 
 
+def index_is_fresh(tree):
+    stamp = tree / "updated"
+    return stamp.exists() and time.time() - stamp.stat().st_mtime < INDEX_LIFETIME
+
+
 def download(arch, names, folder):
     """Puts the .deb files of `names` into `folder`."""
     tree, environment = private_apt(arch)
-    stamp = tree / "updated"
-    fresh = stamp.exists() and time.time() - stamp.stat().st_mtime < INDEX_LIFETIME
+    fresh = index_is_fresh(tree)
     if not fresh:
         update(tree, environment)
     command = ["apt-get", "-qq", "download", *names]
@@ -112,6 +119,44 @@ def busybox(arch):
         if (folder / place).is_file():
             return folder / place
     raise Failure(f"busybox-static for {arch} holds no busybox")
+
+
+def kernel_package(arch):
+    """The package with Debian's kernel: the one that the meta-package depends on today."""
+    tree, environment = private_apt(arch)
+    if not index_is_fresh(tree):
+        update(tree, environment)
+    said = run_quietly(["apt-cache", "depends", LINUX[arch]], "looking for Linux", env=environment)
+    found = re.search(r"Depends: (linux-image-\S+)", said)
+    if not found:
+        raise Failure(f"Debian {SUITE[arch]} has no {LINUX[arch]} for {arch}")
+    return found[1]
+
+
+def linux(arch):
+    """(the bootable image, the name) of Debian's stock Linux kernel; only the image is kept."""
+    folder = BUILD / "packages" / arch / "linux"
+    if not folder.is_dir():
+        setup.require("packages")
+        with locked(f"packages-{arch}"):
+            if not folder.is_dir():
+                unpack_linux(arch, folder)
+    image = next(folder.glob("vmlinu*"))
+    return image, image.name.partition("-")[2]
+
+
+def unpack_linux(arch, folder):
+    name = kernel_package(arch)
+    say(f"fetching {name} for {arch} from Debian {SUITE[arch]} (60 to 110 MB)")
+    with replacing(folder) as part:
+        download(arch, [name], part)
+        deb = next(part.glob("*.deb"))
+        run_quietly(["sh", "-c", 'dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" '
+                     "--strip-components=2 --wildcards './boot/vmlinu*'", "sh", deb, part],
+                    f"unpacking {deb.name}")
+        deb.unlink()
+        if not any(part.glob("vmlinu*")):
+            raise Failure(f"{name} holds no kernel image")
 
 
 class Musl:

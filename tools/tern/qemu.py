@@ -12,8 +12,9 @@ from tern.common import Usage, run_quietly
 
 # Always the translator: what passes for hardware virtualisation on many test machines is slower.
 ACCELERATOR = ["-accel", "tcg"]
-# One instruction is one nanosecond of the guest's time: every run takes the same path.
-COUNTED = ["-icount", "shift=0,sleep=off"]
+# One instruction is one nanosecond of the guest's time: every run takes the same path, also what
+# the guest gets as date and as random numbers.
+COUNTED = ["-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01,clock=vm", "-seed", "1"]
 
 MACHINE = {"x86_64": "q35", "aarch64": "virt,gic-version=3", "riscv64": "virt"}
 # aarch64: the architected pointer-authentication cipher costs the translator a factor of five.
@@ -31,7 +32,7 @@ LATER_BOOT_METHODS = ("limine", "uefi", "efi", "uboot", "u-boot")
 class Machine(NamedTuple):
     """What to boot and in what."""
     arch: str
-    kernel: Path  # the folder of the preset
+    kernel: Path  # the folder of the preset, or the image of another kernel
     initramfs: Path | None
     cmdline: str
     smp: int = 4
@@ -69,11 +70,17 @@ def command(machine, workspace, console):
     if m.boot == "grub":
         # GRUB talks to the screen's BIOS, so there has to be one.
         return words + ["-vga", "std", "-cdrom", str(grub_image(m, workspace))]
-    kernel = m.kernel / ("tern.elf" if m.arch == "x86_64" else "Image")
-    words += ["-kernel", str(kernel), "-append", m.cmdline]
+    words += ["-kernel", str(image(m.arch, m.kernel)), "-append", m.cmdline]
     if m.initramfs:
         words += ["-initrd", str(m.initramfs)]
     return words
+
+
+def image(arch, kernel):
+    """The file to boot, of a preset's folder or as it was given."""
+    if kernel.is_dir():
+        return kernel / ("tern.elf" if arch == "x86_64" else "Image")
+    return kernel
 
 
 def grub_image(machine, workspace):

@@ -1,7 +1,8 @@
-"""Builds ordinary static Linux programs for the guest, in two flavours that differ in much:
+"""Builds ordinary static Linux programs for the guest, in flavours that differ in much:
 
     glibc  the distribution's cross gcc, static, at a fixed address
     musl   clang and lld with musl from a private download, static and position-independent
+    fixed  the same at a fixed address, for who watches it from outside
 
 What was built is kept until a source, a header beside it, or these rules change.
 """
@@ -28,7 +29,10 @@ def program(arch, flavour, sources, name=None):
         with locked(f"programs-{arch}-{flavour}-{target.name}"):
             if newest(inputs) > changed(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                (glibc if flavour == "glibc" else musl)(arch, sources, target)
+                if flavour == "glibc":
+                    glibc(arch, sources, target)
+                else:
+                    musl(arch, sources, target, flavour == "fixed")
     return target
 
 
@@ -53,7 +57,7 @@ def glibc(arch, sources, target):
     compile_and_link(target, [GCC[arch], *FLAGS, "-static", "-pthread", *sources, "-o", target])
 
 
-def musl(arch, sources, target):
+def musl(arch, sources, target, fixed=False):
     kit = packages.musl(arch)
     flags = ["clang-19", f"--target={kit.triple}", "-nostdlibinc", "-isystem", kit.include, *FLAGS,
              "-fpie"]
@@ -62,6 +66,7 @@ def musl(arch, sources, target):
     objects = [target.with_name(f"{target.name}-{source.stem}.o") for source in sources]
     compile_and_link(
         target, *([*flags, "-c", source, "-o", object] for source, object in zip(sources, objects)),
-        ["ld.lld-19", "-static", "-pie", "--no-dynamic-linker", "-z", "text",
-         kit.library / "rcrt1.o", kit.library / "crti.o", *objects, kit.library / "libc.a",
+        ["ld.lld-19", "-static",
+         *([] if fixed else ["-pie", "--no-dynamic-linker", "-z", "text"]),
+         kit.library / ("crt1.o" if fixed else "rcrt1.o"), kit.library / "crti.o", *objects, kit.library / "libc.a",
          kit.builtins, kit.library / "crtn.o", "-o", target])

@@ -181,7 +181,9 @@ class Calls(unittest.TestCase):
     def test_wrong_calls_get_one_line_and_status_2(self):
         for words in (["frob"], ["run", "z80"], ["run", "--smp", "0"], ["run", "--mem", "12Q"],
                       ["run", "--disk", "x"], ["run", "--boot", "uefi"], ["run", "--boot", "x"],
-                      ["run", "aarch64", "--boot", "grub"], ["run", "--"], ["bench", "--vs", "linux"],
+                      ["run", "aarch64", "--boot", "grub"], ["run", "--"], ["bench", "--vs", "x"],
+                      ["bench", "-k", "no such"], ["bench", "--profile", "no such"],
+                      ["bench", "all", "--profile", "null_call"], ["bench", "--ram"],
                       ["run", "--timeout", "-1"], ["build", "--preset", "x"], ["test", "x"],
                       ["run", "--preset"], ["setup", "now"], ["test", "-k", "("]):
             self.assertEqual(self.status(*words), (2, 1), words)

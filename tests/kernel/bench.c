@@ -1,0 +1,243 @@
+/*
+ * What the kernel's own operations cost, which no program sees: `kbench` on the command line prints a
+ * line "bench NAME VALUE ns" for each and powers off. With the emulator's -icount a nanosecond is an
+ * instruction, of all CPUs together. Each is done in a loop, three times after a warm-up; the least
+ * counts. What takes other CPUs depends on how many the machine has: `./tern bench` boots it with
+ * one, two and four. Part of test builds only.
+ */
+#include "ktest_private.h"
+
+#include <core/cpu.h>
+#include <core/log.h>
+#include <core/time.h>
+#include <core/upcalls.h>
+#include <exec/sched.h>
+#include <exec/thread.h>
+#include <ktest/cpus.h>
+#include <lib/format.h>
+#include <mm/frame.h>
+#include <mm/heap.h>
+#include <mm/kmap.h>
+#include <tlb.h>
+
+#define ROUNDS 400
+#define BATCH 16
+#define TENTHS 10
+
+struct kernel_benchmark {
+	const char *name;
+	void (*run)(unsigned n);
+};
+
+static struct cache *cache;
+static char *area; /* a mapped kernel page, for shootdowns */
+
+/* ---- Memory ----------------------------------------------------------------------------------- */
+
+static void frame_pair(unsigned n)
+{
+	while (n--)
+		frame_free(frame_alloc(0, 0), 0);
+}
+
+static void frame_zeroed_pair(unsigned n)
+{
+	while (n--)
+		frame_free(frame_alloc(0, FRAME_ZEROED), 0);
+}
+
+static void frame_order4_pair(unsigned n)
+{
+	while (n--)
+		frame_free(frame_alloc(4, 0), 4);
+}
+
+/* Sixteen at once, past the CPU's own cache now and then. */
+static void frame_batch(unsigned n)
+{
+	struct frame *frames[BATCH];
+
+	while (n--)
+		frame_free_batch(frames, frame_alloc_batch(frames, BATCH, 0));
+}
+
+static void slab_pair(unsigned n)
+{
+	while (n--)
+		cache_free(cache, cache_alloc(cache));
+}
+
+static void heap_pair(unsigned n)
+{
+	while (n--)
+		heap_free(heap_alloc(1000));
+}
+
+static void kmap_pair(unsigned n)
+{
+	while (n--)
+		kmap_free(kmap_alloc(PAGE_SIZE));
+}
+
+static void kstack_pair(unsigned n)
+{
+	while (n--)
+		kstack_free(kstack_alloc());
+}
+
+/* ---- CPUs ------------------------------------------------------------------------------------- */
+
+static void shootdown_page(unsigned n)
+{
+	while (n--)
+		tlb_flush_kernel((vaddr_t)area, 1, false);
+}
+
+static void shootdown_all(unsigned n)
+{
+	while (n--)
+		tlb_flush_kernel((vaddr_t)area, 100000, false);
+}
+
+static void nothing(void *arg)
+{
+}
+
+static void call_all_cpus(unsigned n)
+{
+	while (n--)
+		cpu_call(cpu_online(), nothing, nullptr);
+}
+
+/* ---- Threads ---------------------------------------------------------------------------------- */
+
+static struct {
+	struct task *_Atomic player[2];
+	_Atomic uint32_t turn, ended;
+	unsigned rounds;
+} game;
+
+static void play(uint32_t me)
+{
+	for (unsigned i = 0; i < game.rounds; i++) {
+		while (atomic_load(&game.turn) != me)
+			(void)!upcalls.park(WAIT_OTHER, false, NSEC_NEVER);
+		atomic_store(&game.turn, 1 - me);
+		upcalls.unpark(atomic_load(&game.player[1 - me]));
+	}
+}
+
+static void second_player(void *arg)
+{
+	(void)!sched_set_affinity(current_thread(), cpu_bit(0));
+	atomic_store(&game.player[1], current_task());
+	play(1);
+	atomic_store(&game.ended, 1);
+}
+
+/* Two threads on one CPU park and wake each other: two switches a round. */
+static void switch_pair(unsigned n)
+{
+	game.rounds = n;
+	atomic_store(&game.turn, 0);
+	atomic_store(&game.ended, 0);
+	atomic_store(&game.player[0], current_task());
+	atomic_store(&game.player[1], nullptr);
+	(void)!sched_set_affinity(current_thread(), cpu_bit(0));
+	if (kthread_create("kbench", PRIORITY_NORMAL, second_player, nullptr, nullptr) != KERR_OK)
+		return;
+	while (!atomic_load(&game.player[1]))
+		thread_yield();
+	play(0);
+	while (!atomic_load(&game.ended))
+		thread_yield();
+	(void)!sched_set_affinity(current_thread(), cpu_online());
+}
+
+static void thread_pair(unsigned n)
+{
+	game.rounds = 0;
+	while (n--) {
+		atomic_store(&game.ended, 0);
+		if (kthread_create("kbench", PRIORITY_NORMAL, second_player, nullptr, nullptr) !=
+		    KERR_OK)
+			return;
+		while (!atomic_load(&game.ended))
+			thread_yield();
+	}
+}
+
+/* ---- The run ---------------------------------------------------------------------------------- */
+
+static const struct kernel_benchmark benchmarks[] = {
+	{"frame_alloc_free", frame_pair},
+	{"frame_alloc_free_zeroed", frame_zeroed_pair},
+	{"frame_alloc_free_64k", frame_order4_pair},
+	{"frame_batch_of_16", frame_batch},
+	{"slab_alloc_free", slab_pair},
+	{"heap_alloc_free_1000", heap_pair},
+	{"kmap_alloc_free_page", kmap_pair},
+	{"kstack_alloc_free", kstack_pair},
+	{"shootdown_page", shootdown_page},
+	{"shootdown_all", shootdown_all},
+	{"call_all_cpus", call_all_cpus},
+};
+
+/* Only with one CPU: more change nothing but who waits for whom. */
+static const struct kernel_benchmark alone[] = {
+	{"switch_pair", switch_pair},
+	{"thread_create_end", thread_pair},
+};
+
+static void tell(const char *name, uint64_t tenths)
+{
+	char text[100];
+	int n = format(text, sizeof(text), "bench %s %lu.%lu ns\r\n", name,
+		       (unsigned long)(tenths / TENTHS), (unsigned long)(tenths % TENTHS));
+
+	console_write(text, (size_t)n);
+}
+
+static uint64_t least_tenths(void (*run)(unsigned n))
+{
+	nsec_t best = NSEC_NEVER;
+
+	for (int round = 0; round < 4; round++) {
+		nsec_t start = time_now();
+		run(ROUNDS);
+		nsec_t took = time_now() - start;
+		if (round > 0 && took < best)
+			best = took;
+	}
+	return (uint64_t)best * TENTHS / ROUNDS;
+}
+
+/* From the moment that a timer is due to the sleeping thread: interrupt, wake-up, switch. */
+static uint64_t interrupt_to_thread_tenths(void)
+{
+	nsec_t best = NSEC_NEVER;
+
+	for (int round = 0; round < 20; round++) {
+		nsec_t until = time_now() + NSEC_PER_MSEC;
+		(void)!thread_sleep_until(until, false);
+		nsec_t late = time_now() - until;
+		if (late < best)
+			best = late;
+	}
+	return (uint64_t)best * TENTHS;
+}
+
+void ktest_bench(void)
+{
+	cache = cache_create("kbench", 128, 0);
+	area = kmap_alloc(PAGE_SIZE);
+	if (!cache || !area)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(benchmarks); i++)
+		tell(benchmarks[i].name, least_tenths(benchmarks[i].run));
+	for (size_t i = 0; i < ARRAY_SIZE(alone) && cpu_count == 1; i++)
+		tell(alone[i].name, least_tenths(alone[i].run));
+	if (cpu_count == 1)
+		tell("interrupt_to_thread", interrupt_to_thread_tenths());
+	kmap_free(area);
+}
