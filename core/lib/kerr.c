@@ -64,6 +64,7 @@ static const struct {
 	{KERR_CONNREFUSED, "connection refused"},
 	{KERR_ALREADY, "under way already"},
 	{KERR_RESTART, "to be restarted"},
+	{KERR_RESTART_ALWAYS, "to be restarted after any handler"},
 	{KERR_RESTART_NOHAND, "to be restarted without handler"},
 	{KERR_RESTART_BLOCK, "to be restarted with the time left"},
 };
