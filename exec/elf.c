@@ -160,8 +160,9 @@ static enum kerr map_segment(const struct elf_image *image, const struct elf_seg
 				 MMAP_PRIVATE | MMAP_FIXED, image->object, s->offset & PAGE_MASK);
 		if (err != KERR_OK)
 			return err;
+		/* To the end of the page, as Linux: glibc's loader takes what follows its own data. */
 		if (s->memsz > s->filesz && file_end < file_pages_end) {
-			err = zero_tail(as, file_end, MIN(file_pages_end, end));
+			err = zero_tail(as, file_end, file_pages_end);
 			if (err != KERR_OK)
 				return err;
 		}

@@ -1,4 +1,5 @@
-"""Ordinary C programs in the guest, each as a static glibc and as a static-PIE musl program.
+"""Ordinary C programs in the guest, each as a static glibc and as a static-PIE musl program, some with
+the shared libc.
 
 A program prints "ok WHAT" and "not ok WHAT" lines (programs/tap.h); all run in one boot.
 """
@@ -6,7 +7,7 @@ A program prints "ok WHAT" and "not ok WHAT" lines (programs/tap.h); all run in 
 import shutil
 
 from harness import HERE, WORK, boot_cases, replacing, stage
-from tern.userland import FLAVOURS, program
+from tern.userland import FLAVOURS, libraries, program
 
 TIMEOUT = 400
 FOLDER = HERE / "programs"
@@ -16,20 +17,29 @@ BOTH = {"threads": "", "signals": "", "memory": "", "files": "", "processes": ""
         "badelf": "{}/crash"}
 # Hard on the machine, the same for both flavours: once is enough.
 ONCE = {"epollstress": "", "socketstress": "", "hostile": "", "forkbomb": "", "exhaust": ""}
+# What a loader and shared libraries may change.
+SHARED = {"threads": "", "signals": "", "processes": ""}
+
+
+def table_of(flavour):
+    return SHARED if flavour == "shared" else {**BOTH, **(ONCE if flavour == "musl" else {})}
 
 
 def build_all(target, folder):
-    for flavour in FLAVOURS:
-        (folder / flavour).mkdir(parents=True)
-        for name in [*BOTH, "crash", *(ONCE if flavour == "musl" else [])]:
+    for flavour in (*FLAVOURS, "shared"):
+        (folder / "programs" / flavour).mkdir(parents=True)
+        for name in [*table_of(flavour), *([] if flavour == "shared" else ["crash"])]:
             binary = program(target.arch, flavour, [FOLDER / f"{name}.c"])
-            shutil.copy(binary, folder / flavour / name)
+            shutil.copy(binary, folder / "programs" / flavour / name)
+    (folder / "lib").mkdir()
+    for file, name in libraries(target.arch):
+        shutil.copy(file, folder / "lib" / name)
 
 
 def cases():
     found = {}
-    for flavour in FLAVOURS:
-        for name, arguments in {**BOTH, **(ONCE if flavour == "musl" else {})}.items():
+    for flavour in (*FLAVOURS, "shared"):
+        for name, arguments in table_of(flavour).items():
             base = f"/t/programs/{flavour}"
             found[f"{flavour}-{name}"] = f"exec {base}/{name} {arguments.format(base)}\n"
     return found
@@ -43,7 +53,7 @@ def run(target, tap, group):
     staged = WORK / f"{group}-{target.arch}-{target.smp}-{target.boot}"
     with replacing(staged) as folder:
         stage(folder, {name: table[name] for name in names}, {})
-        build_all(target, folder / "programs")
+        build_all(target, folder)
     got, process = boot_cases(target, staged, TIMEOUT)
     for name in names:
         if name not in got:

@@ -41,13 +41,14 @@ def applets(image):
 
 
 def parse_add(text):
-    """HOST[:GUEST] -> (path of the host, path in the guest)."""
+    """HOST[:GUEST] -> (path of the host, path in the guest). As with cp, a link that is named
+    stands for what it points to; links inside a folder stay links."""
     host, _, guest = text.partition(":")
     if not host or not Path(host).exists():
         raise Usage(f"--add: there is no {host or 'file'}")
     if guest and not guest.startswith("/"):
         raise Usage(f"--add: the guest path {guest} has to begin with /")
-    return Path(host), guest or f"/{Path(host).resolve().name}"
+    return Path(host).resolve(), guest or f"/{Path(host).resolve().name}"
 
 
 def stamps(path):

@@ -1,8 +1,9 @@
-"""Builds ordinary static Linux programs for the guest, in flavours that differ in much:
+"""Builds ordinary Linux programs for the guest, in flavours that differ in much:
 
     glibc  the distribution's cross gcc, static, at a fixed address
     musl   clang and lld with musl from a private download, static and position-independent
     fixed  the same at a fixed address, for who watches it from outside
+    shared the distribution's cross gcc with its shared libc, which libraries() names
 
 What was built is kept until a source, a header beside it, or these rules change.
 """
@@ -15,6 +16,9 @@ from tern.common import BUILD, Failure, locked
 
 FLAVOURS = ("glibc", "musl")
 GCC = {"x86_64": "gcc", "aarch64": "aarch64-linux-gnu-gcc", "riscv64": "riscv64-linux-gnu-gcc"}
+LOADER = {"x86_64": "ld-linux-x86-64.so.2", "aarch64": "ld-linux-aarch64.so.1",
+          "riscv64": "ld-linux-riscv64-lp64d.so.1"}
+LIBRARIES = "/t/lib"  # in the guest
 FLAGS = ["-std=gnu2x", "-O2", "-g0", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"]
 
 
@@ -29,8 +33,8 @@ def program(arch, flavour, sources, name=None):
         with locked(f"programs-{arch}-{flavour}-{target.name}"):
             if newest(inputs) > changed(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                if flavour == "glibc":
-                    glibc(arch, sources, target)
+                if flavour in ("glibc", "shared"):
+                    glibc(arch, sources, target, flavour == "shared")
                 else:
                     musl(arch, sources, target, flavour == "fixed")
     return target
@@ -53,8 +57,21 @@ def compile_and_link(target, *commands):
             raise Failure(f"{target.name}: {' '.join(map(str, command[:2]))}...\n{result.stdout}")
 
 
-def glibc(arch, sources, target):
-    compile_and_link(target, [GCC[arch], *FLAGS, "-static", "-pthread", *sources, "-o", target])
+def glibc(arch, sources, target, shared=False):
+    # The old kind of path also serves what libc itself opens.
+    where = [f"-Wl,--dynamic-linker={LIBRARIES}/{LOADER[arch]}",
+             f"-Wl,--disable-new-dtags,-rpath,{LIBRARIES}"]
+    compile_and_link(target, [GCC[arch], *FLAGS, *(where if shared else ["-static"]), "-pthread",
+                              *sources, "-o", target])
+
+
+def libraries(arch):
+    """The files that shared programs need in LIBRARIES: the loader, libc, and for pthread_exit libgcc."""
+    setup.require("build", f"programs-{arch}")
+    for name in (LOADER[arch], "libc.so.6", "libgcc_s.so.1"):
+        found = subprocess.run([GCC[arch], f"-print-file-name={name}"], check=True,
+                               stdout=subprocess.PIPE, text=True).stdout.strip()
+        yield Path(found).resolve(), name
 
 
 def musl(arch, sources, target, fixed=False):
