@@ -24,6 +24,7 @@
 #include "frame.h"
 #include "allocator.h"
 #include "bump.h"
+#include "commit_private.h"
 #include "counters.h"
 #include "inject.h"
 #include "memory_map.h"
@@ -423,4 +424,5 @@ void frame_init(void)
 	}
 	atomic_store_explicit(&reserved_frames, present - zone_managed_frames(),
 			      memory_order_relaxed);
+	commit_init();
 }

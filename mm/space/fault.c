@@ -27,9 +27,8 @@
  *
  * FAULT_NO_MEMORY is returned after one attempt to reclaim.
  */
+#include "commit_private.h"
 #include "region.h"
-
-#include "counters.h"
 
 #include <core/panic.h>
 #include <lib/string.h>
@@ -362,12 +361,12 @@ static struct region *grow_stack(struct aspace *as, vaddr_t addr)
 	if (below && below->prot && start - below->end < STACK_GAP)
 		return nullptr;
 	uint64_t pages = (r->start - start) >> PAGE_SHIFT;
-	if (!within_limits(as, pages) || (below && below->end > start))
+	if (!within_limits(as, pages) || (below && below->end > start) ||
+	    commit_charge(region_promised(r, pages)) != KERR_OK)
 		return nullptr;
 	rwlock_write_lock(&r->lock);
 	as->virtual_pages += pages;
-	if (r->accounted)
-		region_account(r, (int64_t)pages);
+	region_account(r, (int64_t)pages);
 	if (r->object)
 		r->offset -= pages << PAGE_SHIFT;
 	WRITE_ONCE(r->start, start);
