@@ -26,6 +26,7 @@
 #include <core/rcu.h>
 #include <lib/string.h>
 #include <mm/heap.h>
+#include <mm/pressure.h>
 #include <mm/user_copy.h>
 
 static struct cache *anonymous_objects;
@@ -157,6 +158,12 @@ static enum kerr page_charge(struct vm_object *o)
 	return KERR_NOSPC;
 }
 
+/* Pages of tmpfs stay until somebody removes them, whoever is killed: they must leave some memory. */
+static bool may_take_frame(const struct vm_object *o)
+{
+	return !o->ops->charge || frame_file_room();
+}
+
 /* A charged frame for page `index`. */
 static enum kerr page_new(struct vm_object *o, uint64_t index, unsigned flags, struct frame **out)
 {
@@ -165,13 +172,13 @@ static enum kerr page_new(struct vm_object *o, uint64_t index, unsigned flags, s
 	enum kerr err = page_charge(o);
 	if (err != KERR_OK)
 		return err;
-	*out = frame_alloc(0, flags | FRAME_USER);
-	if (!*out && frame_reclaim())
+	*out = may_take_frame(o) ? frame_alloc(0, flags | FRAME_USER) : nullptr;
+	if (!*out && frame_reclaim() && may_take_frame(o))
 		*out = frame_alloc(0, flags | FRAME_USER);
 	if (*out)
 		return KERR_OK;
 	page_uncharge(o);
-	return KERR_NOMEM;
+	return o->ops->charge ? KERR_NOSPC : KERR_NOMEM;
 }
 
 static void page_drop(struct vm_object *o, struct frame *f)

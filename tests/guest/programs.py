@@ -12,7 +12,7 @@ TIMEOUT = 400
 FOLDER = HERE / "programs"
 # Program: arguments in the guest; {} is the folder of the programs of the same flavour.
 BOTH = {"threads": "", "signals": "", "memory": "", "files": "", "processes": "", "fpu": "",
-        "epoll": "", "events": "", "locks": "",
+        "epoll": "", "events": "", "locks": "", "overcommit": "",
         "badelf": "{}/crash"}
 # Hard on the machine, the same for both flavours: once is enough.
 ONCE = {"epollstress": "", "hostile": "", "forkbomb": "", "exhaust": ""}
