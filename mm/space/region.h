@@ -57,6 +57,9 @@ struct region {
 extern struct frame *zero_frame; /* the shared page of zeroes */
 
 void object_setup(void);
+/* Shared anonymous memory that is promised as a whole, now; vm_object_create_anonymous asks for its
+ * pages one by one. KERR_NOMEM: no memory, or no promise. */
+enum kerr object_create_promised(uint64_t size, struct vm_object **out);
 void object_add_region(struct vm_object *o, struct region *r, const struct region *like);
 void object_remove_region(struct vm_object *o, struct region *r);
 
@@ -106,9 +109,6 @@ static inline uint64_t region_promised(const struct region *r, uint64_t pages)
 {
 	return r->accounted && !r->noreserve ? pages : 0;
 }
-/* Shared anonymous memory that is promised as a whole, now; vm_object_create_anonymous asks for its
- * pages one by one. KERR_NOMEM: no memory, or no promise. */
-enum kerr object_create_promised(uint64_t size, struct vm_object **out);
 
 /* ---- Steps of operations --------------------------------------------------------------------- */
 

@@ -69,15 +69,15 @@ def out_of_memory(t, tap):
         for line in lines:
             if line.startswith(("ok ", "not ok ")):
                 what, _, why = line.partition(" # ")
-                tap.result(f"{smp} CPUs: {what.partition('ok ')[2]}", line.startswith("ok "), why)
-        tap.result(f"{smp} CPUs: 64 MiB at the edge ends well", p.returncode == 0,
+                tap.result(f"{smp} CPU(s): {what.partition('ok ')[2]}", line.startswith("ok "), why)
+        tap.result(f"{smp} CPU(s): 64 MiB at the edge ends well", p.returncode == 0,
                    "\n".join(lines[-60:]))
         reports = [line for line in lines if "oom: process" in line and "needs a frame" in line]
         kills = [line for line in lines if "out of memory: killed process" in line]
-        tap.result(f"{smp} CPUs: each kill has its line, and there is a report",
+        tap.result(f"{smp} CPU(s): each kill has its line, and there is a report",
                    reports and len(kills) >= 5, f"{len(reports)} reports, {len(kills)} kills")
         helpless = [line for line in kills if "which found none" in line]
-        tap.result(f"{smp} CPUs: nobody gave up", not helpless, "\n".join(helpless))
+        tap.result(f"{smp} CPU(s): nobody gave up", not helpless, "\n".join(helpless))
 
 
 def archive_of(t, preset):
