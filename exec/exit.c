@@ -9,6 +9,7 @@
  * Locks: process_tree_lock -> process lock. Nothing sleeps under either.
  */
 #include <exec/exit.h>
+#include <exec/oom.h>
 #include "process_private.h"
 #include "sched_private.h"
 #include "thread_private.h"
@@ -179,6 +180,7 @@ static void process_exit(struct process *p)
 	if (as) {
 		sched_use_aspace(nullptr);
 		aspace_put(as);
+		oom_memory_freed();
 	}
 	vfork_release(p);
 	for (unsigned i = 0; i < RESOURCE_COUNT; i++) {

@@ -45,7 +45,10 @@ static NOINLINE void unanswered(const struct trap *trap, enum fault_result resul
 		signal_fault(trap, SIGBUS, BUS_ADRERR, trap->addr);
 		return;
 	case FAULT_NO_MEMORY:
-		log_warn("out of memory: killed process %d (%s)", current_process()->pid,
+		/* Program 1 faults again: it must not end, and others give memory back. */
+		if (current_process() == process_init || READ_ONCE(current_process()->exiting))
+			return;
+		log_warn("out of memory: killed process %d (%s), which found none", current_process()->pid,
 			 current_process()->name);
 		process_signal(current_process(), SIGKILL);
 		return;

@@ -6,6 +6,7 @@
  * address space; the parent of a vfork sleeps until the child's vfork_release().
  */
 #include <exec/fork.h>
+#include <exec/oom.h>
 #include "process_private.h"
 #include "sched_private.h"
 #include "thread_private.h"
@@ -107,6 +108,8 @@ static void inherit_process(struct process *p, struct process *parent)
 	memcpy(p->name, parent->name, sizeof(p->name));
 	p->no_new_privileges = parent->no_new_privileges;
 	p->dumpable = parent->dumpable;
+	p->oom_adjust = parent->oom_adjust;
+	p->oom_adjust_min = parent->oom_adjust_min;
 	p->trampoline = parent->trampoline;
 	p->arg_start = parent->arg_start;
 	p->arg_end = parent->arg_end;
@@ -245,6 +248,8 @@ enum kerr process_clone(const struct clone_request *r, int *tid)
 
 	if (!valid(r))
 		return KERR_INVAL;
+	if (!oom_admit())
+		return KERR_NOMEM;
 	struct thread *t = thread_create(parent, self->task.name, true);
 	if (!t)
 		return KERR_NOMEM;

@@ -4,6 +4,7 @@
 #include "thread_private.h"
 #include <exec/fault.h>
 #include <exec/gate.h>
+#include <exec/oom.h>
 
 const struct core_upcalls upcalls = {
 	.page_fault = fault_page,
@@ -15,6 +16,7 @@ const struct core_upcalls upcalls = {
 	.unpark = sched_unpark,
 	.priority_lend = sched_priority_lend,
 	.priority_restore = sched_priority_restore,
+	.memory_short = oom_relieve,
 	.spawn = thread_spawn,
 	.run_idle = sched_run_idle,
 };

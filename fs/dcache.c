@@ -23,6 +23,7 @@
 #include <mm/heap.h>
 #include <mm/kmap.h>
 #include <mm/memory.h>
+#include <mm/pressure.h>
 
 #define NEGATIVE_MAX 8192u
 
@@ -32,6 +33,8 @@ static uint32_t table_shift RO_AFTER_INIT; /* 64 - log2(chains) */
 static struct cache *dentry_cache RO_AFTER_INIT;
 static struct list negatives = LIST_INIT(negatives); /* (dcache_lock) oldest first */
 static uint32_t negative_count;                       /* (dcache_lock) */
+
+static const struct shrinker dentry_shrinker;
 
 enum kerr dcache_init(void)
 {
@@ -45,6 +48,7 @@ enum kerr dcache_init(void)
 		return KERR_NOMEM;
 	table_shift = 64 - bits;
 	dentry_cache = cache_create("dentry", sizeof(struct dentry), 0);
+	shrinker_register(&dentry_shrinker);
 	return KERR_OK;
 }
 
@@ -215,11 +219,9 @@ void dentry_set_inode(struct dentry *d, struct inode *i)
 	spin_unlock(&dcache_lock);
 }
 
-/* Takes the oldest negative entry out, to be put by the caller. */
-static struct dentry *negative_evict_locked(void)
+/* Takes the oldest negative entry out, to be put by the caller; there is one. */
+static struct dentry *negative_take_locked(void)
 {
-	if (negative_count <= NEGATIVE_MAX)
-		return nullptr;
 	struct dentry *old = list_first(&negatives, struct dentry, negative);
 	negative_remove_locked(old);
 	hash_remove_locked(old);
@@ -239,7 +241,8 @@ void dentry_hash(struct dentry *d)
 				      memory_order_relaxed);
 		negative_count++;
 		dentry_parent(d)->negative_children++;
-		old = negative_evict_locked();
+		if (negative_count > NEGATIVE_MAX)
+			old = negative_take_locked();
 	}
 	spin_unlock(&dcache_lock);
 	if (old)
@@ -284,6 +287,34 @@ void dentry_unhash(struct dentry *d)
 	if (was)
 		dentry_put(d);
 }
+
+/* ---- Pressure ------------------------------------------------------------------------------- */
+
+static uint64_t negative_figure(void)
+{
+	return READ_ONCE(negative_count) / (PAGE_SIZE / sizeof(struct dentry));
+}
+
+/* The names that do not exist, all of them: the next look-up finds that out again. */
+static uint64_t negatives_drop(uint64_t want)
+{
+	uint64_t dropped = 0;
+
+	for (;; dropped++) {
+		spin_lock(&dcache_lock);
+		struct dentry *old = negative_count ? negative_take_locked() : nullptr;
+		spin_unlock(&dcache_lock);
+		if (!old)
+			break;
+		dentry_put(old);
+	}
+	if (dropped)
+		rcu_synchronize(); /* until then they are not free */
+	return dropped / (PAGE_SIZE / sizeof(struct dentry));
+}
+
+static const struct shrinker dentry_shrinker = {
+	.name = "dentries", .count = negative_figure, .scan = negatives_drop};
 
 void dentry_set_mounted(struct dentry *d, bool on)
 {

@@ -27,6 +27,7 @@
 #include <core/panic.h>
 #include <hal/image.h>
 #include <mm/numa.h>
+#include <mm/pressure.h>
 
 static enum kerr memory_init(const struct boot_info *info)
 {
@@ -44,6 +45,9 @@ static enum kerr memory_init(const struct boot_info *info)
 	tlb_init(kernel_mapper.root);
 	heap_start_slab();
 	space_init();
+	shrinker_register(&frame_shrinker);
+	shrinker_register(&slab_shrinker);
+	shrinker_register(&kstack_shrinker);
 
 	struct frame_totals t = frame_totals();
 	log_info("memory: %llu MiB, %llu KiB reserved, %zu map entries, %u levels of tables",

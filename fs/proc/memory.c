@@ -2,6 +2,7 @@
 #include "procfs.h"
 
 #include <lib/format.h>
+#include <mm/commit.h>
 #include <mm/memory.h>
 
 static void print_kib(struct text *t, const char *name, uint64_t frames)
@@ -15,8 +16,10 @@ static void print_kib(struct text *t, const char *name, uint64_t frames)
 enum kerr proc_show_meminfo(struct text *t, const struct proc_subject *s)
 {
 	struct memory_stats m;
+	struct commit_totals c;
 
 	memory_stats(&m);
+	commit_totals(&c);
 	print_kib(t, "MemTotal", m.total);
 	print_kib(t, "MemFree", m.free);
 	print_kib(t, "MemAvailable", m.free + m.cached - m.shared);
@@ -38,7 +41,7 @@ enum kerr proc_show_meminfo(struct text *t, const struct proc_subject *s)
 	print_kib(t, "SUnreclaim", m.slab);
 	print_kib(t, "KernelStack", m.kernel_stacks);
 	print_kib(t, "PageTables", m.page_tables);
-	print_kib(t, "CommitLimit", m.total / 2);
+	print_kib(t, "CommitLimit", c.limit);
 	print_kib(t, "Committed_AS", m.committed);
 	print_kib(t, "VmallocTotal", m.kmap_total / PAGE_SIZE);
 	print_kib(t, "VmallocUsed", m.kmap);

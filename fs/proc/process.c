@@ -5,6 +5,7 @@
 #include "procfs.h"
 
 #include <core/time.h>
+#include <exec/oom.h>
 #include <exec/signal.h>
 #include <lib/format.h>
 #include <mm/heap.h>
@@ -527,9 +528,97 @@ static bool fd_next(const struct proc_subject *s, int *after, char name[16])
 	return true;
 }
 
+/* ---- Out of memory --------------------------------------------------------------------------- */
+
+static enum kerr show_oom_score(struct text *t, const struct proc_subject *s)
+{
+	struct process *p = process_find(s->pid);
+
+	if (!p)
+		return KERR_SRCH;
+	text_print(t, "%u\n", oom_score(p));
+	process_put(p);
+	return KERR_OK;
+}
+
+static enum kerr show_oom_adjust(struct text *t, const struct proc_subject *s)
+{
+	struct process *p = process_find(s->pid);
+
+	if (!p)
+		return KERR_SRCH;
+	text_print(t, "%d\n", p->oom_adjust);
+	process_put(p);
+	return KERR_OK;
+}
+
+/* The older scale: -17 (never) to 15. */
+static enum kerr show_oom_adj(struct text *t, const struct proc_subject *s)
+{
+	struct process *p = process_find(s->pid);
+
+	if (!p)
+		return KERR_SRCH;
+	int adjust = p->oom_adjust;
+	text_print(t, "%d\n", adjust == OOM_ADJUST_MAX ? 15 : adjust * 17 / OOM_ADJUST_MAX);
+	process_put(p);
+	return KERR_OK;
+}
+
+static enum kerr parse_integer(const char *text, size_t length, int *out)
+{
+	char line[16];
+	const char *end;
+
+	while (length && (text[length - 1] == '\n' || text[length - 1] == ' '))
+		length--;
+	if (length == 0 || length >= sizeof(line))
+		return KERR_INVAL;
+	memcpy(line, text, length);
+	line[length] = 0;
+	bool negative = line[0] == '-';
+	uint64_t value = str_to_u64(line + negative, &end, 10);
+	if (*end || end == line + negative || value > INT16_MAX)
+		return KERR_INVAL;
+	*out = negative ? -(int)value : (int)value;
+	return KERR_OK;
+}
+
+static enum kerr adjust_process(const struct proc_subject *s, int adjust)
+{
+	struct process *p = process_find(s->pid);
+
+	if (!p)
+		return KERR_SRCH;
+	enum kerr err = oom_adjust(p, adjust);
+	process_put(p);
+	return err;
+}
+
+static enum kerr write_oom_adjust(const char *text, size_t length, const struct proc_subject *s)
+{
+	int value;
+	enum kerr err = parse_integer(text, length, &value);
+
+	return err == KERR_OK ? adjust_process(s, value) : err;
+}
+
+static enum kerr write_oom_adj(const char *text, size_t length, const struct proc_subject *s)
+{
+	int value;
+	enum kerr err = parse_integer(text, length, &value);
+
+	if (err != KERR_OK)
+		return err;
+	if (value < -17 || value > 15)
+		return KERR_INVAL;
+	return adjust_process(s, value == 15 ? OOM_ADJUST_MAX : value * OOM_ADJUST_MAX / 17);
+}
+
 /* ---- The tables ---------------------------------------------------------------------------------- */
 
 #define FILE_MODE (S_IFREG | 0444)
+#define SETTING_MODE (S_IFREG | 0644)
 #define LINK_MODE (S_IFLNK | 0777)
 
 static const struct proc_entry each_fd = {
@@ -550,6 +639,12 @@ static const struct proc_entry each_fd = {
 	{.name = "maps", .mode = FILE_MODE, .show = proc_show_maps},                               \
 	{.name = "mounts", .mode = FILE_MODE, .show = proc_show_mounts},                           \
 	{.name = "net", .mode = S_IFDIR | 0555, .children = proc_net},                             \
+	{.name = "oom_adj", .mode = SETTING_MODE, .show = show_oom_adj, .write = write_oom_adj},   \
+	{.name = "oom_score", .mode = FILE_MODE, .show = show_oom_score},                          \
+	{.name = "oom_score_adj",                                                                  \
+	 .mode = SETTING_MODE,                                                                     \
+	 .show = show_oom_adjust,                                                                  \
+	 .write = write_oom_adjust},                                                               \
 	{.name = "root", .mode = LINK_MODE, .link = link_root, .follow = follow_root},             \
 	{.name = "stat", .mode = FILE_MODE, .show = show_stat},                                    \
 	{.name = "statm", .mode = FILE_MODE, .show = proc_show_statm},                             \

@@ -11,6 +11,7 @@
 #include <core/version.h>
 #include <fs/proc.h>
 #include <lib/format.h>
+#include <mm/commit.h>
 
 #define NODE_NAME_SIZE 65
 
@@ -136,6 +137,93 @@ static enum kerr show_uuid(struct text *t, const struct proc_subject *s)
 	return KERR_OK;
 }
 
+/* ---- /proc/sys/vm ------------------------------------------------------------------------------- */
+
+/* A number and nothing else but blanks around it. */
+static enum kerr parse_setting(const char *text, size_t length, uint64_t *out)
+{
+	char line[24];
+	const char *end;
+
+	while (length && (text[length - 1] == '\n' || text[length - 1] == ' '))
+		length--;
+	if (length == 0 || length >= sizeof(line))
+		return KERR_INVAL;
+	memcpy(line, text, length);
+	line[length] = 0;
+	*out = str_to_u64(line, &end, 10);
+	return *end || end == line ? KERR_INVAL : KERR_OK;
+}
+
+static enum kerr show_overcommit_memory(struct text *t, const struct proc_subject *s)
+{
+	struct commit_settings c;
+
+	commit_settings(&c);
+	text_print(t, "%u\n", (unsigned)c.mode);
+	return KERR_OK;
+}
+
+static enum kerr write_overcommit_memory(const char *text, size_t length, const struct proc_subject *s)
+{
+	struct commit_settings c;
+	uint64_t value;
+	enum kerr err = parse_setting(text, length, &value);
+
+	if (err != KERR_OK || value > OVERCOMMIT_NEVER)
+		return KERR_INVAL;
+	commit_settings(&c);
+	c.mode = (enum overcommit_mode)value;
+	return commit_configure(&c);
+}
+
+static enum kerr show_overcommit_ratio(struct text *t, const struct proc_subject *s)
+{
+	struct commit_settings c;
+
+	commit_settings(&c);
+	text_print(t, "%lu\n", (unsigned long)c.ratio);
+	return KERR_OK;
+}
+
+static enum kerr write_overcommit_ratio(const char *text, size_t length, const struct proc_subject *s)
+{
+	struct commit_settings c;
+	uint64_t value;
+	enum kerr err = parse_setting(text, length, &value);
+
+	if (err != KERR_OK || value > INT32_MAX)
+		return KERR_INVAL;
+	commit_settings(&c);
+	c.ratio = value;
+	c.kib = 0; /* the one written last counts */
+	return commit_configure(&c);
+}
+
+static enum kerr show_overcommit_kbytes(struct text *t, const struct proc_subject *s)
+{
+	struct commit_settings c;
+
+	commit_settings(&c);
+	text_print(t, "%lu\n", (unsigned long)c.kib);
+	return KERR_OK;
+}
+
+static enum kerr write_overcommit_kbytes(const char *text, size_t length, const struct proc_subject *s)
+{
+	struct commit_settings c;
+	uint64_t value;
+	enum kerr err = parse_setting(text, length, &value);
+
+	if (err != KERR_OK)
+		return err;
+	commit_settings(&c);
+	c.kib = value;
+	if (value)
+		c.ratio = 0;
+	return commit_configure(&c);
+}
+
 #define FILE_MODE (S_IFREG | 0444)
 #define SETTING_MODE (S_IFREG | 0644)
 #define DIR_MODE (S_IFDIR | 0555)
@@ -156,8 +244,25 @@ static const struct proc_entry sys_kernel[] = {
 	{},
 };
 
+static const struct proc_entry sys_vm[] = {
+	{.name = "overcommit_kbytes",
+	 .mode = SETTING_MODE,
+	 .show = show_overcommit_kbytes,
+	 .write = write_overcommit_kbytes},
+	{.name = "overcommit_memory",
+	 .mode = SETTING_MODE,
+	 .show = show_overcommit_memory,
+	 .write = write_overcommit_memory},
+	{.name = "overcommit_ratio",
+	 .mode = SETTING_MODE,
+	 .show = show_overcommit_ratio,
+	 .write = write_overcommit_ratio},
+	{},
+};
+
 const struct proc_entry proc_sys[] = {
 	{.name = "kernel", .mode = DIR_MODE, .children = sys_kernel},
+	{.name = "vm", .mode = DIR_MODE, .children = sys_vm},
 	{},
 };
 

@@ -13,6 +13,7 @@
 #include <lib/format.h>
 #include <mm/heap.h>
 #include <mm/memory.h>
+#include <mm/pressure.h>
 
 enum question { ASK_MEM, ASK_WALK };
 
@@ -30,6 +31,7 @@ static void show_mem(struct text *t)
 {
 	struct memory_stats m;
 	struct heap_stats h = heap_stats();
+	struct shrinker_info s;
 	struct zone_info z;
 
 	memory_stats(&m);
@@ -46,6 +48,10 @@ static void show_mem(struct text *t)
 	print_frames(t, "committed", m.committed);
 	text_print(t, "heap: %zu bytes, %zu used, %lu allocations, %lu deallocations\n", h.total,
 		   h.used, (unsigned long)h.allocations, (unsigned long)h.deallocations);
+	text_print(t, "pressure: %lu events\n", (unsigned long)pressure_events());
+	for (size_t i = 0; shrinker_get(i, &s); i++)
+		text_print(t, "shrinker %s: %lu now, %lu given\n", s.name, (unsigned long)s.count,
+			   (unsigned long)s.given);
 	for (size_t i = 0; zone_info(i, &z); i++)
 		text_print(t, "node %u zone %s: %lu free of %lu, watermarks %lu %lu %lu, "
 			      "%lu allocated, %lu freed, %lu small, %lu large\n",

@@ -9,8 +9,8 @@
  * Both are touched with interrupts off by their own CPU only, so the fast path takes no lock and
  * shares no line: about 20 instructions. An empty cache takes CACHE_BATCH frames from the
  * zones at once, a full one gives as many back. When memory is tight (free < low watermark of all
- * zones together) the caches' limit drops to CACHE_TIGHT, and frame_reclaim() empties them on all
- * CPUs.
+ * zones together) the caches' limit drops to CACHE_TIGHT, and the shrinker here empties them on all
+ * CPUs (pressure.c).
  *
  * States of a record: RESERVED (not ours to give) -> FREE (buddy, or a CPU's cache) <-> USED. A
  * single frame has order FRAME_ORDER_NONE from when it leaves the buddy until it is back: another
@@ -24,6 +24,7 @@
 #include "frame.h"
 #include "allocator.h"
 #include "bump.h"
+#include "commit_private.h"
 #include "counters.h"
 #include "inject.h"
 #include "memory_map.h"
@@ -33,6 +34,7 @@
 #include <core/log.h>
 #include <core/panic.h>
 #include <lib/string.h>
+#include <mm/pressure.h>
 
 #define CACHE_HIGH 64
 #define CACHE_BATCH 16
@@ -48,7 +50,9 @@ struct frame_cache { /* its CPU only, interrupts off; counts are read by others 
 
 static struct frame_cache caches[CPU_MAX];
 static _Atomic uint32_t cache_limit = CACHE_HIGH;
-static uint64_t tight_below, tight_until;          /* set by frame_init */
+static uint64_t tight_below, tight_until;          /* set by frame_init, like these: */
+static uint64_t reserve_frames;                    /* the kernel's own, of all zones */
+static uint64_t file_floor;                        /* as many stay free of pages of files */
 static _Atomic uint64_t reserved_frames;
 
 struct frame *frame_table RO_AFTER_INIT;
@@ -69,10 +73,22 @@ static void tightness_update(void)
 {
 	uint64_t free = zone_free_frames();
 	uint32_t limit = atomic_load_explicit(&cache_limit, memory_order_relaxed);
-	if (free < tight_below && limit != CACHE_TIGHT)
-		atomic_store_explicit(&cache_limit, CACHE_TIGHT, memory_order_relaxed);
-	else if (free > tight_until && limit != CACHE_HIGH)
+	if (free < tight_below && limit != CACHE_TIGHT) {
+		if (atomic_exchange_explicit(&cache_limit, CACHE_TIGHT, memory_order_relaxed) !=
+		    CACHE_TIGHT)
+			pressure_event();
+	} else if (free > tight_until && limit != CACHE_HIGH)
 		atomic_store_explicit(&cache_limit, CACHE_HIGH, memory_order_relaxed);
+}
+
+bool frame_scarce(void)
+{
+	return zone_free_frames() <= reserve_frames;
+}
+
+bool frame_file_room(void)
+{
+	return zone_free_frames() > file_floor;
 }
 
 /* The zones that `flags` allow, from this CPU's node on. */
@@ -302,14 +318,25 @@ static void drain_this_cpu(void *arg)
 	hal.cpu.irq_restore(on);
 }
 
-bool frame_reclaim(void)
+static uint64_t cached_frames(void)
 {
-	uint64_t before = zone_free_frames();
-	bool trimmed = frame_trim_heap();
+	uint64_t n = 0;
+	for (cpu_t i = 0; i < CPU_MAX; i++)
+		n += READ_ONCE(caches[i].count) + READ_ONCE(caches[i].zeroed_count);
+	return n;
+}
+
+static uint64_t drain_all(uint64_t want)
+{
+	uint64_t before = cached_frames();
 	cpu_call(cpu_online(), drain_this_cpu, nullptr);
 	tightness_update();
-	return trimmed || zone_free_frames() > before;
+	uint64_t after = cached_frames();
+	return after < before ? before - after : 0;
 }
+
+const struct shrinker frame_shrinker = {
+	.name = "frame caches", .count = cached_frames, .scan = drain_all};
 
 /* ---- Records and figures -------------------------------------------------------------------- */
 
@@ -336,14 +363,6 @@ uint64_t mm_counted(enum mm_counter c)
 	for (cpu_t i = 0; i < cpu_count; i++)
 		sum += atomic_load_explicit(&mm_counters[i].value[c], memory_order_relaxed);
 	return sum > 0 ? (uint64_t)sum : 0;
-}
-
-static uint64_t cached_frames(void)
-{
-	uint64_t n = 0;
-	for (cpu_t i = 0; i < CPU_MAX; i++)
-		n += READ_ONCE(caches[i].count) + READ_ONCE(caches[i].zeroed_count);
-	return n;
 }
 
 struct frame_totals frame_totals(void)
@@ -420,7 +439,10 @@ void frame_init(void)
 		present += z->present;
 		tight_below += z->low;
 		tight_until += z->high;
+		reserve_frames += z->min;
 	}
+	file_floor = reserve_frames + zone_managed_frames() / 16;
 	atomic_store_explicit(&reserved_frames, present - zone_managed_frames(),
 			      memory_order_relaxed);
+	commit_init();
 }

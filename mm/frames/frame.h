@@ -7,5 +7,9 @@
 void frame_init(void);
 /* Reserved frames become free ones (init memory, boot modules). */
 void frame_release(pfn_t start, pfn_t end);
-/* Asks heap and stacks for what they keep in stock; true: some frames came back. (heap/slab.c) */
-bool frame_trim_heap(void);
+/* The zones together have just fallen below their low watermark. Any context in which a frame may be
+ * allocated. (pressure.c) */
+void pressure_event(void);
+
+struct shrinker;
+extern const struct shrinker frame_shrinker, slab_shrinker, kstack_shrinker;

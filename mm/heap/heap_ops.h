@@ -34,4 +34,3 @@ bool bump_heap_owns(const void *block);
 void bump_heap_retire(void);
 void bump_heap_reset(void); /* tests: forgets all blocks, starts again; not once retired */
 uint64_t slab_frame_count(void);
-bool slab_trim(void); /* magazines and empty slabs go back; thread context */

@@ -35,6 +35,7 @@
 #include <core/panic.h>
 #include <core/spinlock.h>
 #include <lib/string.h>
+#include <mm/pressure.h>
 
 #define MAGAZINE_MAX 30
 #define SLAB_ORDER_MAX 3
@@ -443,7 +444,7 @@ static void empty_magazines(void *arg)
 	hal.cpu.irq_restore(on);
 }
 
-bool slab_trim(void)
+static uint64_t slab_trim(uint64_t want)
 {
 	uint64_t before = slab_frame_count();
 	cpu_call(cpu_online(), empty_magazines, nullptr);
@@ -470,11 +471,10 @@ bool slab_trim(void)
 			slab_delete(c, f);
 		}
 	}
-	return slab_frame_count() < before;
+	uint64_t after = slab_frame_count();
+	return after < before ? before - after : 0;
 }
 
-bool frame_trim_heap(void)
-{
-	bool stacks = kstack_trim();
-	return slab_trim() || stacks;
-}
+/* What it could give is known only when the magazines are empty: the figure is all there is. */
+const struct shrinker slab_shrinker = {
+	.name = "slabs", .count = slab_frame_count, .scan = slab_trim};

@@ -16,7 +16,7 @@
 #include "region.h"
 #include "space.h"
 
-#include "counters.h"
+#include "commit_private.h"
 #include "layout.h"
 
 #include <core/panic.h>
@@ -155,8 +155,7 @@ void aspace_put(struct aspace *as)
 	root_free(as->mapper.root);
 	mm_count(COUNT_TABLES, -1);
 	pagetree_destroy(&as->pages);
-	mm_count(COUNT_COMMITTED,
-		 -(int64_t)atomic_load_explicit(&as->committed, memory_order_relaxed));
+	commit_release(as->committed);
 	cache_free(aspaces, as);
 }
 
@@ -238,6 +237,25 @@ static enum kerr drop_unforked(struct aspace *as)
 	return KERR_OK;
 }
 
+/* A promise for all that the parent was promised: one request, or if that is too large for one, as
+ * it may well be in mode 0, as many as there are regions. */
+static enum kerr promise_copy(struct aspace *parent)
+{
+	uint64_t done = 0;
+	if (likely(commit_charge(parent->committed) == KERR_OK))
+		return KERR_OK;
+	for (struct rb_node *n = rb_first(&parent->regions); n; n = rb_next(n)) {
+		struct region *r = rb_entry(n, struct region, node);
+		uint64_t pages = region_promised(r, (r->end - r->start) >> PAGE_SHIFT);
+		if (commit_charge(pages) != KERR_OK) {
+			commit_release(done);
+			return KERR_NOMEM;
+		}
+		done += pages;
+	}
+	return KERR_OK;
+}
+
 enum kerr aspace_fork(struct aspace *parent, struct aspace **out)
 {
 	struct aspace *as;
@@ -245,6 +263,13 @@ enum kerr aspace_fork(struct aspace *parent, struct aspace **out)
 	if (err != KERR_OK)
 		return err;
 	mutex_lock(&parent->lock);
+	err = promise_copy(parent);
+	if (err != KERR_OK) {
+		mutex_unlock(&parent->lock);
+		aspace_put(as);
+		return err;
+	}
+	as->committed = parent->committed;
 	lock_all(parent->regions.root);
 	if (copy_regions(as, parent->regions.root, nullptr, &as->regions.root)) {
 		struct tlb_batch batch;
@@ -266,9 +291,7 @@ enum kerr aspace_fork(struct aspace *parent, struct aspace **out)
 	as->data_limit = parent->data_limit;
 	as->total_limit = parent->total_limit;
 	as->virtual_pages = parent->virtual_pages;
-	uint64_t committed = atomic_load_explicit(&parent->committed, memory_order_relaxed);
-	atomic_store_explicit(&as->committed, committed, memory_order_relaxed);
-	mm_count(COUNT_COMMITTED, (int64_t)committed);
+	as->uncommitted = parent->uncommitted;
 	bool unforked = parent->has_unforked;
 	mutex_unlock(&parent->lock);
 	if (err == KERR_OK && unforked)

@@ -4,6 +4,7 @@
  * All under aspace.lock; as in map.c each first reserves (regions for splits, paths in the page
  * tree), then acts.
  */
+#include "commit_private.h"
 #include "region.h"
 
 #include <core/panic.h>
@@ -68,6 +69,24 @@ static void merge_range(struct aspace *as, vaddr_t start, vaddr_t end)
 
 /* ---- mprotect ------------------------------------------------------------------------------- */
 
+/* r becomes data once it is made writable. */
+static bool becomes_data(const struct region *r, unsigned prot)
+{
+	return !r->accounted && !r->shared && (prot & PROT_WRITE);
+}
+
+/* aspace.lock. Promises what becomes data in [start, end). */
+static NOINLINE enum kerr promise_writable(struct aspace *as, vaddr_t start, vaddr_t end)
+{
+	uint64_t pages = 0;
+	struct region *r = region_above(as, start);
+	for (; r && r->start < end; r = region_next(r)) {
+		if (becomes_data(r, PROT_WRITE) && !r->noreserve)
+			pages += (MIN(r->end, end) - MAX(r->start, start)) >> PAGE_SHIFT;
+	}
+	return pages ? commit_charge(pages) : KERR_OK;
+}
+
 static void protect_region(struct aspace *as, struct region *r, unsigned prot)
 {
 	struct tlb_batch batch;
@@ -75,7 +94,7 @@ static void protect_region(struct aspace *as, struct region *r, unsigned prot)
 	rwlock_write_lock(&r->lock);
 	unsigned old = r->prot;
 	region_set_prot(r, prot);
-	if (!r->accounted && !r->shared && (r->prot & PROT_WRITE)) {
+	if (becomes_data(r, prot)) {
 		r->accounted = true;
 		region_account(r, (int64_t)((r->end - r->start) >> PAGE_SHIFT));
 	}
@@ -104,13 +123,17 @@ static enum kerr protect_locked(struct aspace *as, vaddr_t start, vaddr_t end, u
 	struct region *r;
 	if (!covered(as, start, end))
 		return KERR_NOMEM;
+	bool more_data = false;
 	for (r = region_find(as, start); r && r->start < end; r = region_next(r)) {
 		if ((prot & PROT_WRITE) && r->shared && r->no_write)
 			return KERR_ACCESS;
+		more_data |= becomes_data(r, prot);
 	}
 	enum kerr err = split_at(as, start);
 	if (err == KERR_OK)
 		err = split_at(as, end);
+	if (err == KERR_OK && more_data)
+		err = promise_writable(as, start, end);
 	if (err == KERR_OK) {
 		for (r = region_find(as, start); r && r->start < end; r = region_next(r))
 			protect_region(as, r, prot);
@@ -230,29 +253,41 @@ enum kerr aspace_advise(struct aspace *as, vaddr_t addr, size_t size, int advice
 #define REMAP_FIXED 2u
 #define REMAP_DONTUNMAP 4u
 
-/* aspace.lock. r ends at `end`, where `pages` more fit. */
-static void extend(struct aspace *as, struct region *r, vaddr_t end)
+/* aspace.lock. r grows to `end`; there is room. */
+static enum kerr extend(struct aspace *as, struct region *r, vaddr_t end)
 {
 	uint64_t pages = (end - r->end) >> PAGE_SHIFT;
+	enum kerr err = commit_charge(region_promised(r, pages));
+	if (err != KERR_OK)
+		return err;
 	as->virtual_pages += pages;
-	if (r->accounted)
-		region_account(r, (int64_t)pages);
+	region_account(r, (int64_t)pages);
 	rwlock_write_lock(&r->lock);
 	WRITE_ONCE(r->end, end);
 	rwlock_write_unlock(&r->lock);
 	struct region *next = region_next(r);
 	if (next)
 		region_merge(as, r, next);
+	return KERR_OK;
 }
 
-/* aspace.lock. Moves [old, old + old_size) of r to `to`, which is free and new_size long. */
+/* aspace.lock. Moves [old, old + old_size) of r to `to`, which is free and new_size long. The promise
+ * for the old range is still held, and goes if the old range is unmapped (`leaves`). */
 static enum kerr move(struct aspace *as, struct region *r, vaddr_t old, size_t old_size, vaddr_t to,
-		      size_t new_size)
+		      size_t new_size, bool leaves)
 {
+	size_t keep = MIN(old_size, new_size);
+	uint64_t pages = region_promised(r, new_size >> PAGE_SHIFT);
+	uint64_t taken_over = leaves ? region_promised(r, keep >> PAGE_SHIFT) : 0;
 	struct region *moved = region_copy(r, as);
 	if (!moved)
 		return KERR_NOMEM;
-	size_t keep = MIN(old_size, new_size);
+	enum kerr err = commit_charge(pages - taken_over);
+	if (err != KERR_OK) {
+		region_free_unused(moved);
+		return err;
+	}
+	commit_transfer(taken_over);
 	moved->start = to;
 	moved->end = to + new_size;
 	if (r->object)
@@ -260,7 +295,6 @@ static enum kerr move(struct aspace *as, struct region *r, vaddr_t old, size_t o
 	/* Faults stay away from the old range while its pages leave; the new region is not in the tree
 	 * yet. */
 	rwlock_write_lock(&r->lock);
-	enum kerr err = KERR_OK;
 	if (!r->shared)
 		err = pagetree_move(&as->pages, old >> PAGE_SHIFT, to >> PAGE_SHIFT,
 				    keep >> PAGE_SHIFT);
@@ -273,12 +307,12 @@ static enum kerr move(struct aspace *as, struct region *r, vaddr_t old, size_t o
 	}
 	rwlock_write_unlock(&r->lock);
 	if (err != KERR_OK) {
+		commit_release(pages);
 		region_free_unused(moved);
 		return err;
 	}
 	as->virtual_pages += new_size >> PAGE_SHIFT;
-	if (moved->accounted)
-		region_account(moved, (int64_t)(new_size >> PAGE_SHIFT));
+	region_account(moved, (int64_t)(new_size >> PAGE_SHIFT));
 	region_insert(as, moved, r);
 	return KERR_OK;
 }
@@ -309,9 +343,8 @@ static enum kerr remap_locked(struct aspace *as, vaddr_t old, size_t old_size, s
 	if (!(flags & REMAP_FIXED)) {
 		if (old + old_size == r->end && user_range_ok(old, new_size) &&
 		    range_free_locked(as, r->end, old + new_size)) {
-			extend(as, r, old + new_size);
 			*addr = old;
-			return KERR_OK;
+			return extend(as, r, old + new_size);
 		}
 		if (!(flags & REMAP_MAYMOVE))
 			return KERR_NOMEM;
@@ -324,7 +357,8 @@ static enum kerr remap_locked(struct aspace *as, vaddr_t old, size_t old_size, s
 	if (err == KERR_OK)
 		err = split_at(as, old + old_size);
 	if (err == KERR_OK)
-		err = move(as, region_find(as, old), old, old_size, *addr, new_size);
+		err = move(as, region_find(as, old), old, old_size, *addr, new_size,
+			   !(flags & REMAP_DONTUNMAP));
 	if (err == KERR_OK && !(flags & REMAP_DONTUNMAP))
 		err = unmap_locked(as, old, old + old_size);
 	merge_range(as, old, old + old_size);

@@ -25,11 +25,11 @@
  * W^X (VM-6): an entry is never writable and executable. In a region with both rights a page is one
  * or the other and changes over on a fault.
  *
- * FAULT_NO_MEMORY is returned after one attempt to reclaim.
+ * FAULT_NO_MEMORY is returned when shrinkers have given nothing and exec has given up to find a program
+ * to end (frames/pressure.c). Both are asked without any lock.
  */
+#include "commit_private.h"
 #include "region.h"
-
-#include "counters.h"
 
 #include <core/panic.h>
 #include <lib/string.h>
@@ -362,12 +362,12 @@ static struct region *grow_stack(struct aspace *as, vaddr_t addr)
 	if (below && below->prot && start - below->end < STACK_GAP)
 		return nullptr;
 	uint64_t pages = (r->start - start) >> PAGE_SHIFT;
-	if (!within_limits(as, pages) || (below && below->end > start))
+	if (!within_limits(as, pages) || (below && below->end > start) ||
+	    commit_charge(region_promised(r, pages)) != KERR_OK)
 		return nullptr;
 	rwlock_write_lock(&r->lock);
 	as->virtual_pages += pages;
-	if (r->accounted)
-		region_account(r, (int64_t)pages);
+	region_account(r, (int64_t)pages);
 	if (r->object)
 		r->offset -= pages << PAGE_SHIFT;
 	WRITE_ONCE(r->start, start);
@@ -405,7 +405,7 @@ static struct region *lock_region(struct aspace *as, vaddr_t addr)
 static enum fault_result fault_at(struct aspace *as, vaddr_t addr, enum trap_access access,
 				  struct fault_pin *pin)
 {
-	for (int attempt = 0;; attempt++) {
+	for (unsigned attempt = 0;; attempt++) {
 		struct fault x = {as, lock_region(as, addr), ALIGN_DOWN(addr, PAGE_SIZE), access,
 				  nullptr, nullptr, nullptr, false};
 		if (unlikely(!x.r))
@@ -418,7 +418,9 @@ static enum fault_result fault_at(struct aspace *as, vaddr_t addr, enum trap_acc
 		rwlock_read_unlock(&x.r->lock);
 		if (likely(result != FAULT_NO_MEMORY))
 			return result;
-		if (attempt > 0 || !frame_reclaim())
+		if (attempt == 0 && frame_reclaim())
+			continue;
+		if (!upcalls.memory_short(attempt))
 			return FAULT_NO_MEMORY;
 	}
 }

@@ -109,7 +109,7 @@ uint64_t aspace_table_bytes(struct aspace *as)
 
 uint64_t aspace_committed(struct aspace *as)
 {
-	return atomic_load_explicit(&as->committed, memory_order_relaxed);
+	return READ_ONCE(as->committed);
 }
 
 void memory_walk(struct aspace *as, vaddr_t va, struct page_walk *out)

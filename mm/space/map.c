@@ -11,6 +11,7 @@
  * the last search ended and how large a hole it may have skipped, so that a series of maps does
  * not walk over the same regions again.
  */
+#include "commit_private.h"
 #include "region.h"
 
 #include <core/panic.h>
@@ -125,11 +126,10 @@ bool within_limits(const struct aspace *as, uint64_t pages)
 	return (as->virtual_pages + pages) <= as->total_limit >> PAGE_SHIFT;
 }
 
-/* RLIMIT_DATA counts private writable memory; so does `committed`. */
+/* RLIMIT_DATA counts private writable memory, promised or not. */
 static bool data_within_limit(const struct aspace *as, uint64_t pages)
 {
-	return atomic_load_explicit(&as->committed, memory_order_relaxed) + pages <=
-	       as->data_limit >> PAGE_SHIFT;
+	return as->committed + as->uncommitted + pages <= as->data_limit >> PAGE_SHIFT;
 }
 
 /* ---- Unmap ---------------------------------------------------------------------------------- */
@@ -153,8 +153,10 @@ static bool cut(struct aspace *as, struct region *r, vaddr_t start, vaddr_t end,
 	vaddr_t from = MAX(r->start, start), to = MIN(r->end, end);
 	uint64_t pages = (to - from) >> PAGE_SHIFT;
 	as->virtual_pages -= pages;
-	if (r->accounted)
+	if (r->accounted) {
 		region_account(r, -(int64_t)pages);
+		commit_release(region_promised(r, pages));
+	}
 	if (r->start < start && r->end > end) {
 		region_split(as, r, end, *spare);
 		*spare = nullptr;
@@ -233,6 +235,7 @@ static void describe(struct region *t, struct aspace *as, unsigned prot, unsigne
 		t->kind = REGION_STACK;
 	region_set_prot(t, prot);
 	t->accounted = !t->shared && (t->prot & PROT_WRITE);
+	t->noreserve = !t->shared && (flags & MMAP_NORESERVE) && commit_honours_noreserve();
 }
 
 /* Where to, by hint and flags. */
@@ -265,8 +268,7 @@ static void place(struct aspace *as, struct region *t, struct region **spare)
 	struct region *next = region_above(as, t->start), *prev = region_below(as, next);
 	uint64_t pages = (t->end - t->start) >> PAGE_SHIFT;
 	as->virtual_pages += pages;
-	if (t->accounted)
-		region_account(t, (int64_t)pages);
+	region_account(t, (int64_t)pages);
 	if (prev && region_alike(prev, t)) {
 		rwlock_write_lock(&prev->lock);
 		WRITE_ONCE(prev->end, t->end);
@@ -297,6 +299,29 @@ static bool will_merge(struct aspace *as, const struct region *t)
 	return (prev && region_alike(prev, t)) || (next && region_alike(t, next));
 }
 
+/* aspace.lock. How many pages in [start, end) are promised. */
+static uint64_t promised_in(struct aspace *as, vaddr_t start, vaddr_t end)
+{
+	uint64_t pages = 0;
+	struct region *r = region_above(as, start);
+	for (; r && r->start < end; r = region_next(r))
+		pages += region_promised(r, (MIN(r->end, end) - MAX(r->start, start)) >> PAGE_SHIFT);
+	return pages;
+}
+
+/* Promises what `t` needs; the promise of what it replaces goes over to it. */
+static enum kerr promise(struct aspace *as, const struct region *t, unsigned flags)
+{
+	uint64_t pages = region_promised(t, (t->end - t->start) >> PAGE_SHIFT);
+	if (likely(!(flags & MMAP_FIXED)) || !pages)
+		return commit_charge(pages);
+	uint64_t has = promised_in(as, t->start, t->end);
+	enum kerr err = commit_charge(pages - has);
+	if (err == KERR_OK)
+		commit_transfer(has);
+	return err;
+}
+
 static enum kerr map_locked(struct aspace *as, struct region *t, size_t size, unsigned flags)
 {
 	struct region *spare = nullptr;
@@ -309,10 +334,15 @@ static enum kerr map_locked(struct aspace *as, struct region *t, size_t size, un
 		return KERR_NOMEM;
 	if (!will_merge(as, t) && !(spare = region_copy(t, as)))
 		return KERR_NOMEM;
+	err = promise(as, t, flags);
+	if (err != KERR_OK)
+		goto out;
 	if (flags & MMAP_FIXED) {
 		err = unmap_locked(as, t->start, t->end);
-		if (err != KERR_OK)
+		if (err != KERR_OK) {
+			commit_release(region_promised(t, size >> PAGE_SHIFT));
 			goto out;
+		}
 	}
 	place(as, t, &spare);
 out:
@@ -337,7 +367,9 @@ enum kerr aspace_map(struct aspace *as, vaddr_t *addr, size_t size, unsigned pro
 	if ((flags & MMAP_DENY_WRITE) && (flags & MMAP_SHARED) && (prot & PROT_WRITE))
 		return KERR_ACCESS;
 	if (!object && (flags & MMAP_SHARED)) {
-		enum kerr err = vm_object_create_anonymous(size, &own);
+		enum kerr err = flags & MMAP_NORESERVE && commit_honours_noreserve()
+					? vm_object_create_anonymous(size, &own)
+					: object_create_promised(size, &own);
 		if (err != KERR_OK)
 			return err;
 		offset = 0;

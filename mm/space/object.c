@@ -19,14 +19,14 @@
  *
  * frame.private of an object's frame: FRAME_SYNCED once instruction caches know its contents.
  */
+#include "commit_private.h"
 #include "region.h"
-
-#include "counters.h"
 
 #include <core/panic.h>
 #include <core/rcu.h>
 #include <lib/string.h>
 #include <mm/heap.h>
+#include <mm/pressure.h>
 #include <mm/user_copy.h>
 
 static struct cache *anonymous_objects;
@@ -74,6 +74,26 @@ enum kerr vm_object_create_anonymous(uint64_t size, struct vm_object **out)
 	return KERR_OK;
 }
 
+enum kerr object_create_promised(uint64_t size, struct vm_object **out)
+{
+	uint64_t pages = ALIGN_UP(size, PAGE_SIZE) >> PAGE_SHIFT;
+	enum kerr err = commit_charge(pages);
+	if (err != KERR_OK)
+		return err;
+	err = vm_object_create_anonymous(size, out);
+	if (err == KERR_OK)
+		(*out)->promised = pages;
+	else
+		commit_release(pages);
+	return err;
+}
+
+/* Whether each page of it takes a promise of its own: only what no file stands behind. */
+static bool promised_by_page(const struct vm_object *o)
+{
+	return !o->ops->fill && !o->promised;
+}
+
 void vm_object_get(struct vm_object *o)
 {
 	atomic_fetch_add_explicit(&o->references, 1, memory_order_relaxed);
@@ -84,6 +104,8 @@ static void uncharge(struct vm_object *o, uint64_t pages)
 	if (!pages)
 		return;
 	count_pages(o, -(int64_t)pages);
+	if (promised_by_page(o))
+		commit_release(pages);
 	if (o->ops->uncharge)
 		o->ops->uncharge(o, pages);
 }
@@ -95,6 +117,8 @@ void vm_object_put(struct vm_object *o)
 	uint64_t pages = vm_object_resident(o);
 	pagetree_destroy(&o->pages);
 	uncharge(o, pages);
+	if (o->promised)
+		commit_release(o->promised);
 	if (o->ops->destroy)
 		o->ops->destroy(o);
 }
@@ -116,29 +140,51 @@ static struct frame *page_get(struct vm_object *o, uint64_t index)
 	return f;
 }
 
+static void page_uncharge(struct vm_object *o)
+{
+	if (promised_by_page(o))
+		commit_release(1);
+	if (o->ops->uncharge)
+		o->ops->uncharge(o, 1);
+}
+
+static enum kerr page_charge(struct vm_object *o)
+{
+	enum kerr err = o->ops->charge ? o->ops->charge(o, 1) : KERR_OK;
+	if (err != KERR_OK || !promised_by_page(o) || commit_charge(1) == KERR_OK)
+		return err;
+	if (o->ops->uncharge)
+		o->ops->uncharge(o, 1);
+	return KERR_NOSPC;
+}
+
+/* Pages of tmpfs stay until somebody removes them, whoever is killed: they must leave some memory. */
+static bool may_take_frame(const struct vm_object *o)
+{
+	return !o->ops->charge || frame_file_room();
+}
+
 /* A charged frame for page `index`. */
 static enum kerr page_new(struct vm_object *o, uint64_t index, unsigned flags, struct frame **out)
 {
-	enum kerr err = KERR_OK;
 	if (index > PAGETREE_KEY_MAX)
 		return KERR_FBIG;
-	if (o->ops->charge && (err = o->ops->charge(o, 1)) != KERR_OK)
+	enum kerr err = page_charge(o);
+	if (err != KERR_OK)
 		return err;
-	*out = frame_alloc(0, flags | FRAME_USER);
-	if (!*out && frame_reclaim())
+	*out = may_take_frame(o) ? frame_alloc(0, flags | FRAME_USER) : nullptr;
+	if (!*out && frame_reclaim() && may_take_frame(o))
 		*out = frame_alloc(0, flags | FRAME_USER);
 	if (*out)
 		return KERR_OK;
-	if (o->ops->uncharge)
-		o->ops->uncharge(o, 1);
-	return KERR_NOMEM;
+	page_uncharge(o);
+	return o->ops->charge ? KERR_NOSPC : KERR_NOMEM;
 }
 
 static void page_drop(struct vm_object *o, struct frame *f)
 {
 	frame_free(f, 0);
-	if (o->ops->uncharge)
-		o->ops->uncharge(o, 1);
+	page_uncharge(o);
 }
 
 /* Puts `f` in. If another page is there by now, *f becomes that one (with a reference) and ours is

@@ -10,11 +10,11 @@
  * always the smallest number of them. A region dies by being marked and leaving the tree; its memory
  * goes after a grace period, or later if a truncation still holds a reference.
  *
- * Committed pages: a private region that was ever writable is charged with its size.
+ * A private region that was ever writable counts as data with its size, and unless it is MAP_NORESERVE
+ * its pages are promised (frames/commit.c): whoever makes it larger asks first, and unmapping
+ * gives the promise back.
  */
 #include "region.h"
-
-#include "counters.h"
 
 #include <core/panic.h>
 #include <mm/heap.h>
@@ -77,6 +77,7 @@ struct region *region_copy(const struct region *like, struct aspace *as)
 	r->grows = like->grows;
 	r->no_write = like->no_write;
 	r->accounted = like->accounted;
+	r->noreserve = like->noreserve;
 	r->no_fork = like->no_fork;
 	r->dead = false;
 	r->read_flags = like->read_flags;
@@ -129,8 +130,12 @@ struct region *region_above(const struct aspace *as, vaddr_t addr)
 
 void region_account(struct region *r, int64_t pages)
 {
-	atomic_fetch_add_explicit(&r->as->committed, (uint64_t)pages, memory_order_relaxed);
-	mm_count(COUNT_COMMITTED, pages);
+	if (!r->accounted)
+		return;
+	if (likely(!r->noreserve))
+		r->as->committed += (uint64_t)pages;
+	else
+		r->as->uncommitted += (uint64_t)pages;
 }
 
 void region_insert(struct aspace *as, struct region *r, const struct region *like)
@@ -176,7 +181,7 @@ bool region_alike(const struct region *r, const struct region *next)
 {
 	return r->end == next->start && r->object == next->object && r->prot == next->prot &&
 	       r->kind == next->kind && r->shared == next->shared && !r->grows && !next->grows &&
-	       r->no_write == next->no_write && r->accounted == next->accounted &&
+	       r->no_write == next->no_write && r->accounted == next->accounted && r->noreserve == next->noreserve &&
 	       r->no_fork == next->no_fork && r->name == next->name &&
 	       (!r->object || r->offset + (r->end - r->start) == next->offset);
 }

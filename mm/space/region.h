@@ -27,7 +27,8 @@ struct aspace {
 	uint64_t stack_limit, data_limit, total_limit; /* (lock) bytes */
 	uint64_t virtual_pages;      /* (lock) */
 	bool has_unforked;           /* (lock) some region was marked MADV_DONTFORK */
-	_Atomic uint64_t committed;  /* pages */
+	uint64_t committed;          /* (lock) pages of private memory that was ever writable .. */
+	uint64_t uncommitted;        /* (lock) .. and of such that is not promised (MAP_NORESERVE) */
 };
 
 /* (M) under aspace.lock; (MW) under aspace.lock and region.lock for writing, so that either suffices
@@ -41,7 +42,8 @@ struct region {
 	uint8_t prot;                  /* (MW) PROT_*; write and execute imply read */
 	uint8_t kind;                  /* constant: enum region_kind */
 	bool shared, grows, no_write;  /* constant; no_write: PROT_WRITE can never be had */
-	bool accounted;                /* (MW) its pages are committed */
+	bool accounted;                /* (MW) private, and was writable once: counts as data */
+	bool noreserve;                /* constant: counts as data without being promised */
 	bool no_fork, dead;            /* (MW) */
 	map_flags_t read_flags;        /* (MW) of an entry that only reads; 0: no access */
 	const char *name;              /* (M) */
@@ -55,6 +57,9 @@ struct region {
 extern struct frame *zero_frame; /* the shared page of zeroes */
 
 void object_setup(void);
+/* Shared anonymous memory that is promised as a whole, now; vm_object_create_anonymous asks for its
+ * pages one by one. KERR_NOMEM: no memory, or no promise. */
+enum kerr object_create_promised(uint64_t size, struct vm_object **out);
 void object_add_region(struct vm_object *o, struct region *r, const struct region *like);
 void object_remove_region(struct vm_object *o, struct region *r);
 
@@ -97,7 +102,13 @@ bool region_merge(struct aspace *as, struct region *r, struct region *next);
 bool region_alike(const struct region *r, const struct region *next);
 /* Entries of the object's pages first .. last go, flushed. Write-locked. */
 void region_unmap_pages(struct region *r, uint64_t first, uint64_t last);
+/* Figures of the address space; the promise itself is the caller's. aspace.lock. */
 void region_account(struct region *r, int64_t pages);
+/* How many of `pages` of r take a promise. */
+static inline uint64_t region_promised(const struct region *r, uint64_t pages)
+{
+	return r->accounted && !r->noreserve ? pages : 0;
+}
 
 /* ---- Steps of operations --------------------------------------------------------------------- */
 

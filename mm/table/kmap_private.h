@@ -13,4 +13,3 @@ size_t kmap_size(const void *addr); /* of a kmap_alloc block; 0: none starts the
 uint64_t kmap_frame_count(void);
 uint64_t kstack_frame_count(void);
 /* Gives cached stacks back; true if there were any. Thread context. */
-bool kstack_trim(void);

@@ -5,8 +5,8 @@
  *
  * A freed stack keeps its pages: first in a stack of CACHE_MAX per CPU (interrupts off, no lock: the
  * common case of a process that ends and another that starts), then in one list for all. What
- * the list holds beyond TRIM_KEEP is unmapped by kstack_trim(), called when memory is short or from
- * kstack_alloc after a fork storm; a slot without pages goes to the list of empty slots.
+ * the list holds is unmapped when memory is short; a slot without pages goes to the list of empty
+ * slots.
  * The links lie in the stacks themselves (first word), or in a static word for empty slots: an
  * empty slot is remembered by number in a bitmap.
  *
@@ -21,10 +21,10 @@
 #include <core/panic.h>
 #include <core/spinlock.h>
 #include <mm/heap.h>
+#include <mm/pressure.h>
 
 #define SLOT (KSTACK_SIZE + PAGE_SIZE)
 #define CACHE_MAX 8
-#define TRIM_KEEP 32
 #define EMPTY_WORDS 1024 /* 65,536 slots can be remembered as empty: more threads than there are pids */
 
 struct stack_cache { /* its CPU, interrupts off */
@@ -135,26 +135,34 @@ void kstack_free(void *stack)
 	spin_unlock_irq(&stack_lock, on);
 }
 
-bool kstack_trim(void)
+static uint64_t kstack_idle_frames(void)
 {
-	bool any = false;
+	return READ_ONCE(idle_count) * (KSTACK_SIZE >> PAGE_SHIFT);
+}
+
+static uint64_t kstack_trim(uint64_t want)
+{
+	uint64_t given = 0;
 	for (;;) {
 		bool on = spin_lock_irq(&stack_lock);
-		void *stack = idle_count > TRIM_KEEP ? idle_stacks : nullptr;
+		void *stack = given < want ? idle_stacks : nullptr;
 		if (stack) {
 			idle_stacks = *(void **)stack;
 			idle_count--;
 		}
 		spin_unlock_irq(&stack_lock, on);
 		if (!stack)
-			return any;
+			return given;
 		kmap_depopulate((vaddr_t)stack, KSTACK_SIZE);
 		atomic_fetch_sub_explicit(&stack_frames, KSTACK_SIZE >> PAGE_SHIFT,
 					  memory_order_relaxed);
 		slot_give(slot_of((vaddr_t)stack));
-		any = true;
+		given += KSTACK_SIZE >> PAGE_SHIFT;
 	}
 }
+
+const struct shrinker kstack_shrinker = {
+	.name = "kernel stacks", .count = kstack_idle_frames, .scan = kstack_trim};
 
 bool kstack_is_guard(vaddr_t addr)
 {

@@ -59,6 +59,27 @@ def small_memory(t, tap):
                f"{p.returncode}\n{p.stdout.decode()[-1500:]}\n{p.stderr[-600:]}")
 
 
+def out_of_memory(t, tap):
+    """64 MiB and many programs that want all of it; most results are the program's own."""
+    stress = program(t.arch, "musl", [ROOT / "tests/guest/programs/oomstress.c"])
+    for smp, seconds in ((1, 5), (4, 20)):
+        p = t.run(["/bin/oomstress", str(seconds)],
+                  ["--mem", "64M", "--add", f"{stress}:/bin/oomstress", "-v"], smp=smp, timeout=250)
+        lines = (p.stdout + p.stderr).decode(errors="replace").splitlines()
+        for line in lines:
+            if line.startswith(("ok ", "not ok ")):
+                what, _, why = line.partition(" # ")
+                tap.result(f"{smp} CPU(s): {what.partition('ok ')[2]}", line.startswith("ok "), why)
+        tap.result(f"{smp} CPU(s): 64 MiB at the edge ends well", p.returncode == 0,
+                   "\n".join(lines[-60:]))
+        reports = [line for line in lines if "oom: process" in line and "needs a frame" in line]
+        kills = [line for line in lines if "out of memory: killed process" in line]
+        tap.result(f"{smp} CPU(s): each kill has its line, and there is a report",
+                   reports and len(kills) >= 5, f"{len(reports)} reports, {len(kills)} kills")
+        helpless = [line for line in kills if "which found none" in line]
+        tap.result(f"{smp} CPU(s): nobody gave up", not helpless, "\n".join(helpless))
+
+
 def archive_of(t, preset):
     init = build.BUILD / build.preset_for(t.arch, preset) / "user" / "init"
     return initramfs.base(t.arch, init, [], t.busybox()).read_bytes() \
@@ -139,7 +160,7 @@ def odd_command_lines(t, tap):
         tap.equal(f"command line: {name}", (p.stdout, p.returncode), (b"42\n%d\n" % t.smp, 7))
 
 
-CASES = (sizes, kinds, small_memory, bad_initramfs, init_that_ends, odd_command_lines)
+CASES = (sizes, kinds, small_memory, out_of_memory, bad_initramfs, init_that_ends, odd_command_lines)
 
 
 def run(target, tap, group):

@@ -1,6 +1,7 @@
 /* See fs_fixture.h. */
 #include "fs_fixture.h"
 
+#include <exec/oom.h>
 #include <core/init.h>
 #include <core/rcu.h>
 #include <exec/signal.h>
@@ -66,6 +67,16 @@ struct process *process_next(int after)
 
 void process_put(struct process *p)
 {
+}
+
+unsigned oom_score(struct process *p)
+{
+	return 0;
+}
+
+enum kerr oom_adjust(struct process *p, int adjust)
+{
+	return KERR_INVAL;
 }
 
 struct aspace *process_aspace(struct process *p)

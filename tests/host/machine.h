@@ -33,6 +33,7 @@ struct test_upcalls {
 	void (*reschedule)(bool preempted); /* [nothing] */
 	enum kerr (*park)(enum wait_reason reason, bool interruptible, nsec_t deadline);
 	void (*unpark)(struct task *task);
+	bool (*memory_short)(unsigned attempt); /* [false: there will be none] */
 	/* [a task is bound to its CPU: park waits for interrupts until the token is there] */
 };
 extern struct test_upcalls test_upcalls;

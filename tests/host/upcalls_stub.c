@@ -101,6 +101,11 @@ static void priority_restore(void)
 {
 }
 
+static bool memory_short(unsigned attempt)
+{
+	return test_upcalls.memory_short && test_upcalls.memory_short(attempt);
+}
+
 static enum kerr spawn(const char *name, void (*fn)(void *arg), void *arg)
 {
 	return KERR_OK; /* the rest of the boot: not in tests */
@@ -116,6 +121,7 @@ __attribute__((weak)) const struct core_upcalls upcalls = {
 	.unpark = unpark,
 	.priority_lend = priority_lend,
 	.priority_restore = priority_restore,
+	.memory_short = memory_short,
 	.spawn = spawn,
 	.run_idle = test_idle,
 };

@@ -42,6 +42,10 @@ struct core_upcalls {
 	 * priority_restore. */
 	void (*priority_lend)(struct task *owner);
 	void (*priority_restore)(void);
+	/* No frame is left for the current thread, and nothing that could be given up. Sees to it that
+	 * some come back, and waits; attempt counts from 0. True: try again; false: give up. May
+	 * sleep; no spinlock held. */
+	bool (*memory_short)(unsigned attempt);
 	/* Runs fn(arg) in a new kernel thread. */
 	enum kerr (*spawn)(const char *name, void (*fn)(void *arg), void *arg);
 	/* This CPU's idle loop, on its idle task, with interrupts off; called once all is set up. */

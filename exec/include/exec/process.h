@@ -127,6 +127,8 @@ struct process {
 	uint64_t voluntary_switches, involuntary_switches; /* (lock) of ended threads */
 	int exit_status;              /* wait status word */
 	int dumpable;
+	int16_t oom_adjust;           /* oom_score_adj; written by anybody who may, read as it is */
+	int16_t oom_adjust_min;       /* the superuser's last word; others do not go below */
 	struct rcu_head rcu;
 	struct process *hash_next;    /* (tree lock; rcu) pid table */
 };

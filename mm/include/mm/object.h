@@ -30,6 +30,7 @@ struct vm_object {
 	struct pagetree pages;           /* index -> frame; see pagetree.h for its lock */
 	struct mutex grow;               /* one truncation at a time */
 	void *owner;                     /* the inode, for ops */
+	uint64_t promised;               /* (const) pages that were promised as a whole */
 	struct spinlock maps_lock;
 	struct list maps;                /* (maps_lock) regions that map it; those that the latest
 	                                    truncation has to visit stand first */
