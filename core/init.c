@@ -88,7 +88,8 @@ static void check_stuck(enum init_phase last)
 			continue;
 		const char *d = missing_dependency(r);
 		if (d)
-			panic("init: \"%s\" waits for \"%s\": a cycle, or a later phase", r->name, d);
+			panic("init: \"%s\" waits for \"%s\": a cycle, or a later phase", r->name,
+			      d);
 		panic("init: \"%s\" requires capabilities %#x that nothing provides", r->name,
 		      r->requires & ~provided);
 	}

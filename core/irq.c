@@ -74,5 +74,6 @@ void core_irq(unsigned line)
 		return;
 	spurious = 0;
 	enum kerr err = hal.irq.route(line, IRQ_LEVEL, CPU_NONE);
-	log_error("irq: nobody handles line %u, turned off%s", line, err == KERR_OK ? "" : " (failed)");
+	log_error("irq: nobody handles line %u, turned off%s", line,
+		  err == KERR_OK ? "" : " (failed)");
 }

@@ -150,5 +150,6 @@ void random_seed_at_boot(const struct boot_info *info)
 	if (info->seed_size)
 		random_mix(info->seed, info->seed_size);
 	if (hardware == 0 && info->seed_size == 0)
-		log_warn("random: no hardware source and no seed from the firmware; numbers can be guessed until interrupts have come in");
+		log_warn("random: no hardware source and no seed from the firmware; numbers can be "
+			 "guessed until interrupts have come in");
 }

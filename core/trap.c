@@ -45,8 +45,7 @@ void core_return_to_user(struct hal_frame *frame)
 
 	(void)hal.cpu.irq_save();
 	assert(current_task()->preempt_count == 0);
-	while (unlikely((work = atomic_load_explicit(&current_task()->work,
-						     memory_order_relaxed))))
+	while (unlikely((work = atomic_load_explicit(&current_task()->work, memory_order_relaxed))))
 		do_work(frame, work);
 }
 

@@ -106,7 +106,7 @@ static void stop_group(int signo)
 	if (!p->exiting && !p->group_stop) {
 		p->group_stop = true;
 		p->stop_signal = (uint8_t)signo;
-		list_for_each (t, &p->threads, process_link)
+		list_for_each(t, &p->threads, process_link)
 			thread_notify(t, TASK_WORK_STOP);
 	}
 	spin_unlock_irq(&p->lock, on);

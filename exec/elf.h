@@ -31,7 +31,7 @@ static_assert(sizeof(struct elf_header) == 64 && sizeof(struct elf_segment) == 5
 
 struct elf_image {
 	struct vm_object *object;      /* the caller's reference */
-	bool fixed;                    /* ET_EXEC: goes where it says */
+	bool fixed;      /* ET_EXEC: goes where it says */
 	uint64_t entry;                /* unrelocated */
 	uint64_t low, high;            /* page-aligned extent of all segments, unrelocated */
 	uint64_t headers;              /* where the program headers will be; 0: nowhere */

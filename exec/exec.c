@@ -7,12 +7,12 @@
  * environment strings, platform name, 16 random bytes; below, 16-byte aligned, argc, argv, envp and
  * the auxiliary vector (System V ABI, "Process Initialization").
  */
-#include <exec/exec.h>
 #include "elf.h"
 #include "process_private.h"
 #include "sched_private.h"
 #include "thread_private.h"
 #include <core/random.h>
+#include <exec/exec.h>
 #include <lib/string.h>
 #include <mm/heap.h>
 
@@ -20,10 +20,26 @@
 #define TICKS_PER_SECOND 100
 
 enum {
-	AT_NULL = 0, AT_PHDR = 3, AT_PHENT = 4, AT_PHNUM = 5, AT_PAGESZ = 6, AT_BASE = 7,
-	AT_FLAGS = 8, AT_ENTRY = 9, AT_UID = 11, AT_EUID = 12, AT_GID = 13, AT_EGID = 14,
-	AT_PLATFORM = 15, AT_HWCAP = 16, AT_CLKTCK = 17, AT_SECURE = 23, AT_RANDOM = 25,
-	AT_HWCAP2 = 26, AT_EXECFN = 31, AT_MINSIGSTKSZ = 51,
+	AT_NULL = 0,
+	AT_PHDR = 3,
+	AT_PHENT = 4,
+	AT_PHNUM = 5,
+	AT_PAGESZ = 6,
+	AT_BASE = 7,
+	AT_FLAGS = 8,
+	AT_ENTRY = 9,
+	AT_UID = 11,
+	AT_EUID = 12,
+	AT_GID = 13,
+	AT_EGID = 14,
+	AT_PLATFORM = 15,
+	AT_HWCAP = 16,
+	AT_CLKTCK = 17,
+	AT_SECURE = 23,
+	AT_RANDOM = 25,
+	AT_HWCAP2 = 26,
+	AT_EXECFN = 31,
+	AT_MINSIGSTKSZ = 51,
 };
 
 /* A new program on its way. */
@@ -238,8 +254,8 @@ static enum kerr fill_stack(struct program *p, struct stack_image *s)
 	uint64_t *v = (uint64_t *)(s->bytes + (s->at - s->bottom));
 	*v++ = r->argc;
 	p->arg_end = write_pointers(&v, r->strings, p->arg_start, r->argc);
-	p->env_end = write_pointers(&v, r->strings + (p->arg_end - p->arg_start), p->arg_end,
-				    r->envc);
+	p->env_end =
+		write_pointers(&v, r->strings + (p->arg_end - p->arg_start), p->arg_end, r->envc);
 	write_aux(p, &a, v);
 	size_t used = s->top - s->at;
 	return aspace_access(p->aspace, s->at, s->bytes + (s->at - s->bottom), used, true) == used
@@ -262,10 +278,10 @@ static enum kerr build_stack(struct program *p)
 	s.bottom = s.top - size;
 	size_t region = ALIGN_UP(size, (size_t)PAGE_SIZE) + STACK_MIN;
 	vaddr_t start = s.top - region;
-	enum kerr err = aspace_map(p->aspace, &start, region, PROT_READ | PROT_WRITE,
-				   MMAP_PRIVATE | MMAP_ANONYMOUS | MMAP_FIXED | MMAP_GROWSDOWN |
-					   MMAP_STACK,
-				   nullptr, 0);
+	enum kerr err =
+		aspace_map(p->aspace, &start, region, PROT_READ | PROT_WRITE,
+			   MMAP_PRIVATE | MMAP_ANONYMOUS | MMAP_FIXED | MMAP_GROWSDOWN | MMAP_STACK,
+			   nullptr, 0);
 	if (err == KERR_OK) {
 		aspace_name(p->aspace, start, "[stack]");
 		err = fill_stack(p, &s);
@@ -285,7 +301,7 @@ static enum kerr become_single(struct process *p)
 
 	if (!ended && p->thread_count > 1) {
 		p->exec_waits = true;
-		list_for_each (t, &p->threads, process_link) {
+		list_for_each(t, &p->threads, process_link) {
 			if (t == self)
 				continue;
 			t->must_end = true;

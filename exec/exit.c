@@ -8,12 +8,12 @@
  *
  * Locks: process_tree_lock -> process lock. Nothing sleeps under either.
  */
-#include <exec/exit.h>
-#include <exec/oom.h>
 #include "process_private.h"
 #include "sched_private.h"
 #include "thread_private.h"
 #include <core/panic.h>
+#include <exec/exit.h>
+#include <exec/oom.h>
 
 #define CLOCK_TICK (NSEC_PER_SEC / 100)
 
@@ -140,7 +140,7 @@ static void become_zombie(struct process *p)
 	struct list gone = LIST_INIT(gone);
 	bool on = spin_lock_irq(&process_tree_lock);
 
-	list_for_each_safe (child, next, &p->children, sibling)
+	list_for_each_safe(child, next, &p->children, sibling)
 		orphan_child_locked(p, child, &gone);
 	/* The walk over the group only if this end can have orphaned it. */
 	if (group_anchored_by_locked(p))
@@ -161,7 +161,7 @@ static void become_zombie(struct process *p)
 	signal_actions_put(actions);
 	if (vanish)
 		process_released(p);
-	list_for_each_safe (child, next, &gone, sibling) {
+	list_for_each_safe(child, next, &gone, sibling) {
 		list_remove(&child->sibling);
 		process_released(child);
 	}

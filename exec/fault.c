@@ -48,8 +48,8 @@ static NOINLINE void unanswered(const struct trap *trap, enum fault_result resul
 		/* Program 1 faults again: it must not end, and others give memory back. */
 		if (current_process() == process_init || READ_ONCE(current_process()->exiting))
 			return;
-		log_warn("out of memory: killed process %d (%s), which found none", current_process()->pid,
-			 current_process()->name);
+		log_warn("out of memory: killed process %d (%s), which found none",
+			 current_process()->pid, current_process()->name);
 		process_signal(current_process(), SIGKILL);
 		return;
 	}

@@ -5,11 +5,11 @@
  * the tree and the tables under process_tree_lock, and started. vfork and CLONE_VM really share the
  * address space; the parent of a vfork sleeps until the child's vfork_release().
  */
-#include <exec/fork.h>
-#include <exec/oom.h>
 #include "process_private.h"
 #include "sched_private.h"
 #include "thread_private.h"
+#include <exec/fork.h>
+#include <exec/oom.h>
 #include <lib/string.h>
 #include <mm/user_copy.h>
 

@@ -11,10 +11,10 @@
  * (both, when a requeue moves it). A waker still touches the task after that; the spinlock keeps
  * preemption off, which is an RCU read side, which keeps the task.
  */
-#include <exec/futex.h>
 #include "process_private.h"
 #include "sched_private.h"
 #include "thread_private.h"
+#include <exec/futex.h>
 #include <mm/object.h>
 #include <mm/user_copy.h>
 
@@ -182,7 +182,7 @@ static uint32_t wake_locked(struct bucket *b, const struct futex_key *key, uint3
 	struct futex_waiter *w, *next;
 	uint32_t woken = 0;
 
-	list_for_each_safe (w, next, &b->waiters, link) {
+	list_for_each_safe(w, next, &b->waiters, link) {
 		if (woken == count)
 			break;
 		if (!same_key(&w->key, key) || !(w->bits & bits))
@@ -238,7 +238,7 @@ static uint32_t move_locked(struct bucket *from, const struct futex_key *key, st
 
 	if (same_key(key, to_key))
 		return 0;
-	list_for_each_safe (w, next, &from->waiters, link) {
+	list_for_each_safe(w, next, &from->waiters, link) {
 		if (moved == count)
 			break;
 		if (!same_key(&w->key, key))
@@ -341,8 +341,8 @@ static enum kerr change_word(vaddr_t addr, uint32_t op, uint32_t *old)
 		return KERR_FAULT;
 	for (;;) {
 		uint32_t expected = *old;
-		enum kerr err = hal.user.cmpxchg32((uint32_t *)addr, &expected,
-						   apply(op >> 28, *old, arg));
+		enum kerr err =
+			hal.user.cmpxchg32((uint32_t *)addr, &expected, apply(op >> 28, *old, arg));
 		if (err != KERR_OK)
 			return err;
 		if (expected == *old)

@@ -97,7 +97,7 @@ bool group_orphaned_locked(const struct process_group *g, const struct process *
 {
 	struct process *p;
 
-	list_for_each (p, &g->members, group_link)
+	list_for_each(p, &g->members, group_link)
 		if (p != except && group_anchored_by_locked(p))
 			return false;
 	return true;
@@ -107,7 +107,7 @@ static bool has_stopped(const struct process_group *g)
 {
 	struct process *p;
 
-	list_for_each (p, &g->members, group_link)
+	list_for_each(p, &g->members, group_link)
 		if (p->group_stop)
 			return true;
 	return false;
@@ -119,7 +119,7 @@ void group_check_orphan_locked(struct process_group *g, const struct process *ex
 
 	if (!group_orphaned_locked(g, except) || !has_stopped(g))
 		return;
-	list_for_each (p, &g->members, group_link) {
+	list_for_each(p, &g->members, group_link) {
 		process_signal(p, SIGHUP);
 		process_signal(p, SIGCONT);
 	}
@@ -152,7 +152,7 @@ void process_group_signal(int pgid, int signo)
 	struct process_group *g = group_find_locked(pgid);
 
 	if (g)
-		list_for_each (p, &g->members, group_link)
+		list_for_each(p, &g->members, group_link)
 			process_signal(p, signo);
 	spin_unlock_irq(&process_tree_lock, on);
 }

@@ -16,8 +16,6 @@
 #include <core/panic.h>
 #include <mm/frame.h>
 #include <mm/kmap.h>
-#include <mm/frame.h>
-#include <mm/kmap.h>
 
 #define ID_MAX PID_MAX
 

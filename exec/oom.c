@@ -22,10 +22,10 @@
  * Locks: oom_lock (a mutex) -> an address space's mutex (figures). Callers hold no lock of an address
  * space; they may hold an inode's. Nothing sleeps in the choice but on those.
  */
-#include <exec/oom.h>
 #include "process_private.h"
 #include <core/log.h>
 #include <core/time.h>
+#include <exec/oom.h>
 #include <mm/memory.h>
 #include <mm/pressure.h>
 
@@ -189,14 +189,15 @@ static void report(const struct candidate rows[REPORT_ROWS])
 		return;
 	reported = time_now();
 	memory_stats(&m);
-	log_warn("oom: process %d (%s) needs a frame: %lu kB of %lu free, %lu anonymous, %lu of files, "
-		 "%lu tables, %lu slab", self->pid, self->name,
-		 (unsigned long)(m.free * 4), (unsigned long)(m.total * 4),
+	log_warn("oom: process %d (%s) needs a frame: %lu kB of %lu free, %lu anonymous, %lu of "
+		 "files, "
+		 "%lu tables, %lu slab",
+		 self->pid, self->name, (unsigned long)(m.free * 4), (unsigned long)(m.total * 4),
 		 (unsigned long)(m.anonymous * 4), (unsigned long)(m.cached * 4),
 		 (unsigned long)(m.page_tables * 4), (unsigned long)(m.slab * 4));
 	for (size_t i = 0; zone_info(i, &z); i++)
-		log_warn("oom: node %u zone %s: %lu of %lu frames free, %lu reserved", z.node, z.name,
-			 (unsigned long)z.free, (unsigned long)z.managed,
+		log_warn("oom: node %u zone %s: %lu of %lu frames free, %lu reserved", z.node,
+			 z.name, (unsigned long)z.free, (unsigned long)z.managed,
 			 (unsigned long)z.watermark_min);
 	log_warn("oom:     pid   resident   tables   adj name");
 	for (unsigned i = 0; i < REPORT_ROWS && rows[i].pid; i++)
@@ -224,8 +225,8 @@ static void end(const struct candidate *c)
 	if (!p)
 		return;
 	struct aspace *as = process_aspace(p);
-	log_warn("out of memory: killed process %d (%s), %lu kB resident, adjustment %d", p->pid, p->name,
-		 (unsigned long)(c->resident * (PAGE_SIZE / 1024)), p->oom_adjust);
+	log_warn("out of memory: killed process %d (%s), %lu kB resident, adjustment %d", p->pid,
+		 p->name, (unsigned long)(c->resident * (PAGE_SIZE / 1024)), p->oom_adjust);
 	victim = p->pid;
 	victim_until = time_now() + VICTIM_TIME;
 	process_signal(p, SIGKILL);
@@ -269,8 +270,9 @@ bool oom_relieve(unsigned attempt)
 	if (ending(self))
 		return false;
 	if (wait) {
-		enum kerr err = wait_until(&oom_queue, atomic_load(&freed) != before || ending(self),
-					   WAIT_MEMORY, false, time_now() + WAIT_TIME);
+		enum kerr err =
+			wait_until(&oom_queue, atomic_load(&freed) != before || ending(self),
+				   WAIT_MEMORY, false, time_now() + WAIT_TIME);
 		(void)err; /* woken or not, the caller looks again */
 	}
 	return hope && !ending(self);

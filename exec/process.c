@@ -125,8 +125,8 @@ static bool process_try_get(struct process *p)
 struct process *process_find(int pid)
 {
 	rcu_read_lock();
-	struct process *p = atomic_load_explicit(&pid_table[(unsigned)pid % BUCKETS],
-						 memory_order_acquire);
+	struct process *p =
+		atomic_load_explicit(&pid_table[(unsigned)pid % BUCKETS], memory_order_acquire);
 	while (p && p->pid != pid)
 		p = atomic_load_explicit(LINK(p->hash_next), memory_order_acquire);
 	if (p && !process_try_get(p))
@@ -137,8 +137,8 @@ struct process *process_find(int pid)
 
 struct thread *thread_find(int tid)
 {
-	struct thread *t = atomic_load_explicit(&tid_table[(unsigned)tid % BUCKETS],
-						memory_order_acquire);
+	struct thread *t =
+		atomic_load_explicit(&tid_table[(unsigned)tid % BUCKETS], memory_order_acquire);
 	while (t && t->tid != tid)
 		t = atomic_load_explicit(LINK(t->hash_next), memory_order_acquire);
 	return t;
@@ -150,8 +150,8 @@ struct process *process_next(int after)
 		int best = INT32_MAX;
 		rcu_read_lock();
 		for (unsigned i = 0; i < BUCKETS; i++)
-			for (struct process *p = atomic_load_explicit(&pid_table[i],
-								      memory_order_acquire);
+			for (struct process *p =
+				     atomic_load_explicit(&pid_table[i], memory_order_acquire);
 			     p; p = atomic_load_explicit(LINK(p->hash_next), memory_order_acquire))
 				if (p->pid > after && p->pid < best)
 					best = p->pid;
@@ -316,7 +316,7 @@ void process_times(struct process *p, nsec_t *user, nsec_t *system)
 
 	*user = p->user_time;
 	*system = p->system_time;
-	list_for_each (t, &p->threads, process_link) {
+	list_for_each(t, &p->threads, process_link) {
 		nsec_t u, s;
 		thread_times(t, &u, &s);
 		*user += u;
@@ -330,7 +330,7 @@ bool process_thread_next(struct process *p, int after, struct thread_info *out)
 	struct thread *t, *best = nullptr;
 	bool on = spin_lock_irq(&p->lock);
 
-	list_for_each (t, &p->threads, process_link)
+	list_for_each(t, &p->threads, process_link)
 		if (t->tid > after && (!best || t->tid < best->tid))
 			best = t;
 	if (best) {

@@ -139,7 +139,7 @@ static struct thread *prio_pull(cpu_t cpu, cpu_t to)
 		for (uint64_t bits = q->bitmap[w]; bits;) {
 			int bit = 63 - __builtin_clzll(bits);
 			struct thread *t;
-			list_for_each (t, &q->levels[w * 64 + bit], run_link) {
+			list_for_each(t, &q->levels[w * 64 + bit], run_link) {
 				if (!(atomic_load_explicit(&t->affinity, memory_order_relaxed) &
 				      cpu_bit(to)) ||
 				    atomic_load_explicit(&t->on_cpu, memory_order_acquire))

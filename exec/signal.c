@@ -169,7 +169,7 @@ static void discard_locked(struct process *p, uint64_t *bits, struct list *queue
 	if (!(*bits & which))
 		return;
 	*bits &= ~which;
-	list_for_each_safe (item, next, queue, link) {
+	list_for_each_safe(item, next, queue, link) {
 		if (!(which & SIGNAL_BIT(item->info.signo)))
 			continue;
 		list_remove(&item->link);
@@ -183,7 +183,7 @@ static void discard_all_locked(struct process *p, uint64_t which)
 	struct thread *t;
 
 	discard_locked(p, &p->pending.bits, &p->pending.queue, which);
-	list_for_each (t, &p->threads, process_link)
+	list_for_each(t, &p->threads, process_link)
 		discard_locked(p, &t->signal_pending, &t->signal_queue, which);
 }
 
@@ -191,7 +191,7 @@ void signal_flush(struct list *queue)
 {
 	struct signal_item *item, *next;
 
-	list_for_each_safe (item, next, queue, link) {
+	list_for_each_safe(item, next, queue, link) {
 		list_remove(&item->link);
 		cache_free(items, item);
 	}
@@ -206,7 +206,7 @@ static bool take_from(struct process *p, uint64_t *bits, struct list *queue, int
 	if (!(*bits & SIGNAL_BIT(signo)))
 		return false;
 	*out = (struct signal_info){.signo = signo};
-	list_for_each (item, queue, link) {
+	list_for_each(item, queue, link) {
 		if (item->info.signo != signo)
 			continue;
 		if (found) {
@@ -276,7 +276,7 @@ void process_end_all_locked(struct process *p, int status)
 		p->exit_status = status;
 		p->group_stop = false;
 	}
-	list_for_each (t, &p->threads, process_link)
+	list_for_each(t, &p->threads, process_link)
 		thread_notify(t, TASK_WORK_STOP);
 }
 
@@ -290,7 +290,7 @@ void process_continue_locked(struct process *p)
 	p->continue_report = true;
 	uint8_t stopped = PROCESS_STOPPED;
 	atomic_compare_exchange_strong(&p->state, &stopped, PROCESS_RUNNING);
-	list_for_each (t, &p->threads, process_link)
+	list_for_each(t, &p->threads, process_link)
 		thread_notify(t, 0);
 }
 
@@ -317,7 +317,7 @@ static void wake_for_locked(struct process *p, struct thread *t, uint64_t bit)
 			thread_notify(t, TASK_WORK_SIGNAL);
 		return;
 	}
-	list_for_each (t, &p->threads, process_link) {
+	list_for_each(t, &p->threads, process_link) {
 		if (t->signal_mask & bit && !(t->waiting_for & bit))
 			continue;
 		thread_notify(t, TASK_WORK_SIGNAL);
@@ -449,7 +449,7 @@ static enum kerr kill_group(int pgid, const struct signal_info *info)
 	struct process_group *g = group_find_locked(pgid);
 
 	if (g) {
-		list_for_each (p, &g->members, group_link) {
+		list_for_each(p, &g->members, group_link) {
 			enum kerr err = send_checked(p, info);
 			if (err == KERR_OK || result == KERR_SRCH)
 				result = err;
@@ -508,8 +508,8 @@ enum kerr signal_thread(int tgid, int tid, const struct signal_info *info)
 		bool on = spin_lock_irq(&p->lock);
 		if (!list_empty(&t->process_link)) /* it has not left */
 			err = !signal_permitted(p, info->signo) ? KERR_PERM
-			      : info->signo	? signal_send_locked(p, t, info)
-						: KERR_OK;
+			      : info->signo                     ? signal_send_locked(p, t, info)
+								: KERR_OK;
 		spin_unlock_irq(&p->lock, on);
 	}
 	rcu_read_unlock();
@@ -522,8 +522,7 @@ enum kerr signal_action(int signo, const struct signal_action *set, struct signa
 {
 	struct process *p = current_process();
 
-	if (signo < 1 || signo > SIGNAL_COUNT ||
-	    (set && SIGNAL_BIT(signo) & SIGNAL_UNBLOCKABLE))
+	if (signo < 1 || signo > SIGNAL_COUNT || (set && SIGNAL_BIT(signo) & SIGNAL_UNBLOCKABLE))
 		return KERR_INVAL;
 	if (old)
 		*old = signal_action_get(p->actions, signo);

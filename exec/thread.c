@@ -6,9 +6,9 @@
  * The user registers lie at the very top of the stack. A dead thread's stack is freed by the
  * thread that runs next on its CPU, the first moment nobody stands on it.
  */
-#include "thread_private.h"
 #include "process_private.h"
 #include "sched_private.h"
+#include "thread_private.h"
 #include <core/init.h>
 #include <core/log.h>
 #include <core/panic.h>

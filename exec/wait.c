@@ -3,8 +3,8 @@
  * on its child_wait until one changes. Who takes a zombie's status also takes it out of the tree.
  * Cost: linear in the number of children.
  */
-#include <exec/exit.h>
 #include "process_private.h"
+#include <exec/exit.h>
 
 static bool matches(const struct process *child, enum wait_for what, int id, unsigned options)
 {
@@ -70,7 +70,7 @@ static enum kerr scan(struct process *p, enum wait_for what, int id, unsigned op
 	enum kerr err = KERR_CHILD;
 	bool on = spin_lock_irq(&process_tree_lock);
 
-	list_for_each (child, &p->children, sibling) {
+	list_for_each(child, &p->children, sibling) {
 		if (!matches(child, what, id, options))
 			continue;
 		err = KERR_AGAIN;

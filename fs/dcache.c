@@ -170,8 +170,8 @@ void dentry_put_last(struct dentry *d)
 			inode_put(i);
 		}
 		rcu_call(&d->rcu, dentry_free);
-		if (parent == d || atomic_fetch_sub_explicit(&parent->references, 1,
-							     memory_order_acq_rel) != 1)
+		if (parent == d ||
+		    atomic_fetch_sub_explicit(&parent->references, 1, memory_order_acq_rel) != 1)
 			return;
 		d = parent;
 	}
@@ -319,7 +319,8 @@ static const struct shrinker dentry_shrinker = {
 void dentry_set_mounted(struct dentry *d, bool on)
 {
 	spin_lock(&dcache_lock);
-	atomic_store_explicit(&d->flags, on ? d->flags | DENTRY_MOUNTED : d->flags & ~DENTRY_MOUNTED,
+	atomic_store_explicit(&d->flags,
+			      on ? d->flags | DENTRY_MOUNTED : d->flags & ~DENTRY_MOUNTED,
 			      memory_order_relaxed);
 	spin_unlock(&dcache_lock);
 }

@@ -94,7 +94,7 @@ static struct fd_array *array_create(uint32_t capacity)
 	if (!a)
 		return nullptr;
 	a->capacity = capacity;
-	a->files = (struct file *_Atomic *)(a + 1);
+	a->files = (struct file * _Atomic *)(a + 1);
 	a->used = (uint64_t *)(a->files + capacity);
 	a->on_exec = a->used + words;
 	return a;
@@ -257,7 +257,8 @@ static unsigned lowest_free_locked(struct fd_table *t, unsigned lowest)
 }
 
 /* Takes a number; `f` may be null (reserved). */
-static enum kerr take(struct fd_table *t, struct file *f, unsigned lowest, bool close_on_exec, int *out)
+static enum kerr take(struct fd_table *t, struct file *f, unsigned lowest, bool close_on_exec,
+		      int *out)
 {
 	uint64_t limit = MIN(process_limit(RLIMIT_NOFILE), CAPACITY_MAX);
 	unsigned fd;
@@ -554,7 +555,8 @@ enum kerr fd_close_range(unsigned first, unsigned last, unsigned flags)
 	t = table();
 	if (err != KERR_OK || !t)
 		return err;
-	for (uint32_t word = first / 64; word <= last / 64 && word < array_of(t)->capacity / 64; word++) {
+	for (uint32_t word = first / 64; word <= last / 64 && word < array_of(t)->capacity / 64;
+	     word++) {
 		uint64_t which = ~(uint64_t)0;
 		if (word == first / 64)
 			which <<= first % 64;

@@ -130,8 +130,8 @@ void file_set_flags(struct file *f, unsigned flags)
 {
 	uint32_t old = atomic_load_explicit(&f->flags, memory_order_relaxed);
 
-	while (!atomic_compare_exchange_weak(&f->flags, &old,
-					     (old & ~(uint32_t)O_SETFL_MASK) | (flags & O_SETFL_MASK)))
+	while (!atomic_compare_exchange_weak(
+		&f->flags, &old, (old & ~(uint32_t)O_SETFL_MASK) | (flags & O_SETFL_MASK)))
 		;
 }
 
@@ -149,7 +149,8 @@ enum kerr file_set_attributes(struct file *f, const struct inode_attributes *a, 
 
 unsigned file_poll(struct file *f, struct poll_table *table)
 {
-	return f->ops->poll ? f->ops->poll(f, table) : POLL_IN | POLL_OUT | POLL_RDNORM | POLL_WRNORM;
+	return f->ops->poll ? f->ops->poll(f, table)
+			    : POLL_IN | POLL_OUT | POLL_RDNORM | POLL_WRNORM;
 }
 
 enum kerr file_ioctl(struct file *f, unsigned command, vaddr_t argument, long *result)
@@ -308,7 +309,8 @@ enum kerr file_read_directory(struct file *f, struct directory_entry *out)
 	return err;
 }
 
-static enum kerr copy_read(struct file *in, uint64_t *offset, const struct io_buffer *b, size_t *done)
+static enum kerr copy_read(struct file *in, uint64_t *offset, const struct io_buffer *b,
+			   size_t *done)
 {
 	enum kerr err = offset ? file_read_at(in, b, *offset, done) : file_read(in, b, done);
 

@@ -25,8 +25,22 @@
 
 #define HEADER_SIZE 110u
 
-enum { F_INO, F_MODE, F_UID, F_GID, F_LINKS, F_MTIME, F_SIZE, F_MAJOR, F_MINOR, F_RMAJOR, F_RMINOR,
-       F_NAME_SIZE, F_CHECK, FIELDS };
+enum {
+	F_INO,
+	F_MODE,
+	F_UID,
+	F_GID,
+	F_LINKS,
+	F_MTIME,
+	F_SIZE,
+	F_MAJOR,
+	F_MINOR,
+	F_RMAJOR,
+	F_RMINOR,
+	F_NAME_SIZE,
+	F_CHECK,
+	FIELDS
+};
 
 struct entry {
 	uint32_t field[FIELDS];
@@ -85,10 +99,18 @@ static const char *foreign_format(const uint8_t *data, uint64_t left)
 		const char *name;
 	} formats[] = {
 		{{0x1f, 0x8b}, 2, "is compressed with gzip; this kernel reads plain cpio archives"},
-		{{0x28, 0xb5, 0x2f, 0xfd}, 4, "is compressed with zstd; this kernel reads plain cpio archives"},
-		{{0xfd, '7', 'z', 'X'}, 4, "is compressed with xz; this kernel reads plain cpio archives"},
-		{{'B', 'Z', 'h'}, 3, "is compressed with bzip2; this kernel reads plain cpio archives"},
-		{{0x02, 0x21, 0x4c, 0x18}, 4, "is compressed with lz4; this kernel reads plain cpio archives"},
+		{{0x28, 0xb5, 0x2f, 0xfd},
+		 4,
+		 "is compressed with zstd; this kernel reads plain cpio archives"},
+		{{0xfd, '7', 'z', 'X'},
+		 4,
+		 "is compressed with xz; this kernel reads plain cpio archives"},
+		{{'B', 'Z', 'h'},
+		 3,
+		 "is compressed with bzip2; this kernel reads plain cpio archives"},
+		{{0x02, 0x21, 0x4c, 0x18},
+		 4,
+		 "is compressed with lz4; this kernel reads plain cpio archives"},
 		{{'0', '7', '0', '7'}, 4, "is a cpio archive of another kind than newc"},
 		{{0xc7, 0x71}, 2, "is a cpio archive of another kind than newc"},
 	};
@@ -211,8 +233,10 @@ static enum kerr remember_linked(struct unpacker *u, const struct entry *e, cons
 
 	if (!l)
 		return KERR_NOMEM;
-	*l = (struct linked_file){.ino = e->field[F_INO], .major = e->field[F_MAJOR],
-				  .minor = e->field[F_MINOR], .path = *p};
+	*l = (struct linked_file){.ino = e->field[F_INO],
+				  .major = e->field[F_MAJOR],
+				  .minor = e->field[F_MINOR],
+				  .path = *p};
 	path_get(p);
 	list_add_tail(&u->files, &l->link);
 	return KERR_OK;
@@ -354,9 +378,9 @@ void initramfs_unpack(const struct boot_info *info)
 		entries += r.entries;
 		bytes += m->end - m->start;
 		if (r.what)
-			log_error("initramfs: %s (byte %lu) %s; %lu files kept, %lu skipped", m->name,
-				  (unsigned long)r.offset, r.what, (unsigned long)r.entries,
-				  (unsigned long)r.refused);
+			log_error("initramfs: %s (byte %lu) %s; %lu files kept, %lu skipped",
+				  m->name, (unsigned long)r.offset, r.what,
+				  (unsigned long)r.entries, (unsigned long)r.refused);
 	}
 	if (info->module_count == 0)
 		log_warn("initramfs: the boot loader gave none");

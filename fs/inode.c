@@ -192,7 +192,8 @@ static void attributes_apply(struct inode *i, const struct inode_attributes *a, 
 	i->ctime = now;
 }
 
-static enum kerr size_allowed(const struct inode *i, const struct inode_attributes *a, unsigned which)
+static enum kerr size_allowed(const struct inode *i, const struct inode_attributes *a,
+			      unsigned which)
 {
 	if (inode_is(i, S_IFDIR))
 		return KERR_ISDIR;

@@ -93,7 +93,9 @@ static struct lock *blocker_locked(struct inode_locks *l, const struct lock *wis
 
 	if (wish->range.type == FILE_LOCK_NONE)
 		return nullptr;
-	list_for_each(held, &l->held, link) if (in_the_way(held, wish)) return held;
+	list_for_each(held, &l->held, link)
+		if (in_the_way(held, wish))
+			return held;
 	return nullptr;
 }
 
@@ -131,8 +133,7 @@ static void apply_locked(struct inode_locks *l, struct lock **wish, struct lock 
 {
 	struct lock *held, *next, *w = *wish;
 
-	list_for_each_safe(held, next, &l->held, link)
-	{
+	list_for_each_safe(held, next, &l->held, link) {
 		const struct file_lock_range r = w->range, *h = &held->range;
 		if (!same_owner(held, w))
 			continue;
@@ -166,8 +167,7 @@ static enum kerr wait_enter(struct lock_wait *wait)
 	mutex_lock(&waits_lock);
 	for (unsigned steps = 0; found && at != wait->owner && steps < 64; steps++) {
 		found = false;
-		list_for_each(other, &waits, link)
-		{
+		list_for_each(other, &waits, link) {
 			if (other->owner != at)
 				continue;
 			at = other->blocker;
@@ -276,8 +276,7 @@ static void release_owner(struct inode *i, const void *owner)
 	struct lock *held, *next;
 
 	mutex_lock(&l->mutex);
-	list_for_each_safe(held, next, &l->held, link)
-	{
+	list_for_each_safe(held, next, &l->held, link) {
 		if (held->owner != owner)
 			continue;
 		list_remove(&held->link);

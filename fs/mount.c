@@ -19,15 +19,15 @@
 #include <mm/heap.h>
 
 #define MOUNT_CHAINS 32u
-#define FLAGS_KEPT (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | \
-		    MS_RELATIME)
+#define FLAGS_KEPT                                                                                 \
+	(MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME)
 
 struct mutex mount_lock = MUTEX_INIT(mount_lock);
 static struct mount *_Atomic chains[MOUNT_CHAINS];   /* (mount_lock; readers under rcu) */
 static struct list mounts = LIST_INIT(mounts);       /* (mount_lock) in order of mounting */
 static const struct filesystem *types[FILESYSTEMS_MAX]; /* (boot) */
 static _Atomic uint32_t next_device = 1;
-static int next_id = 1;                              /* (mount_lock) */
+static int next_id = 1;         /* (mount_lock) */
 
 void filesystem_register(const struct filesystem *type)
 {
@@ -68,7 +68,8 @@ static uint32_t chain_of(const struct mount *parent, const struct dentry *where)
 
 struct mount *mount_find(struct mount *parent, struct dentry *where)
 {
-	struct mount *m = atomic_load_explicit(&chains[chain_of(parent, where)], memory_order_acquire);
+	struct mount *m =
+		atomic_load_explicit(&chains[chain_of(parent, where)], memory_order_acquire);
 
 	while (m && (m->parent != parent || m->where != where))
 		m = atomic_load_explicit(&m->hash_next, memory_order_acquire);
@@ -77,7 +78,8 @@ struct mount *mount_find(struct mount *parent, struct dentry *where)
 
 enum kerr mount_writable(const struct mount *m)
 {
-	return atomic_load_explicit(&m->flags, memory_order_relaxed) & MS_RDONLY ? KERR_ROFS : KERR_OK;
+	return atomic_load_explicit(&m->flags, memory_order_relaxed) & MS_RDONLY ? KERR_ROFS
+										 : KERR_OK;
 }
 
 static void mount_free(struct rcu_head *head)
@@ -224,8 +226,8 @@ static enum kerr mount_at(struct mount *m, const struct path *where)
 	return KERR_OK;
 }
 
-enum kerr vfs_mount(const char *source, const struct path *where, const char *type, unsigned long flags,
-		    const char *options)
+enum kerr vfs_mount(const char *source, const struct path *where, const char *type,
+		    unsigned long flags, const char *options)
 {
 	struct superblock *sb = nullptr;
 	struct path from;
@@ -334,8 +336,10 @@ static void describe_options(struct mount *m, char *buf, size_t size)
 	static const struct {
 		unsigned long flag;
 		const char *text;
-	} names[] = {{MS_NOSUID, ",nosuid"},   {MS_NODEV, ",nodev"},
-		     {MS_NOEXEC, ",noexec"},   {MS_NOATIME, ",noatime"},
+	} names[] = {{MS_NOSUID, ",nosuid"},
+		     {MS_NODEV, ",nodev"},
+		     {MS_NOEXEC, ",noexec"},
+		     {MS_NOATIME, ",noatime"},
 		     {MS_RELATIME, ",relatime"}};
 	size_t n = strlcpy(buf, m->flags & MS_RDONLY ? "ro" : "rw", size);
 

@@ -74,7 +74,8 @@ enum kerr file_name(struct file *f, char *buf, size_t size, const char **start)
 	enum kerr err;
 
 	if (!f->path.dentry) {
-		size_t n = f->inode->ops->describe ? f->inode->ops->describe(f->inode, buf, size) : 0;
+		size_t n =
+			f->inode->ops->describe ? f->inode->ops->describe(f->inode, buf, size) : 0;
 		if (n == 0)
 			strlcpy(buf, "anon_inode:", size);
 		*start = buf;

@@ -19,8 +19,8 @@ static enum kerr writers_get(struct inode *i)
 	do {
 		if (n < 0)
 			return KERR_TXTBSY;
-	} while (!atomic_compare_exchange_weak_explicit(&i->writers, &n, n + 1, memory_order_relaxed,
-							memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(
+		&i->writers, &n, n + 1, memory_order_relaxed, memory_order_relaxed));
 	return KERR_OK;
 }
 
@@ -31,8 +31,8 @@ static enum kerr writers_deny(struct inode *i)
 	do {
 		if (n > 0)
 			return KERR_TXTBSY;
-	} while (!atomic_compare_exchange_weak_explicit(&i->writers, &n, n - 1, memory_order_relaxed,
-							memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(
+		&i->writers, &n, n - 1, memory_order_relaxed, memory_order_relaxed));
 	return KERR_OK;
 }
 
@@ -137,10 +137,11 @@ static enum kerr create_locked(struct parent_path *pp, int flags, uint32_t mode,
 		if (err == KERR_OK)
 			err = inode_permission(dir, 3);
 		if (err == KERR_OK)
-			err = dir->ops->make ? dir->ops->make(dir, d,
-							      S_IFREG | (mode & 07777 & ~vfs_umask()),
-							      0, nullptr)
-					     : KERR_ACCESS;
+			err = dir->ops->make
+				      ? dir->ops->make(dir, d,
+						       S_IFREG | (mode & 07777 & ~vfs_umask()), 0,
+						       nullptr)
+				      : KERR_ACCESS;
 		*created = true;
 	}
 	if (err != KERR_OK) {
@@ -206,7 +207,8 @@ enum kerr vfs_open(const struct path *dir, const char *name, int flags, uint32_t
 		   struct file **out)
 {
 	bool follow = !(flags & O_NOFOLLOW) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
-	unsigned lookup = (follow ? LOOKUP_FOLLOW : 0) | (flags & O_DIRECTORY ? LOOKUP_DIRECTORY : 0);
+	unsigned lookup =
+		(follow ? LOOKUP_FOLLOW : 0) | (flags & O_DIRECTORY ? LOOKUP_DIRECTORY : 0);
 	struct path p, parent;
 	char *text;
 	enum kerr err;

@@ -50,10 +50,10 @@ enum kerr proc_tree_mount(const struct filesystem *type, const struct proc_entry
 /* ---- the tables ---- */
 
 extern const struct proc_entry proc_root[];
-extern const struct proc_entry proc_process[];  /* process.c: /proc/PID */
-extern const struct proc_entry proc_tern[];     /* tern.c: /proc/tern */
-extern struct proc_entry proc_net[];            /* net.c: /proc/net */
-extern const struct proc_entry proc_sys[];      /* sys.c: /proc/sys */
+extern const struct proc_entry proc_process[]; /* process.c: /proc/PID */
+extern const struct proc_entry proc_tern[]; /* tern.c: /proc/tern */
+extern struct proc_entry proc_net[]; /* net.c: /proc/net */
+extern const struct proc_entry proc_sys[]; /* sys.c: /proc/sys */
 bool proc_pid_find(const char *name, const struct proc_subject *s, struct proc_subject *out);
 bool proc_pid_next(const struct proc_subject *s, int *after, char name[16]);
 enum kerr proc_show_mounts(struct text *t, const struct proc_subject *s);

@@ -11,8 +11,8 @@ static inline bool reference_get_not_zero(_Atomic uint32_t *references)
 	uint32_t n = atomic_load_explicit(references, memory_order_relaxed);
 
 	while (n)
-		if (atomic_compare_exchange_weak_explicit(references, &n, n + 1, memory_order_relaxed,
-							  memory_order_relaxed))
+		if (atomic_compare_exchange_weak_explicit(
+			    references, &n, n + 1, memory_order_relaxed, memory_order_relaxed))
 			return true;
 	return false;
 }
@@ -130,10 +130,10 @@ static inline bool dentry_hashed(const struct dentry *d)
 
 /* The directory in which the last name of a path is, and that name. */
 struct parent_path {
-	struct path path;     /* referenced */
-	const char *name;     /* inside the string that was looked up, not ended */
+	struct path path; /* referenced */
+	const char *name; /* inside the string that was looked up, not ended */
 	uint32_t length, hash;
-	bool must_directory;  /* slashes follow */
+	bool must_directory; /* slashes follow */
 	enum { LAST_NAME, LAST_DOT, LAST_DOTDOT, LAST_ROOT } kind;
 };
 enum kerr vfs_lookup_parent(const struct path *dir, const char *name, struct parent_path *out);
@@ -154,9 +154,9 @@ enum kerr mount_root(const struct filesystem *type, const char *options);
 
 struct fs_context {
 	_Atomic uint32_t references;
-	struct spinlock lock;            /* for writing */
-	_Atomic uint32_t sequence;       /* odd: being written */
-	struct path root, directory;     /* (sequence) referenced */
+	struct spinlock lock; /* for writing */
+	_Atomic uint32_t sequence; /* odd: being written */
+	struct path root, directory; /* (sequence) referenced */
 	_Atomic uint32_t umask;
 };
 void context_init(const struct path *root);
@@ -164,7 +164,8 @@ void context_init(const struct path *root);
 void context_root(struct path *out);
 void context_directory(struct path *out);
 struct process;
-enum kerr context_of(struct process *p, struct path *root, struct path *directory, uint32_t *umask); /* referenced; KERR_NOENT */
+enum kerr context_of(struct process *p, struct path *root, struct path *directory,
+		     uint32_t *umask); /* referenced; KERR_NOENT */
 
 /* ---- file.c ---- */
 

@@ -243,7 +243,8 @@ static enum kerr walk_name(struct walk *w, const char *name, uint32_t length, ui
 	struct inode *i = dentry_inode(found);
 	if (!i) {
 		err = KERR_NOENT;
-	} else if (inode_is(i, S_IFLNK) && (!last || (flags & LOOKUP_FOLLOW) || w->must_directory)) {
+	} else if (inode_is(i, S_IFLNK) &&
+		   (!last || (flags & LOOKUP_FOLLOW) || w->must_directory)) {
 		err = walk_link(w, i, s);
 	} else {
 		do {

@@ -161,7 +161,7 @@ static void watch_begin(struct epoll_item *item)
 	item->file_next = atomic_load_explicit(&f->watchers, memory_order_relaxed);
 	item->file_link = &f->watchers;
 	if (item->file_next)
-		item->file_next->file_link = (struct epoll_item *_Atomic *)&item->file_next;
+		item->file_next->file_link = (struct epoll_item * _Atomic *)&item->file_next;
 	atomic_store_explicit(&f->watchers, item, memory_order_relaxed);
 	spin_unlock(l);
 }

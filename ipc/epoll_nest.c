@@ -21,7 +21,7 @@ static unsigned paths_up(const struct epoll *ep, unsigned *depth)
 	const struct epoll_item *item;
 	unsigned paths = 1, deepest = 0;
 
-	list_for_each (item, &ep->outer, outer) {
+	list_for_each(item, &ep->outer, outer) {
 		unsigned above;
 		paths += paths_up(item->epoll, &above);
 		deepest = MAX(deepest, above + 1);
@@ -51,7 +51,7 @@ static void walk_down(struct descent *d, const struct epoll *ep, unsigned depth)
 		d->err = KERR_INVAL;
 	if (d->err != KERR_OK)
 		return;
-	list_for_each (item, &ep->inner, inner) {
+	list_for_each(item, &ep->inner, inner) {
 		walk_down(d, item->file->private, depth + 1);
 		if (d->err != KERR_OK)
 			return;

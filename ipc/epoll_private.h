@@ -37,20 +37,21 @@ struct epoll_item {
 	struct list ready;            /* (queue lock) empty: not on the ready list */
 	struct epoll *epoll;          /* (const) */
 	struct file *file;            /* (const) not referenced: its close ends the item */
-	int fd;                       /* (const) */
-	_Atomic uint32_t events;      /* (epoll lock for writing) POLL_* that are wanted, EPOLL_* */
-	uint64_t data;                /* (epoll lock) */
+	int fd;         /* (const) */
+	_Atomic uint32_t events; /* (epoll lock for writing) POLL_* that are wanted, EPOLL_* */
+	uint64_t data; /* (epoll lock) */
 	struct epoll_item *file_next; /* (watch lock) */
 	struct epoll_item *_Atomic *file_link; /* (watch lock) what points to it */
-	struct list inner, outer;     /* (nesting lock) empty: the file is no epoll */
+	struct list inner, outer; /* (nesting lock) empty: the file is no epoll */
 	struct epoll_hook hooks[HOOKS_INLINE];
-	struct epoll_hook *more;      /* (epoll lock) */
+	struct epoll_hook *more; /* (epoll lock) */
 };
 
 /* ---- epoll.c ---- */
 struct epoll *epoll_of(struct file *f); /* null: `f` is none */
 void epoll_put(struct epoll *ep);
-void epoll_wake_sleeper_locked(struct epoll *ep); /* one of them, if there are any; queue lock held */
+void epoll_wake_sleeper_locked(
+	struct epoll *ep); /* one of them, if there are any; queue lock held */
 
 /* ---- epoll_item.c ---- */
 void epoll_items_init(void);

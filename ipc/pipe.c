@@ -35,7 +35,8 @@ struct pipe {
 	struct mutex lock;
 	struct ring ring;        /* (lock) */
 	uint32_t readers, writers; /* (lock) open ends */
-	uint64_t readers_ever, writers_ever; /* (lock) opens so far, for FIFOs that wait for the other side */
+	uint64_t readers_ever,
+		writers_ever; /* (lock) opens so far, for FIFOs that wait for the other side */
 	_Atomic uint32_t events; /* (lock for writing) POLL_* of both ends */
 	struct waitq read_queue, write_queue;
 };

@@ -51,7 +51,9 @@ static struct releaser *current_releaser(void)
 	struct releaser *at, *found = nullptr;
 
 	spin_lock(&releasers_lock);
-	list_for_each(at, &releasers, link) if (at->task == current_task()) found = at;
+	list_for_each(at, &releasers, link)
+		if (at->task == current_task())
+			found = at;
 	spin_unlock(&releasers_lock);
 	return found;
 }

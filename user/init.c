@@ -35,14 +35,19 @@ struct terminal {
 #define VTIME_INDEX 5
 #define VMIN_INDEX 6
 
-static char *const environment[] = {"PATH=/bin:/sbin:/usr/bin:/usr/sbin", "HOME=/root",
-				    "TERM=vt100", "USER=root", "LOGNAME=root", "SHELL=/bin/sh",
-				    "PWD=/", NULL};
+static char *const environment[] = {"PATH=/bin:/sbin:/usr/bin:/usr/sbin",
+				    "HOME=/root",
+				    "TERM=vt100",
+				    "USER=root",
+				    "LOGNAME=root",
+				    "SHELL=/bin/sh",
+				    "PWD=/",
+				    NULL};
 
 static const struct {
 	const char *type, *where;
 } mounts[] = {
-	{"proc", "/proc"},   {"sysfs", "/sys"}, {"devtmpfs", "/dev"},
+	{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"},
 	{"tmpfs", "/tmp"}, {"tmpfs", "/run"},
 };
 

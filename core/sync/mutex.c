@@ -38,11 +38,10 @@ static bool take_or_mark(struct mutex *m)
 	uintptr_t seen = atomic_load_explicit(&m->owner, memory_order_relaxed);
 
 	for (;;) {
-		uintptr_t want = seen & ~WAITERS ? seen | WAITERS
-						 : (uintptr_t)current_task() | WAITERS;
-		if (atomic_compare_exchange_weak_explicit(&m->owner, &seen, want,
-							  memory_order_acquire,
-							  memory_order_relaxed))
+		uintptr_t want =
+			seen & ~WAITERS ? seen | WAITERS : (uintptr_t)current_task() | WAITERS;
+		if (atomic_compare_exchange_weak_explicit(
+			    &m->owner, &seen, want, memory_order_acquire, memory_order_relaxed))
 			return !(seen & ~WAITERS);
 	}
 }

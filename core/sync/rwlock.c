@@ -20,9 +20,8 @@ bool rwlock_try_read_lock(struct rwlock *l)
 	uint32_t seen = atomic_load_explicit(&l->state, memory_order_relaxed);
 
 	while (!(seen & (WRITER | WAITERS)))
-		if (atomic_compare_exchange_weak_explicit(&l->state, &seen, seen + 1,
-							  memory_order_acquire,
-							  memory_order_relaxed))
+		if (atomic_compare_exchange_weak_explicit(
+			    &l->state, &seen, seen + 1, memory_order_acquire, memory_order_relaxed))
 			return true;
 	return false;
 }
@@ -36,9 +35,8 @@ static bool take_or_mark(struct rwlock *l, bool write)
 	for (;;) {
 		bool free = write ? !(seen & ~WAITERS) : !(seen & WRITER);
 		uint32_t want = !free ? seen | WAITERS : write ? seen | WRITER : seen + 1;
-		if (atomic_compare_exchange_weak_explicit(&l->state, &seen, want,
-							  memory_order_acquire,
-							  memory_order_relaxed))
+		if (atomic_compare_exchange_weak_explicit(
+			    &l->state, &seen, want, memory_order_acquire, memory_order_relaxed))
 			return free;
 	}
 }
@@ -81,9 +79,8 @@ void rwlock_write_lock(struct rwlock *l)
 {
 	uint32_t expected = 0;
 
-	if (unlikely(!atomic_compare_exchange_strong_explicit(&l->state, &expected, WRITER,
-							      memory_order_acquire,
-							      memory_order_relaxed)))
+	if (unlikely(!atomic_compare_exchange_strong_explicit(
+		    &l->state, &expected, WRITER, memory_order_acquire, memory_order_relaxed)))
 		lock_slow(l, true);
 }
 

@@ -40,7 +40,7 @@ static void console_output(struct tty *t, const char *bytes, size_t count)
 #define ESCAPE '\x10'
 
 static struct {
-	bool on;                   /* (const after init) */
+	bool on;     /* (const after init) */
 	bool escaped;              /* the thread's */
 	_Atomic uint64_t received; /* bytes that reached the terminal */
 	uint64_t permitted;        /* (console.lock) what was told last */

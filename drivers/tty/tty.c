@@ -18,8 +18,8 @@
 void tty_init(struct tty *t, const struct tty_driver *driver, uint64_t device)
 {
 	static const uint8_t characters[NCCS] = {
-		[VINTR] = 3,     [VQUIT] = 28,   [VERASE] = 127, [VKILL] = 21,    [VEOF] = 4,
-		[VMIN] = 1,      [VSTART] = 17,  [VSTOP] = 19,   [VSUSP] = 26,    [VREPRINT] = 18,
+		[VINTR] = 3,     [VQUIT] = 28,   [VERASE] = 127, [VKILL] = 21, [VEOF] = 4,
+		[VMIN] = 1,      [VSTART] = 17,  [VSTOP] = 19,   [VSUSP] = 26, [VREPRINT] = 18,
 		[VDISCARD] = 15, [VWERASE] = 23, [VLNEXT] = 22,
 	};
 

@@ -58,8 +58,24 @@ struct tty_driver {
 #define IEXTEN 0100000u
 /* c_cc */
 enum {
-	VINTR, VQUIT, VERASE, VKILL, VEOF, VTIME, VMIN, VSWTC, VSTART, VSTOP, VSUSP, VEOL,
-	VREPRINT, VDISCARD, VWERASE, VLNEXT, VEOL2, NCCS = 19,
+	VINTR,
+	VQUIT,
+	VERASE,
+	VKILL,
+	VEOF,
+	VTIME,
+	VMIN,
+	VSWTC,
+	VSTART,
+	VSTOP,
+	VSUSP,
+	VEOL,
+	VREPRINT,
+	VDISCARD,
+	VWERASE,
+	VLNEXT,
+	VEOL2,
+	NCCS = 19,
 };
 
 struct termios { /* the kernel ABI's struct termios2; struct termios is it without the speeds */
@@ -89,8 +105,8 @@ struct tty {
 	uint32_t tail, lines, head;
 	uint8_t buffer[TTY_BUFFER];
 	uint64_t mark[TTY_BUFFER / 64];
-	bool literal;    /* the next byte is taken as it is (VLNEXT) */
-	bool stopped;    /* output, by VSTOP */
+	bool literal; /* the next byte is taken as it is (VLNEXT) */
+	bool stopped; /* output, by VSTOP */
 	bool hung_up;
 	bool input_ended; /* nothing more will come: a read of the empty buffer gives 0 bytes */
 	uint32_t column; /* of the cursor, for tabs and erasing */
@@ -98,7 +114,7 @@ struct tty {
 	struct waitq readers, writers;
 	/* Job control. */
 	struct session *session; /* whose controlling terminal this is, or null */
-	int foreground;          /* group, 0: none */
+	int foreground; /* group, 0: none */
 };
 
 #define END_OF_FILE 0 /* stored with its mark for VEOF */

@@ -44,11 +44,11 @@ static inline long restartable(enum kerr err)
 /* ---- abi.c: what differs between the ABIs ---- */
 
 struct abi {
-	uint16_t machine;        /* ELF e_machine */
-	bool x86_layouts;        /* struct stat, epoll_event, clone's argument order */
-	bool arm_open_flags;     /* O_DIRECTORY, O_NOFOLLOW, O_DIRECT, O_LARGEFILE are rotated */
-	bool action_restorer;    /* struct sigaction has sa_restorer */
-	bool icache_call;        /* riscv_flush_icache */
+	uint16_t machine; /* ELF e_machine */
+	bool x86_layouts; /* struct stat, epoll_event, clone's argument order */
+	bool arm_open_flags; /* O_DIRECTORY, O_NOFOLLOW, O_DIRECT, O_LARGEFILE are rotated */
+	bool action_restorer; /* struct sigaction has sa_restorer */
+	bool icache_call; /* riscv_flush_icache */
 };
 extern const struct abi *abi; /* (const after boot) */
 void abi_choose(void);

@@ -99,7 +99,7 @@ SYSCALL(rmdir)
 SYSCALL(unlinkat)
 {
 	return a2 & ~(unsigned long)AT_REMOVEDIR ? KERR_INVAL
-						  : remove_name((int)a0, a1, a2 & AT_REMOVEDIR);
+						 : remove_name((int)a0, a1, a2 & AT_REMOVEDIR);
 }
 
 /* ---- links ---- */
@@ -289,7 +289,7 @@ SYSCALL(chroot)
 	if (err != KERR_OK)
 		return err;
 	err = !inode_is(path_inode(&p), S_IFDIR) ? KERR_NOTDIR
-	      : !process_superuser()		 ? KERR_PERM
+	      : !process_superuser()             ? KERR_PERM
 						 : vfs_change_root(&p);
 	path_put(&p);
 	return err;
@@ -362,8 +362,8 @@ SYSCALL(umount2)
 		return KERR_INVAL;
 	if (!process_superuser())
 		return KERR_PERM;
-	enum kerr err = at_lookup(AT_FDCWD, a0, a1 & UMOUNT_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0,
-				  &where);
+	enum kerr err =
+		at_lookup(AT_FDCWD, a0, a1 & UMOUNT_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0, &where);
 	if (err != KERR_OK)
 		return err;
 	/* vfs_unmount looks at who else uses the mount: our own reference it knows about. */

@@ -39,8 +39,8 @@ SYSCALL(fork)
 
 SYSCALL(vfork)
 {
-	return clone_result(&(struct clone_request){.flags = CLONE_VFORK | CLONE_VM,
-						    .exit_signal = SIGCHLD});
+	return clone_result(
+		&(struct clone_request){.flags = CLONE_VFORK | CLONE_VM, .exit_signal = SIGCHLD});
 }
 
 #define CLONE_ARGS_MIN 64
@@ -244,8 +244,8 @@ SYSCALL(waitid)
 	if (a0 > P_PGID ||
 	    a3 & ~(unsigned long)(WAIT_NOHANG | WAIT_UNTRACED | WAIT_EXITED | WAIT_CONTINUED |
 				  WAIT_NOWAIT | WAIT_NOTHREAD | WAIT_ALL | WAIT_CLONE) ||
-	    !(a3 & (WAIT_EXITED | WAIT_UNTRACED | WAIT_CONTINUED)) ||
-	    (a0 == P_PID && id <= 0) || (a0 == P_PGID && id < 0))
+	    !(a3 & (WAIT_EXITED | WAIT_UNTRACED | WAIT_CONTINUED)) || (a0 == P_PID && id <= 0) ||
+	    (a0 == P_PGID && id < 0))
 		return KERR_INVAL;
 	if (a0 == P_PGID && id == 0)
 		id = current_process()->pgid;

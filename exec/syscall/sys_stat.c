@@ -41,16 +41,39 @@ static struct stat_time stat_time(nsec_t t)
 static enum kerr stat_write(vaddr_t to, const struct inode_attributes *a)
 {
 	if (abi->x86_layouts) {
-		const struct stat_x86_64 s = {
-			a->device, a->inode, a->links, a->mode, a->uid, a->gid, 0, a->rdev, a->size,
-			a->block_size, a->blocks, stat_time(a->atime), stat_time(a->mtime),
-			stat_time(a->ctime), {}};
+		const struct stat_x86_64 s = {a->device,
+					      a->inode,
+					      a->links,
+					      a->mode,
+					      a->uid,
+					      a->gid,
+					      0,
+					      a->rdev,
+					      a->size,
+					      a->block_size,
+					      a->blocks,
+					      stat_time(a->atime),
+					      stat_time(a->mtime),
+					      stat_time(a->ctime),
+					      {}};
 		return user_write(to, &s, sizeof(s));
 	}
-	const struct stat_generic s = {
-		a->device, a->inode, a->mode, a->links, a->uid, a->gid, a->rdev, 0, a->size,
-		a->block_size, 0, a->blocks, stat_time(a->atime), stat_time(a->mtime),
-		stat_time(a->ctime), {}};
+	const struct stat_generic s = {a->device,
+				       a->inode,
+				       a->mode,
+				       a->links,
+				       a->uid,
+				       a->gid,
+				       a->rdev,
+				       0,
+				       a->size,
+				       a->block_size,
+				       0,
+				       a->blocks,
+				       stat_time(a->atime),
+				       stat_time(a->mtime),
+				       stat_time(a->ctime),
+				       {}};
 	return user_write(to, &s, sizeof(s));
 }
 
@@ -420,9 +443,9 @@ static enum kerr statfs_write(vaddr_t to, const struct path *p)
 
 	if (err != KERR_OK)
 		return err;
-	const uint64_t s[15] = {f.type,	  f.block_size,	 f.blocks, f.free_blocks, f.free_blocks,
-				f.inodes, f.free_inodes, f.id,	   NAME_SIZE,	  f.block_size,
-				f.flags};
+	const uint64_t s[15] = {f.type,        f.block_size, f.blocks,      f.free_blocks,
+				f.free_blocks, f.inodes,     f.free_inodes, f.id,
+				NAME_SIZE,     f.block_size, f.flags};
 	return user_write(to, s, sizeof(s));
 }
 

@@ -58,7 +58,8 @@ static enum kerr make_node(const char *name, uint32_t mode, uint64_t number, con
 		mutex_lock(&dir->lock);
 		err = vfs_lookup_one(parent, name, (uint32_t)length, name_hash(name, length), &d);
 		if (err == KERR_OK && !dentry_inode(d))
-			err = dir->ops->make(dir, d, slash ? S_IFDIR | 0755u : mode, number, target);
+			err = dir->ops->make(dir, d, slash ? S_IFDIR | 0755u : mode, number,
+					     target);
 		else if (err == KERR_OK && !slash)
 			err = KERR_EXIST;
 		if (err == KERR_OK && !slash)

@@ -27,7 +27,8 @@ static enum kerr null_read(struct file *f, const struct io_buffer *b, uint64_t o
 	return KERR_OK;
 }
 
-static enum kerr null_write(struct file *f, const struct io_buffer *b, uint64_t offset, size_t *done)
+static enum kerr null_write(struct file *f, const struct io_buffer *b, uint64_t offset,
+			    size_t *done)
 {
 	*done = b->size;
 	return KERR_OK;
@@ -50,13 +51,15 @@ static enum kerr zero_map(struct file *f, struct vm_object **out)
 	return vm_object_create_anonymous((uint64_t)1 << 46, out);
 }
 
-static enum kerr full_write(struct file *f, const struct io_buffer *b, uint64_t offset, size_t *done)
+static enum kerr full_write(struct file *f, const struct io_buffer *b, uint64_t offset,
+			    size_t *done)
 {
 	*done = 0;
 	return b->size ? KERR_NOSPC : KERR_OK;
 }
 
-static enum kerr random_read(struct file *f, const struct io_buffer *b, uint64_t offset, size_t *done)
+static enum kerr random_read(struct file *f, const struct io_buffer *b, uint64_t offset,
+			     size_t *done)
 {
 	uint8_t chunk[256];
 	enum kerr err = KERR_OK;
@@ -124,8 +127,8 @@ static size_t kmsg_format(const char *record, size_t length, uint64_t seq, char 
 		at += *at == ' ';
 	}
 	int n = format(buf, size, "%lu,%lu,%lu,-;%.*s", (unsigned long)level, (unsigned long)seq,
-		       (unsigned long)(seconds * 1000000 + fraction),
-		       (int)(record + length - at), at);
+		       (unsigned long)(seconds * 1000000 + fraction), (int)(record + length - at),
+		       at);
 	return MIN((size_t)n, size - 1);
 }
 
@@ -151,7 +154,8 @@ static enum kerr kmsg_read(struct file *f, const struct io_buffer *b, uint64_t o
 	return KERR_OK;
 }
 
-static enum kerr kmsg_write(struct file *f, const struct io_buffer *b, uint64_t offset, size_t *done)
+static enum kerr kmsg_write(struct file *f, const struct io_buffer *b, uint64_t offset,
+			    size_t *done)
 {
 	char line[240];
 	const char *text = line;
@@ -197,10 +201,8 @@ static const struct file_ops zero_ops = {
 	.read = zero_read, .write = null_write, .seek = seek_nowhere, .map = zero_map};
 static const struct file_ops full_ops = {
 	.read = zero_read, .write = full_write, .seek = seek_nowhere, .map = zero_map};
-static const struct file_ops random_ops = {.read = random_read,
-					   .write = random_write,
-					   .seek = seek_nowhere,
-					   .ioctl = random_ioctl};
+static const struct file_ops random_ops = {
+	.read = random_read, .write = random_write, .seek = seek_nowhere, .ioctl = random_ioctl};
 static const struct file_ops kmsg_ops = {
 	.read = kmsg_read, .write = kmsg_write, .seek = kmsg_seek, .poll = kmsg_poll};
 

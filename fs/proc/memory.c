@@ -53,8 +53,10 @@ enum kerr proc_show_vmstat(struct text *t, const struct proc_subject *s)
 	struct memory_stats m;
 
 	memory_stats(&m);
-	text_print(t, "nr_free_pages %lu\nnr_anon_pages %lu\nnr_file_pages %lu\nnr_shmem %lu\n"
-		      "nr_page_table_pages %lu\nnr_kernel_stack %lu\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\n",
+	text_print(t,
+		   "nr_free_pages %lu\nnr_anon_pages %lu\nnr_file_pages %lu\nnr_shmem %lu\n"
+		   "nr_page_table_pages %lu\nnr_kernel_stack %lu\npgpgin 0\npgpgout 0\npswpin "
+		   "0\npswpout 0\n",
 		   (unsigned long)m.free, (unsigned long)m.anonymous, (unsigned long)m.cached,
 		   (unsigned long)m.shared, (unsigned long)m.page_tables,
 		   (unsigned long)(m.kernel_stacks * PAGE_SIZE / 1024));
@@ -67,7 +69,8 @@ enum kerr proc_show_iomem(struct text *t, const struct proc_subject *s)
 	struct memory_range r, inner;
 
 	for (size_t i = 0; iomem_get(i, &r); i++) {
-		text_print(t, "%08lx-%08lx : %s\n", (unsigned long)r.start, (unsigned long)r.end - 1, r.name);
+		text_print(t, "%08lx-%08lx : %s\n", (unsigned long)r.start,
+			   (unsigned long)r.end - 1, r.name);
 		for (size_t k = 0; iomem_reserved_get(k, &inner); k++)
 			if (inner.start >= r.start && inner.end <= r.end)
 				text_print(t, "  %08lx-%08lx : %s\n", (unsigned long)inner.start,
@@ -87,7 +90,8 @@ enum kerr proc_show_zoneinfo(struct text *t, const struct proc_subject *s)
 			   (unsigned long)z.watermark_min, (unsigned long)z.watermark_low,
 			   (unsigned long)z.watermark_high);
 		text_print(t, "        spanned  %lu\n        present  %lu\n        managed  %lu\n",
-			   (unsigned long)z.spanned, (unsigned long)z.present, (unsigned long)z.managed);
+			   (unsigned long)z.spanned, (unsigned long)z.present,
+			   (unsigned long)z.managed);
 		text_print(t, "  start_pfn:           %lu\n", (unsigned long)z.start_pfn);
 	}
 	return KERR_OK;

@@ -57,7 +57,8 @@ static bool find_thread(struct process *p, int tid, struct thread_info *out)
 	return process_thread_next(p, tid - 1, out) && out->tid == tid;
 }
 
-static bool thread_find_name(const char *name, const struct proc_subject *s, struct proc_subject *out)
+static bool thread_find_name(const char *name, const struct proc_subject *s,
+			     struct proc_subject *out)
 {
 	struct thread_info info;
 	int tid;
@@ -154,8 +155,8 @@ static int terminal_of(struct process *p)
 }
 
 /* What kernel and user see of time: the thread's own in task/TID, the process's otherwise. */
-static void times_of(struct process *p, const struct proc_subject *s, const struct thread_info *info,
-		     nsec_t *user, nsec_t *system)
+static void times_of(struct process *p, const struct proc_subject *s,
+		     const struct thread_info *info, nsec_t *user, nsec_t *system)
 {
 	if (s->fd) {
 		*user = info->user_time;
@@ -176,16 +177,19 @@ static enum kerr show_stat(struct text *t, const struct proc_subject *s)
 	thread_of(p, s, &info);
 	times_of(p, s, &info, &user, &system);
 	struct aspace_stats m = proc_aspace_stats(p);
-	text_print(t, "%d (%s) %c %d %d %d %d -1 0 0 0 0 0 ", info.tid, info.name, state_letter(p, &info),
-		   process_parent_pid(p), p->pgid, p->session ? p->session->sid : 0, terminal_of(p));
-	text_print(t, "%lu %lu %ld %ld %d %d %u 0 %lu %lu %lu %lu ", proc_ticks(user), proc_ticks(system),
-		   (long)proc_ticks(p->child_user_time), (long)proc_ticks(p->child_system_time),
-		   20 + info.nice, info.nice, p->thread_count, proc_ticks(p->start_time),
+	text_print(t, "%d (%s) %c %d %d %d %d -1 0 0 0 0 0 ", info.tid, info.name,
+		   state_letter(p, &info), process_parent_pid(p), p->pgid,
+		   p->session ? p->session->sid : 0, terminal_of(p));
+	text_print(t, "%lu %lu %ld %ld %d %d %u 0 %lu %lu %lu %lu ", proc_ticks(user),
+		   proc_ticks(system), (long)proc_ticks(p->child_user_time),
+		   (long)proc_ticks(p->child_system_time), 20 + info.nice, info.nice,
+		   p->thread_count, proc_ticks(p->start_time),
 		   (unsigned long)(m.virtual_pages * PAGE_SIZE), (unsigned long)m.resident_pages,
 		   (unsigned long)p->limits[RLIMIT_AS].current);
 	text_print(t, "0 0 %lu 0 0 0 0 0 0 0 0 0 17 %u %u %u 0 0 0 0 0 0 %lu %lu %lu %lu %d\n",
-		   (unsigned long)p->stack_start, info.cpu, info.priority >= 100 ? info.priority : 0,
-		   info.policy, (unsigned long)p->arg_start, (unsigned long)p->arg_end,
+		   (unsigned long)p->stack_start, info.cpu,
+		   info.priority >= 100 ? info.priority : 0, info.policy,
+		   (unsigned long)p->arg_start, (unsigned long)p->arg_end,
 		   (unsigned long)p->env_start, (unsigned long)p->env_end, p->exit_status);
 	process_put(p);
 	return KERR_OK;
@@ -226,17 +230,22 @@ static enum kerr show_status(struct text *t, const struct proc_subject *s)
 	if (!p)
 		return KERR_SRCH;
 	thread_of(p, s, &info);
-	text_print(t, "Name:\t%s\nUmask:\t%04o\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n",
+	text_print(t,
+		   "Name:\t%s\nUmask:\t%04o\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%"
+		   "d\nTracerPid:\t0\n",
 		   info.name, 022u, state_name(state_letter(p, &info)), p->pid, info.tid,
 		   process_parent_pid(p));
 	print_ids(t, p);
 	print_memory(t, p);
 	signal_figures(p, &f);
-	text_print(t, "Threads:\t%u\nSigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\nSigIgn:\t%016lx\nSigCgt:\t%016lx\n",
+	text_print(t,
+		   "Threads:\t%u\nSigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\nSigIgn:\t%"
+		   "016lx\nSigCgt:\t%016lx\n",
 		   p->thread_count, (unsigned long)f.pending, (unsigned long)f.shared_pending,
 		   (unsigned long)f.blocked, (unsigned long)f.ignored, (unsigned long)f.caught);
 	text_print(t, "voluntary_ctxt_switches:\t%lu\nnonvoluntary_ctxt_switches:\t%lu\n",
-		   (unsigned long)info.voluntary_switches, (unsigned long)info.involuntary_switches);
+		   (unsigned long)info.voluntary_switches,
+		   (unsigned long)info.involuntary_switches);
 	process_put(p);
 	return KERR_OK;
 }
@@ -265,8 +274,9 @@ static enum kerr show_wchan(struct text *t, const struct proc_subject *s)
 		return KERR_SRCH;
 	thread_of(p, s, &info);
 	bool asleep = info.state == THREAD_BLOCKED || info.state == THREAD_SLEEPING;
-	text_print(t, "%s", asleep && info.wait_reason < ARRAY_SIZE(reasons) ? reasons[info.wait_reason]
-									     : "0");
+	text_print(t, "%s",
+		   asleep && info.wait_reason < ARRAY_SIZE(reasons) ? reasons[info.wait_reason]
+								    : "0");
 	process_put(p);
 	return KERR_OK;
 }
@@ -293,7 +303,8 @@ static enum kerr show_limits(struct text *t, const struct proc_subject *s)
 		return KERR_SRCH;
 	text_print(t, "%-26s%-21s%-21s%-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units");
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		uint64_t values[2] = {p->limits[rows[i].limit].current, p->limits[rows[i].limit].maximum};
+		uint64_t values[2] = {p->limits[rows[i].limit].current,
+				      p->limits[rows[i].limit].maximum};
 		text_print(t, "%-26s", rows[i].name);
 		for (int k = 0; k < 2; k++) {
 			char number[24];
@@ -347,7 +358,8 @@ static enum kerr show_environ(struct text *t, const struct proc_subject *s)
 
 	if (!p)
 		return KERR_SRCH;
-	enum kerr err = may_look_into(p) ? show_memory_range(t, p, p->env_start, p->env_end) : KERR_ACCESS;
+	enum kerr err =
+		may_look_into(p) ? show_memory_range(t, p, p->env_start, p->env_end) : KERR_ACCESS;
 	process_put(p);
 	return err;
 }
@@ -630,26 +642,35 @@ static const struct proc_entry each_fd = {
 
 #define THREAD_ENTRIES                                                                             \
 	{.name = "cmdline", .mode = FILE_MODE, .show = show_cmdline},                              \
-	{.name = "comm", .mode = FILE_MODE, .show = show_comm},                                    \
-	{.name = "cwd", .mode = LINK_MODE, .link = link_cwd, .follow = follow_cwd},                \
-	{.name = "environ", .mode = S_IFREG | 0400, .show = show_environ},                         \
-	{.name = "exe", .mode = LINK_MODE, .link = link_exe, .follow = follow_exe},                \
-	{.name = "fd", .mode = S_IFDIR | 0500, .find = fd_find, .next = fd_next, .each = &each_fd}, \
-	{.name = "limits", .mode = FILE_MODE, .show = show_limits},                                \
-	{.name = "maps", .mode = FILE_MODE, .show = proc_show_maps},                               \
-	{.name = "mounts", .mode = FILE_MODE, .show = proc_show_mounts},                           \
-	{.name = "net", .mode = S_IFDIR | 0555, .children = proc_net},                             \
-	{.name = "oom_adj", .mode = SETTING_MODE, .show = show_oom_adj, .write = write_oom_adj},   \
-	{.name = "oom_score", .mode = FILE_MODE, .show = show_oom_score},                          \
-	{.name = "oom_score_adj",                                                                  \
-	 .mode = SETTING_MODE,                                                                     \
-	 .show = show_oom_adjust,                                                                  \
-	 .write = write_oom_adjust},                                                               \
-	{.name = "root", .mode = LINK_MODE, .link = link_root, .follow = follow_root},             \
-	{.name = "stat", .mode = FILE_MODE, .show = show_stat},                                    \
-	{.name = "statm", .mode = FILE_MODE, .show = proc_show_statm},                             \
-	{.name = "status", .mode = FILE_MODE, .show = show_status},                                \
-	{.name = "wchan", .mode = FILE_MODE, .show = show_wchan}
+		{.name = "comm", .mode = FILE_MODE, .show = show_comm},                            \
+		{.name = "cwd", .mode = LINK_MODE, .link = link_cwd, .follow = follow_cwd},        \
+		{.name = "environ", .mode = S_IFREG | 0400, .show = show_environ},                 \
+		{.name = "exe", .mode = LINK_MODE, .link = link_exe, .follow = follow_exe},        \
+		{.name = "fd",                                                                     \
+		 .mode = S_IFDIR | 0500,                                                           \
+		 .find = fd_find,                                                                  \
+		 .next = fd_next,                                                                  \
+		 .each = &each_fd},                                                                \
+		{.name = "limits", .mode = FILE_MODE, .show = show_limits},                        \
+		{.name = "maps", .mode = FILE_MODE, .show = proc_show_maps},                       \
+		{.name = "mounts", .mode = FILE_MODE, .show = proc_show_mounts},                   \
+		{.name = "net", .mode = S_IFDIR | 0555, .children = proc_net},                     \
+		{.name = "oom_adj",                                                                \
+		 .mode = SETTING_MODE,                                                             \
+		 .show = show_oom_adj,                                                             \
+		 .write = write_oom_adj},                                                          \
+		{.name = "oom_score", .mode = FILE_MODE, .show = show_oom_score},                  \
+		{.name = "oom_score_adj",                                                          \
+		 .mode = SETTING_MODE,                                                             \
+		 .show = show_oom_adjust,                                                          \
+		 .write = write_oom_adjust},                                                       \
+		{.name = "root", .mode = LINK_MODE, .link = link_root, .follow = follow_root},     \
+		{.name = "stat", .mode = FILE_MODE, .show = show_stat},                            \
+		{.name = "statm", .mode = FILE_MODE, .show = proc_show_statm},                     \
+		{.name = "status", .mode = FILE_MODE, .show = show_status},                        \
+	{                                                                                          \
+		.name = "wchan", .mode = FILE_MODE, .show = show_wchan                             \
+	}
 
 static const struct proc_entry thread_entries[] = {THREAD_ENTRIES, {}};
 

@@ -62,7 +62,8 @@ static enum kerr show_cpuinfo(struct text *t, const struct proc_subject *s)
 	return KERR_OK;
 }
 
-static void print_cpu_times(struct text *t, const char *name, nsec_t user, nsec_t system, nsec_t idle)
+static void print_cpu_times(struct text *t, const char *name, nsec_t user, nsec_t system,
+			    nsec_t idle)
 {
 	text_print(t, "%s %lu 0 %lu %lu 0 0 0 0 0 0\n", name, proc_ticks(user), proc_ticks(system),
 		   proc_ticks(idle));
@@ -72,7 +73,9 @@ static enum kerr show_stat(struct text *t, const struct proc_subject *s)
 {
 	struct exec_figures f;
 	nsec_t user = 0, system = 0, idle = 0;
-	struct { nsec_t user, system, idle; } each;
+	struct {
+		nsec_t user, system, idle;
+	} each;
 	char name[16];
 
 	exec_figures(&f);
@@ -88,10 +91,12 @@ static enum kerr show_stat(struct text *t, const struct proc_subject *s)
 		format(name, sizeof(name), "cpu%u", c);
 		print_cpu_times(t, name, each.user, each.system, each.idle);
 	}
-	text_print(t, "intr 0\nctxt %lu\nbtime %lu\nprocesses %lu\nprocs_running %u\nprocs_blocked 0\n",
-		   (unsigned long)f.context_switches,
-		   (unsigned long)((time_wall() - time_now()) / NSEC_PER_SEC),
-		   (unsigned long)f.forks, f.running);
+	text_print(
+		t,
+		"intr 0\nctxt %lu\nbtime %lu\nprocesses %lu\nprocs_running %u\nprocs_blocked 0\n",
+		(unsigned long)f.context_switches,
+		(unsigned long)((time_wall() - time_now()) / NSEC_PER_SEC), (unsigned long)f.forks,
+		f.running);
 	return KERR_OK;
 }
 
@@ -164,7 +169,8 @@ static enum kerr link_self(const struct proc_subject *s, char *buf, size_t size,
 	return KERR_OK;
 }
 
-static enum kerr link_thread_self(const struct proc_subject *s, char *buf, size_t size, size_t *length)
+static enum kerr link_thread_self(const struct proc_subject *s, char *buf, size_t size,
+				  size_t *length)
 {
 	*length = (size_t)format(buf, size, "%d/task/%d", current_process()->pid,
 				 current_thread()->tid);

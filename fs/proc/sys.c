@@ -164,7 +164,8 @@ static enum kerr show_overcommit_memory(struct text *t, const struct proc_subjec
 	return KERR_OK;
 }
 
-static enum kerr write_overcommit_memory(const char *text, size_t length, const struct proc_subject *s)
+static enum kerr write_overcommit_memory(const char *text, size_t length,
+					 const struct proc_subject *s)
 {
 	struct commit_settings c;
 	uint64_t value;
@@ -186,7 +187,8 @@ static enum kerr show_overcommit_ratio(struct text *t, const struct proc_subject
 	return KERR_OK;
 }
 
-static enum kerr write_overcommit_ratio(const char *text, size_t length, const struct proc_subject *s)
+static enum kerr write_overcommit_ratio(const char *text, size_t length,
+					const struct proc_subject *s)
 {
 	struct commit_settings c;
 	uint64_t value;
@@ -209,7 +211,8 @@ static enum kerr show_overcommit_kbytes(struct text *t, const struct proc_subjec
 	return KERR_OK;
 }
 
-static enum kerr write_overcommit_kbytes(const char *text, size_t length, const struct proc_subject *s)
+static enum kerr write_overcommit_kbytes(const char *text, size_t length,
+					 const struct proc_subject *s)
 {
 	struct commit_settings c;
 	uint64_t value;
@@ -234,8 +237,14 @@ static const struct proc_entry sys_random[] = {
 };
 
 static const struct proc_entry sys_kernel[] = {
-	{.name = "domainname", .mode = SETTING_MODE, .show = show_domain_name, .write = write_domain_name},
-	{.name = "hostname", .mode = SETTING_MODE, .show = show_host_name, .write = write_host_name},
+	{.name = "domainname",
+	 .mode = SETTING_MODE,
+	 .show = show_domain_name,
+	 .write = write_domain_name},
+	{.name = "hostname",
+	 .mode = SETTING_MODE,
+	 .show = show_host_name,
+	 .write = write_host_name},
 	{.name = "osrelease", .mode = FILE_MODE, .show = show_osrelease},
 	{.name = "ostype", .mode = FILE_MODE, .show = show_ostype},
 	{.name = "pid_max", .mode = FILE_MODE, .show = show_pid_max},
@@ -281,7 +290,8 @@ static enum kerr show_unimplemented(struct text *t, const struct proc_subject *s
 /* In the benchmarks' own form, so that ./tern bench reads it like theirs. */
 static enum kerr show_boot(struct text *t, const struct proc_subject *s)
 {
-	text_print(t, "bench boot %lu ns\n", (unsigned long)(boot_time_user() - boot_time_entered()));
+	text_print(t, "bench boot %lu ns\n",
+		   (unsigned long)(boot_time_user() - boot_time_entered()));
 	return KERR_OK;
 }
 
@@ -304,7 +314,10 @@ static enum kerr write_exit_status(const char *text, size_t length, const struct
 
 const struct proc_entry proc_tern[] = {
 	{.name = "boot", .mode = FILE_MODE, .show = show_boot},
-	{.name = "exit-status", .mode = S_IFREG | 0600, .show = show_exit_status, .write = write_exit_status},
+	{.name = "exit-status",
+	 .mode = S_IFREG | 0600,
+	 .show = show_exit_status,
+	 .write = write_exit_status},
 	{.name = "unimplemented", .mode = FILE_MODE, .show = show_unimplemented},
 	{},
 };

@@ -73,7 +73,8 @@ static enum kerr text_read(struct file *f, const struct io_buffer *b, uint64_t o
 	return err;
 }
 
-static enum kerr text_write(struct file *f, const struct io_buffer *b, uint64_t offset, size_t *done)
+static enum kerr text_write(struct file *f, const struct io_buffer *b, uint64_t offset,
+			    size_t *done)
 {
 	const struct proc_inode *p = proc_inode(f->inode);
 
@@ -175,7 +176,7 @@ static struct inode *make_inode(struct superblock *sb, const struct proc_entry *
 	if (!p)
 		return nullptr;
 	inode_init(&p->inode, sb, e->follow ? &magic_inode_ops : &tree_inode_ops, e->mode);
-	p->inode.file_ops = e->file_ops ? e->file_ops
+	p->inode.file_ops = e->file_ops                     ? e->file_ops
 			    : (e->mode & S_IFMT) == S_IFDIR ? &directory_file_ops
 							    : &text_file_ops;
 	p->entry = e;

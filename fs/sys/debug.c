@@ -53,8 +53,9 @@ static void show_mem(struct text *t)
 		text_print(t, "shrinker %s: %lu now, %lu given\n", s.name, (unsigned long)s.count,
 			   (unsigned long)s.given);
 	for (size_t i = 0; zone_info(i, &z); i++)
-		text_print(t, "node %u zone %s: %lu free of %lu, watermarks %lu %lu %lu, "
-			      "%lu allocated, %lu freed, %lu small, %lu large\n",
+		text_print(t,
+			   "node %u zone %s: %lu free of %lu, watermarks %lu %lu %lu, "
+			   "%lu allocated, %lu freed, %lu small, %lu large\n",
 			   z.node, z.name, (unsigned long)z.free, (unsigned long)z.managed,
 			   (unsigned long)z.watermark_min, (unsigned long)z.watermark_low,
 			   (unsigned long)z.watermark_high, (unsigned long)z.allocated,
@@ -67,11 +68,16 @@ static void print_flags(struct text *t, map_flags_t flags)
 		map_flags_t flag;
 		const char *name;
 	} names[] = {
-		{MAP_PRESENT, "present"},	{MAP_WRITABLE, "writable"},
-		{MAP_USER, "user"},		{MAP_WRITE_THROUGH, "write-through"},
-		{MAP_NO_CACHE, "no-cache"},	{MAP_WRITE_COMBINE, "write-combine"},
-		{MAP_ACCESSED, "accessed"},	{MAP_DIRTY, "dirty"},
-		{MAP_HUGE, "huge"},		{MAP_GLOBAL, "global"},
+		{MAP_PRESENT, "present"},
+		{MAP_WRITABLE, "writable"},
+		{MAP_USER, "user"},
+		{MAP_WRITE_THROUGH, "write-through"},
+		{MAP_NO_CACHE, "no-cache"},
+		{MAP_WRITE_COMBINE, "write-combine"},
+		{MAP_ACCESSED, "accessed"},
+		{MAP_DIRTY, "dirty"},
+		{MAP_HUGE, "huge"},
+		{MAP_GLOBAL, "global"},
 		{MAP_NO_EXECUTE, "no-execute"},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)

@@ -173,8 +173,12 @@ static bool node_next(const struct proc_subject *s, int *after, char name[16])
 
 static const struct proc_entry system_entries[] = {
 	{.name = "cpu", .mode = DIR_MODE, .children = cpu_entries},
-	{.name = "node", .mode = DIR_MODE, .children = node_entries, .find = node_find,
-	 .next = node_next, .each = &node_directory},
+	{.name = "node",
+	 .mode = DIR_MODE,
+	 .children = node_entries,
+	 .find = node_find,
+	 .next = node_next,
+	 .each = &node_directory},
 	{},
 };
 

@@ -14,8 +14,8 @@ static enum kerr show_init(struct text *t, const struct proc_subject *s)
 	text_print(t, "%-5s %-8s %-14s %-12s %12s %10s\n", "order", "phase", "subsystem", "state",
 		   "started (us)", "took (us)");
 	for (size_t i = 0; (r = init_get(i)); i++)
-		text_print(t, "%-5u %-8s %-14s %-12s %12lu %10lu\n", r->status->order, phases[r->phase],
-			   r->name, init_state_name(r->status->state),
+		text_print(t, "%-5u %-8s %-14s %-12s %12lu %10lu\n", r->status->order,
+			   phases[r->phase], r->name, init_state_name(r->status->state),
 			   (unsigned long)(r->status->started / NSEC_PER_USEC),
 			   (unsigned long)(r->status->took / NSEC_PER_USEC));
 	return KERR_OK;
@@ -49,7 +49,8 @@ static const struct proc_entry sysfs_entries[] = {
 	{},
 };
 
-static const struct proc_entry sysfs_root[] = {{.name = "", .mode = DIR_MODE, .children = sysfs_entries}};
+static const struct proc_entry sysfs_root[] = {
+	{.name = "", .mode = DIR_MODE, .children = sysfs_entries}};
 
 static enum kerr sysfs_mount(const struct filesystem *type, const char *source, const char *options,
 			     struct superblock **out)

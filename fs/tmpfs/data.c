@@ -76,7 +76,8 @@ static enum kerr data_read(struct file *f, const struct io_buffer *b, uint64_t o
 	accessed(f);
 	if (offset >= size)
 		return KERR_OK;
-	enum kerr err = vm_object_read(o, offset, b->addr, MIN(b->size, size - offset), b->user, done);
+	enum kerr err =
+		vm_object_read(o, offset, b->addr, MIN(b->size, size - offset), b->user, done);
 	return *done ? KERR_OK : err;
 }
 
@@ -95,7 +96,8 @@ static enum kerr write_allowed(uint64_t offset, size_t *size)
 	return KERR_OK;
 }
 
-static enum kerr data_write(struct file *f, const struct io_buffer *b, uint64_t offset, size_t *done)
+static enum kerr data_write(struct file *f, const struct io_buffer *b, uint64_t offset,
+			    size_t *done)
 {
 	struct inode *i = f->inode;
 	struct vm_object *o = i->object;
@@ -142,7 +144,8 @@ static enum kerr data_allocate(struct file *f, int mode, uint64_t offset, uint64
 	    end > process_limit(RLIMIT_FSIZE))
 		return KERR_FBIG;
 	mutex_lock(&i->lock);
-	for (uint64_t page = offset >> PAGE_SHIFT; page << PAGE_SHIFT < end && err == KERR_OK; page++) {
+	for (uint64_t page = offset >> PAGE_SHIFT; page << PAGE_SHIFT < end && err == KERR_OK;
+	     page++) {
 		struct frame *frame;
 		err = vm_object_page(o, page, true, &frame);
 		if (err == KERR_OK)

@@ -320,13 +320,16 @@ static uint64_t parse_size(const char *text, const char **end, uint64_t ram)
 	uint64_t n = str_to_u64(text, end, 10);
 
 	switch (**end) {
-	case 'g': case 'G':
+	case 'g':
+	case 'G':
 		n <<= 10;
 		[[fallthrough]];
-	case 'm': case 'M':
+	case 'm':
+	case 'M':
 		n <<= 10;
 		[[fallthrough]];
-	case 'k': case 'K':
+	case 'k':
+	case 'K':
 		n <<= 10;
 		(*end)++;
 		break;

@@ -226,7 +226,8 @@ bool acpi_slit_at(const struct acpi_table *slit, size_t index, uint32_t *from, u
 	if (slit->length < SLIT_HEADER)
 		return false;
 	uint64_t nodes = field(slit->bytes + 36, 8);
-	if (nodes > UINT16_MAX || nodes * nodes > slit->length - SLIT_HEADER || index >= nodes * nodes)
+	if (nodes > UINT16_MAX || nodes * nodes > slit->length - SLIT_HEADER ||
+	    index >= nodes * nodes)
 		return false;
 	*from = (uint32_t)(index / nodes);
 	*to = (uint32_t)(index % nodes);

@@ -47,34 +47,34 @@ extern const struct frame_allocator_ops frame_allocator_buddy, frame_allocator_b
 /* ---- Zones (zone.c) ------------------------------------------------------------------------ */
 
 struct buddy_lists { /* (zone lock) */
-	uint32_t nonempty;              /* bit n: free[n] has blocks */
+	uint32_t nonempty; /* bit n: free[n] has blocks */
 	struct list free[FRAME_ORDERS]; /* heads of free blocks */
 	uint64_t count[FRAME_ORDERS];
 };
 
 struct frame_bitmap { /* (zone lock) */
-	uint64_t *words;   /* bit: the frame is free; bit 0 is that of `base` */
+	uint64_t *words; /* bit: the frame is free; bit 0 is that of `base` */
 	uint64_t *summary; /* bit n: words[n] has a free frame */
 	pfn_t base;
-	size_t count;      /* words */
-	size_t lowest;     /* no word before it has a free frame */
+	size_t count; /* words */
+	size_t lowest; /* no word before it has a free frame */
 };
 
 struct zone {
-	struct spinlock lock;             /* innermost of mm; taken with interrupts off */
-	enum zone_id id;                  /* constant after init, as node, start, end, present */
+	struct spinlock lock; /* innermost of mm; taken with interrupts off */
+	enum zone_id id; /* constant after init, as node, start, end, present */
 	uint8_t node;
 	pfn_t start, end;
-	uint64_t present;                 /* frames of RAM */
-	uint64_t managed;                 /* (lock) of these: ever given to the allocator */
-	uint64_t min, low, high;          /* (lock; others peek) watermarks */
-	_Atomic uint64_t free_frames;     /* written under lock, read by anybody */
-	uint64_t allocated, freed;        /* (lock) events */
-	uint64_t taken[NODE_MAX];         /* (lock) frames, by the node they were wanted on */
-	uint64_t small, large;            /* (lock) hybrid: requests by path */
+	uint64_t present; /* frames of RAM */
+	uint64_t managed; /* (lock) of these: ever given to the allocator */
+	uint64_t min, low, high; /* (lock; others peek) watermarks */
+	_Atomic uint64_t free_frames; /* written under lock, read by anybody */
+	uint64_t allocated, freed; /* (lock) events */
+	uint64_t taken[NODE_MAX]; /* (lock) frames, by the node they were wanted on */
+	uint64_t small, large; /* (lock) hybrid: requests by path */
 	struct buddy_lists buddy;
 	struct frame_bitmap bitmap;
-	struct list runs;                 /* (lock) bump: what is left */
+	struct list runs; /* (lock) bump: what is left */
 } ALIGNED(64);
 
 /* The chosen policy; constant after frame_init(). */
@@ -100,7 +100,7 @@ void zone_set_watermarks(void);
  */
 struct zone_request {
 	enum zone_id highest;
-	bool exact;   /* `highest` and no other zone */
+	bool exact; /* `highest` and no other zone */
 	bool reserve;
 	uint8_t node;
 };

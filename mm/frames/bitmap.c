@@ -135,8 +135,11 @@ pfn_t bitmap_take_run(struct zone *z, size_t count, unsigned order)
 /* Bits of `w` where 2^order free frames begin, aligned; order < 6. */
 static uint64_t blocks_in_word(uint64_t w, unsigned order)
 {
-	static const uint64_t aligned[] = {~0ull, 0x5555555555555555, 0x1111111111111111,
-					   0x0101010101010101, 0x0001000100010001,
+	static const uint64_t aligned[] = {~0ull,
+					   0x5555555555555555,
+					   0x1111111111111111,
+					   0x0101010101010101,
+					   0x0001000100010001,
 					   0x0000000100000001};
 	for (unsigned o = 0; o < order; o++)
 		w &= w >> (1u << o);

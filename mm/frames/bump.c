@@ -225,7 +225,7 @@ static pfn_t policy_take_run(struct zone *z, size_t count, unsigned order)
 {
 	struct frame *f;
 
-	list_for_each (f, &z->runs, link) {
+	list_for_each(f, &z->runs, link) {
 		pfn_t start = frame_pfn(f), end = start + f->private;
 		pfn_t at = ALIGN_UP(start, (pfn_t)1 << order);
 		if (at >= end || end - at < count)
@@ -261,7 +261,7 @@ static bool policy_is_free(const struct zone *z, pfn_t pfn)
 {
 	const struct frame *f;
 
-	list_for_each (f, &z->runs, link)
+	list_for_each(f, &z->runs, link)
 		if (pfn - frame_pfn(f) < f->private)
 			return true;
 	return false;
@@ -271,7 +271,7 @@ static void policy_blocks(const struct zone *z, uint64_t blocks[FRAME_ORDERS])
 {
 	const struct frame *f;
 
-	list_for_each (f, &z->runs, link)
+	list_for_each(f, &z->runs, link)
 		frame_run_blocks(frame_pfn(f), f->private, blocks);
 }
 

@@ -43,7 +43,7 @@ struct commit_credit {
 static struct commit_credit credits[CPU_MAX];
 static struct spinlock commit_lock = SPINLOCK_INIT(RANK_ZONE, "commit");
 static struct commit_settings settings = {.ratio = 50}; /* (commit_lock) */
-static uint64_t limit;                                  /* (commit_lock) pages */
+static uint64_t limit;      /* (commit_lock) pages */
 _Atomic uint64_t commit_unchecked = UINT64_MAX;
 
 static uint64_t limit_of(const struct commit_settings *s)

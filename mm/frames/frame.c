@@ -95,7 +95,7 @@ bool frame_file_room(void)
 static struct zone_request request(unsigned flags)
 {
 	return (struct zone_request){
-		.highest = flags & FRAME_DMA	 ? ZONE_DMA
+		.highest = flags & FRAME_DMA     ? ZONE_DMA
 			   : flags & FRAME_DMA32 ? ZONE_DMA32
 						 : ZONE_NORMAL,
 		.reserve = !(flags & FRAME_USER),

@@ -5,7 +5,8 @@
 #include <stdatomic.h>
 
 #if defined(TERN_DEBUG)
-extern _Atomic int64_t memory_fail_in; /* > 0: so many allocations from now on, that one fails; < 0: all */
+extern _Atomic int64_t
+	memory_fail_in; /* > 0: so many allocations from now on, that one fails; < 0: all */
 
 static inline bool memory_should_fail(void)
 {

@@ -35,14 +35,22 @@ static bool map_built;
 static unsigned kind_rank(enum boot_memory_kind kind)
 {
 	switch (kind) {
-	case BOOT_MEM_USABLE: return 0;
-	case BOOT_MEM_BOOTLOADER: return 1;
-	case BOOT_MEM_ACPI_RECLAIM: return 2;
-	case BOOT_MEM_KERNEL: return 3;
-	case BOOT_MEM_ACPI_NVS: return 4;
-	case BOOT_MEM_RESERVED: return 5;
-	case BOOT_MEM_DEVICE: return 6;
-	case BOOT_MEM_BAD: return 7;
+	case BOOT_MEM_USABLE:
+		return 0;
+	case BOOT_MEM_BOOTLOADER:
+		return 1;
+	case BOOT_MEM_ACPI_RECLAIM:
+		return 2;
+	case BOOT_MEM_KERNEL:
+		return 3;
+	case BOOT_MEM_ACPI_NVS:
+		return 4;
+	case BOOT_MEM_RESERVED:
+		return 5;
+	case BOOT_MEM_DEVICE:
+		return 6;
+	case BOOT_MEM_BAD:
+		return 7;
 	}
 	return 7; /* a kind nobody knows is not touched */
 }
@@ -136,8 +144,7 @@ enum kerr memory_reserve(paddr_t start, paddr_t end, const char *name)
 		if (start < reserved[i].end && reserved[i].start < end)
 			return KERR_EXIST;
 	}
-	reserved[reserved_count++] =
-		(struct boot_region){start, end, BOOT_MEM_RESERVED, name};
+	reserved[reserved_count++] = (struct boot_region){start, end, BOOT_MEM_RESERVED, name};
 	return KERR_OK;
 }
 

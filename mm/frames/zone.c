@@ -175,7 +175,8 @@ static void count_free(struct zone *z, int64_t change)
 	atomic_store_explicit(&z->free_frames, free + (uint64_t)change, memory_order_relaxed);
 }
 
-static void count_taken(struct zone *z, const struct zone_request *r, uint64_t blocks, uint64_t frames)
+static void count_taken(struct zone *z, const struct zone_request *r, uint64_t blocks,
+			uint64_t frames)
 {
 	count_free(z, -(int64_t)frames);
 	z->allocated += blocks;

@@ -68,8 +68,8 @@ struct cache {
 static struct cache classes[HEAP_CLASSES];
 static struct spinlock caches_lock = SPINLOCK_INIT(RANK_OBJECT, "caches");
 static struct list caches = LIST_INIT(caches);    /* (caches_lock) */
-static char *magazine_page;                       /* (caches_lock) where the next ones come from */
-static size_t magazine_left;                      /* (caches_lock) bytes */
+static char *magazine_page; /* (caches_lock) where the next ones come from */
+static size_t magazine_left; /* (caches_lock) bytes */
 static _Atomic uint64_t slab_frames, large_allocations, large_frees;
 
 uint64_t slab_frame_count(void)
@@ -319,7 +319,7 @@ struct cache *cache_create_zeroed(const char *name, size_t size, size_t align)
 }
 
 static const char *const class_names[HEAP_CLASSES] = {
-	"heap-8",   "heap-16",  "heap-32",   "heap-64",   "heap-128",  "heap-256",
+	"heap-8",   "heap-16",   "heap-32",   "heap-64",   "heap-128",  "heap-256",
 	"heap-512", "heap-1024", "heap-2048", "heap-4096", "heap-8192", "heap-16384",
 };
 

@@ -105,8 +105,7 @@ static void protect_region(struct aspace *as, struct region *r, unsigned prot)
 					 &batch);
 	else if (old & ~r->prot)
 		err = mapper_protect_range(&as->mapper, r->start, r->end - r->start,
-					   MAP_USER |
-						   (r->prot & PROT_WRITE ? MAP_WRITABLE : 0) |
+					   MAP_USER | (r->prot & PROT_WRITE ? MAP_WRITABLE : 0) |
 						   (r->prot & PROT_EXEC && !(r->prot & PROT_WRITE)
 							    ? 0
 							    : MAP_NO_EXECUTE),
@@ -371,12 +370,12 @@ enum kerr aspace_remap(struct aspace *as, vaddr_t old, size_t old_size, size_t n
 	vaddr_t end;
 	if ((flags & ~(REMAP_MAYMOVE | REMAP_FIXED | REMAP_DONTUNMAP)) || new_size == 0 ||
 	    new_size > aspace_user_end() || ((flags & REMAP_FIXED) && !(flags & REMAP_MAYMOVE)) ||
-	    ((flags & REMAP_DONTUNMAP) &&
-	     (!(flags & REMAP_MAYMOVE) || old_size != new_size)) ||
+	    ((flags & REMAP_DONTUNMAP) && (!(flags & REMAP_MAYMOVE) || old_size != new_size)) ||
 	    old_size == 0 || !page_range(old, old_size, &end))
 		return KERR_INVAL;
 	mutex_lock(&as->lock);
-	enum kerr err = remap_locked(as, old, end - old, ALIGN_UP(new_size, PAGE_SIZE), flags, addr);
+	enum kerr err =
+		remap_locked(as, old, end - old, ALIGN_UP(new_size, PAGE_SIZE), flags, addr);
 	mutex_unlock(&as->lock);
 	return err;
 }
@@ -452,8 +451,7 @@ enum kerr aspace_check_mapped(struct aspace *as, vaddr_t addr, size_t size)
 enum kerr aspace_residency(struct aspace *as, vaddr_t addr, size_t pages, uint8_t *out)
 {
 	vaddr_t end;
-	if (pages > aspace_user_end() >> PAGE_SHIFT ||
-	    !page_range(addr, pages << PAGE_SHIFT, &end))
+	if (pages > aspace_user_end() >> PAGE_SHIFT || !page_range(addr, pages << PAGE_SHIFT, &end))
 		return KERR_NOMEM;
 	mutex_lock(&as->lock);
 	bool ok = covered(as, addr, end);
@@ -486,7 +484,8 @@ enum kerr aspace_lock(struct aspace *as, vaddr_t addr, size_t size)
 			vm_object_put(info.object);
 		vaddr_t stop = MIN(info.end, ALIGN_UP(end, PAGE_SIZE));
 		if (info.prot)
-			err = aspace_populate(as, MAX(va, info.start), stop, info.prot & PROT_WRITE);
+			err = aspace_populate(as, MAX(va, info.start), stop,
+					      info.prot & PROT_WRITE);
 		va = stop;
 	}
 	return err == KERR_FAULT ? KERR_NOMEM : err;

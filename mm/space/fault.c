@@ -406,8 +406,10 @@ static enum fault_result fault_at(struct aspace *as, vaddr_t addr, enum trap_acc
 				  struct fault_pin *pin)
 {
 	for (unsigned attempt = 0;; attempt++) {
-		struct fault x = {as, lock_region(as, addr), ALIGN_DOWN(addr, PAGE_SIZE), access,
-				  nullptr, nullptr, nullptr, false};
+		struct fault x = {.as = as,
+				  .r = lock_region(as, addr),
+				  .va = ALIGN_DOWN(addr, PAGE_SIZE),
+				  .access = access};
 		if (unlikely(!x.r))
 			return FAULT_MAPERR;
 		enum fault_result result = resolve(&x, pin);

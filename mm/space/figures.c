@@ -104,7 +104,8 @@ struct aspace_stats aspace_stats(struct aspace *as)
 
 uint64_t aspace_table_bytes(struct aspace *as)
 {
-	return (uint64_t)atomic_load_explicit(&as->mapper.tables, memory_order_relaxed) << PAGE_SHIFT;
+	return (uint64_t)atomic_load_explicit(&as->mapper.tables, memory_order_relaxed)
+	       << PAGE_SHIFT;
 }
 
 uint64_t aspace_committed(struct aspace *as)

@@ -139,11 +139,12 @@ static void zap(struct aspace *as, vaddr_t start, vaddr_t end, vaddr_t low, vadd
 {
 	struct tlb_batch batch;
 	tlb_batch_init(&batch, &as->tlb);
-	enum kerr err = mapper_unmap_range(&as->mapper, start, end - start, true, low, high, &batch);
+	enum kerr err =
+		mapper_unmap_range(&as->mapper, start, end - start, true, low, high, &batch);
 	BUG_ON(err != KERR_OK);
 	tlb_batch_finish(&batch);
-	pagetree_remove(&as->pages, start >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT,
-			low >> PAGE_SHIFT, (high - 1) >> PAGE_SHIFT);
+	pagetree_remove(&as->pages, start >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT, low >> PAGE_SHIFT,
+			(high - 1) >> PAGE_SHIFT);
 }
 
 /* Cuts [start, end) out of r, which overlaps it; r is write-locked. True: nothing is left of it. */
@@ -305,7 +306,8 @@ static uint64_t promised_in(struct aspace *as, vaddr_t start, vaddr_t end)
 	uint64_t pages = 0;
 	struct region *r = region_above(as, start);
 	for (; r && r->start < end; r = region_next(r))
-		pages += region_promised(r, (MIN(r->end, end) - MAX(r->start, start)) >> PAGE_SHIFT);
+		pages +=
+			region_promised(r, (MIN(r->end, end) - MAX(r->start, start)) >> PAGE_SHIFT);
 	return pages;
 }
 

@@ -31,7 +31,8 @@
 
 static struct cache *anonymous_objects;
 
-void vm_object_init(struct vm_object *o, const struct vm_object_ops *ops, uint64_t size, void *owner)
+void vm_object_init(struct vm_object *o, const struct vm_object_ops *ops, uint64_t size,
+		    void *owner)
 {
 	*o = (struct vm_object){.ops = ops, .owner = owner};
 	atomic_store_explicit(&o->references, 1, memory_order_relaxed);
@@ -337,8 +338,8 @@ enum kerr vm_object_write(struct vm_object *o, uint64_t offset, vaddr_t src, siz
 					  (const void *)(src + *done), n, user);
 			frame_put(f);
 		} else {
-			enum kerr err = write_new(o, at >> PAGE_SHIFT, in_page, src + *done, n, user,
-						  &left);
+			enum kerr err = write_new(o, at >> PAGE_SHIFT, in_page, src + *done, n,
+						  user, &left);
 			if (err != KERR_OK)
 				return err;
 		}

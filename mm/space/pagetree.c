@@ -59,7 +59,7 @@ struct pagetree_node {
 	uint8_t level;          /* constant; 0: slots hold frames */
 	_Atomic uint8_t shared; /* was ever reached from two parents: readers of both may linger */
 	uint16_t unused;
-	uint64_t prefix;         /* constant: key >> (BITS * (level + 1)) */
+	uint64_t prefix; /* constant: key >> (BITS * (level + 1)) */
 	_Atomic uint64_t bitmap; /* slots that may be in use */
 	struct rcu_head rcu;
 	_Atomic page_slot_t slots[PAGETREE_FANOUT]; /* frames, or nodes above level 0 */
@@ -68,7 +68,8 @@ struct pagetree_node {
 static struct cache *nodes; /* objects come and go with slots, bitmap, shared zero */
 static _Atomic uint64_t node_count;
 
-static_assert(sizeof(struct rcu_head) <= sizeof(struct list), "a dead frame's link is its rcu head");
+static_assert(sizeof(struct rcu_head) <= sizeof(struct list),
+	      "a dead frame's link is its rcu head");
 
 void pagetree_setup(void)
 {
@@ -182,10 +183,10 @@ void anonymous_put(struct frame *f)
 
 /* How a node may go when its last reference goes. */
 enum node_end {
-	END_QUIET,        /* the tree has no users left: at once, unless another tree's may linger */
+	END_QUIET, /* the tree has no users left: at once, unless another tree's may linger */
 	END_QUIET_OBJECT, /* the same of an object's tree */
-	END_LIVE,         /* memory through rcu */
-	END_FRAMES,       /* frames too (object trees) */
+	END_LIVE, /* memory through rcu */
+	END_FRAMES, /* frames too (object trees) */
 };
 
 static void node_put(struct pagetree_node *n, enum node_end end)
@@ -205,8 +206,8 @@ static void node_put(struct pagetree_node *n, enum node_end end)
 	if (end <= END_QUIET_OBJECT && !atomic_load_explicit(&n->shared, memory_order_relaxed))
 		node_recycle(n);
 	else
-		rcu_call(&n->rcu, n->level == 0 && end == END_FRAMES ? leaf_recycle_rcu
-								     : node_recycle_rcu);
+		rcu_call(&n->rcu,
+			 n->level == 0 && end == END_FRAMES ? leaf_recycle_rcu : node_recycle_rcu);
 }
 
 /* Marks slot `i` as perhaps in use, before it is. */
@@ -313,7 +314,7 @@ static NOINLINE enum kerr insert(_Atomic page_slot_t *slot, struct pagetree_node
 	if (parent)
 		mark(parent, index);
 	page_slot_t old = (page_slot_t)n;
-	if (atomic_compare_exchange_strong_explicit(slot, &old, (page_slot_t)new,
+	if (atomic_compare_exchange_strong_explicit(slot, &old, (page_slot_t) new,
 						    memory_order_acq_rel, memory_order_relaxed))
 		return KERR_OK;
 	node_recycle(leaf);
@@ -489,7 +490,8 @@ static bool in_gap(const struct removal *r, const struct pagetree_node *n)
 	return node_first(n) >= r->gap_first && node_last(n) <= r->gap_last;
 }
 
-static void remove_leaf(struct removal *r, struct pagetree_node *leaf, uint64_t first, uint64_t last)
+static void remove_leaf(struct removal *r, struct pagetree_node *leaf, uint64_t first,
+			uint64_t last)
 {
 	uint64_t bitmap = atomic_load_explicit(&leaf->bitmap, memory_order_relaxed);
 	bitmap &= ~(uint64_t)0 << index_of(first, 0);
@@ -532,8 +534,8 @@ static _Atomic page_slot_t *remove_start(struct removal *r)
 	_Atomic page_slot_t *slot = (_Atomic page_slot_t *)&r->t->root;
 	for (;;) {
 		struct pagetree_node *n = node_at(slot);
-		if (!n || n->level == 0 || prefix_of(r->first, n->level) != n->prefix || in_gap(r, n) ||
-		    index_of(r->first, n->level) != index_of(r->last, n->level) ||
+		if (!n || n->level == 0 || prefix_of(r->first, n->level) != n->prefix ||
+		    in_gap(r, n) || index_of(r->first, n->level) != index_of(r->last, n->level) ||
 		    prefix_of(r->last, n->level) != n->prefix)
 			return slot;
 		slot = &n->slots[index_of(r->first, n->level)];
@@ -612,7 +614,8 @@ static uint64_t count_in(struct pagetree_node *n, uint64_t first, uint64_t last)
 uint64_t pagetree_count(struct pagetree *t, uint64_t first, uint64_t last)
 {
 	rcu_read_lock();
-	uint64_t pages = count_in(atomic_load_explicit(&t->root, memory_order_acquire), first, last);
+	uint64_t pages =
+		count_in(atomic_load_explicit(&t->root, memory_order_acquire), first, last);
 	rcu_read_unlock();
 	return pages;
 }

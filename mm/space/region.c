@@ -144,7 +144,7 @@ void region_insert(struct aspace *as, struct region *r, const struct region *lik
 	while (*link) {
 		parent = *link;
 		link = r->start < rb_entry(parent, struct region, node)->start ? &parent->left
-										: &parent->right;
+									       : &parent->right;
 	}
 	atomic_thread_fence(memory_order_release); /* lookups without the lock see a whole region */
 	rb_insert(&as->regions, &r->node, parent, link);
@@ -181,8 +181,9 @@ bool region_alike(const struct region *r, const struct region *next)
 {
 	return r->end == next->start && r->object == next->object && r->prot == next->prot &&
 	       r->kind == next->kind && r->shared == next->shared && !r->grows && !next->grows &&
-	       r->no_write == next->no_write && r->accounted == next->accounted && r->noreserve == next->noreserve &&
-	       r->no_fork == next->no_fork && r->name == next->name &&
+	       r->no_write == next->no_write && r->accounted == next->accounted &&
+	       r->noreserve == next->noreserve && r->no_fork == next->no_fork &&
+	       r->name == next->name &&
 	       (!r->object || r->offset + (r->end - r->start) == next->offset);
 }
 

@@ -8,49 +8,49 @@
 #include <mm/aspace.h>
 
 #define FRAME_SYNCED ((uint64_t)1)
-#define REGION_MAX 65530     /* regions of one address space, like vm.max_map_count */
+#define REGION_MAX 65530 /* regions of one address space, like vm.max_map_count */
 #define STACK_GAP ((vaddr_t)256 << PAGE_SHIFT)
 #define MMAP_MIN ((vaddr_t)0x10000)
 
 struct aspace {
 	_Atomic uint32_t references;
 	struct mutex lock;
-	struct rb_tree regions;      /* (lock) lookups also under rcu */
-	uint32_t region_count;       /* (lock) */
-	struct mapper mapper;        /* entries: the locks of the regions they lie in */
+	struct rb_tree regions; /* (lock) lookups also under rcu */
+	uint32_t region_count; /* (lock) */
+	struct mapper mapper; /* entries: the locks of the regions they lie in */
 	struct tlb_context tlb;
-	struct pagetree pages;       /* slots: the locks of the regions they lie in */
-	vaddr_t brk_start, brk;      /* (lock) */
-	vaddr_t map_top;             /* (lock) mmap goes down from here */
-	vaddr_t hint;                /* (lock) search starts below; above are only holes .. */
-	uint64_t hole;               /* (lock) .. of at most this size */
+	struct pagetree pages; /* slots: the locks of the regions they lie in */
+	vaddr_t brk_start, brk; /* (lock) */
+	vaddr_t map_top; /* (lock) mmap goes down from here */
+	vaddr_t hint; /* (lock) search starts below; above are only holes .. */
+	uint64_t hole; /* (lock) .. of at most this size */
 	uint64_t stack_limit, data_limit, total_limit; /* (lock) bytes */
-	uint64_t virtual_pages;      /* (lock) */
-	bool has_unforked;           /* (lock) some region was marked MADV_DONTFORK */
-	uint64_t committed;          /* (lock) pages of private memory that was ever writable .. */
-	uint64_t uncommitted;        /* (lock) .. and of such that is not promised (MAP_NORESERVE) */
+	uint64_t virtual_pages; /* (lock) */
+	bool has_unforked; /* (lock) some region was marked MADV_DONTFORK */
+	uint64_t committed; /* (lock) pages of private memory that was ever writable .. */
+	uint64_t uncommitted; /* (lock) .. and of such that is not promised (MAP_NORESERVE) */
 };
 
 /* (M) under aspace.lock; (MW) under aspace.lock and region.lock for writing, so that either suffices
  * for reading. */
 struct region {
-	struct rb_node node;           /* (M) */
-	vaddr_t start, end;            /* (MW) */
-	struct aspace *as;             /* constant */
-	struct vm_object *object;      /* constant; null: private anonymous memory */
-	uint64_t offset;               /* (MW) byte in the object of `start` */
-	uint8_t prot;                  /* (MW) PROT_*; write and execute imply read */
-	uint8_t kind;                  /* constant: enum region_kind */
-	bool shared, grows, no_write;  /* constant; no_write: PROT_WRITE can never be had */
-	bool accounted;                /* (MW) private, and was writable once: counts as data */
-	bool noreserve;                /* constant: counts as data without being promised */
-	bool no_fork, dead;            /* (MW) */
-	map_flags_t read_flags;        /* (MW) of an entry that only reads; 0: no access */
-	const char *name;              /* (M) */
-	struct rwlock lock;            /* readers: faults; writers: whoever changes the region */
-	_Atomic uint32_t references;   /* the tree's, and truncations on their way */
-	uint32_t epoch;                /* (object->maps_lock) last truncation seen */
-	struct list object_link;       /* (object->maps_lock) */
+	struct rb_node node; /* (M) */
+	vaddr_t start, end; /* (MW) */
+	struct aspace *as; /* constant */
+	struct vm_object *object; /* constant; null: private anonymous memory */
+	uint64_t offset; /* (MW) byte in the object of `start` */
+	uint8_t prot; /* (MW) PROT_*; write and execute imply read */
+	uint8_t kind; /* constant: enum region_kind */
+	bool shared, grows, no_write; /* constant; no_write: PROT_WRITE can never be had */
+	bool accounted; /* (MW) private, and was writable once: counts as data */
+	bool noreserve; /* constant: counts as data without being promised */
+	bool no_fork, dead; /* (MW) */
+	map_flags_t read_flags; /* (MW) of an entry that only reads; 0: no access */
+	const char *name; /* (M) */
+	struct rwlock lock; /* readers: faults; writers: whoever changes the region */
+	_Atomic uint32_t references; /* the tree's, and truncations on their way */
+	uint32_t epoch; /* (object->maps_lock) last truncation seen */
+	struct list object_link; /* (object->maps_lock) */
 	struct rcu_head rcu;
 };
 
@@ -74,7 +74,7 @@ void region_put(struct region *r); /* memory through rcu */
 /* A copy that is in no tree, no object's list, and holds no reference on the object. Null: no memory. */
 struct region *region_copy(const struct region *like, struct aspace *as);
 void region_free_unused(struct region *r); /* one that never went into a tree */
-void region_free_now(struct region *r);    /* of an address space that nobody uses any more */
+void region_free_now(struct region *r); /* of an address space that nobody uses any more */
 void region_set_prot(struct region *r, unsigned prot);
 
 /* The one that contains addr. aspace.lock, or rcu (then it may miss, and may be out of date). */

@@ -38,7 +38,8 @@ struct kmap_range {
 struct kmap_space {
 	enum kernel_area_id area;
 	struct list ranges;        /* (kmap_lock) sorted */
-	struct kmap_range *first; /* (kmap_lock) no hole before the end of this one; null: unknown */
+	struct kmap_range
+		*first; /* (kmap_lock) no hole before the end of this one; null: unknown */
 };
 
 static struct spinlock kmap_lock = SPINLOCK_INIT(RANK_HEAP, "kmap");
@@ -153,8 +154,8 @@ bool kmap_populate(vaddr_t start, size_t size, unsigned flags)
 {
 	for (size_t done = 0; done < size; done += PAGE_SIZE) {
 		struct frame *f = frame_alloc(0, flags);
-		if (!f || mapper_map_range(&kernel_mapper, start + done, frame_address(f), PAGE_SIZE,
-					   MAP_KERNEL_WRITE) != KERR_OK) {
+		if (!f || mapper_map_range(&kernel_mapper, start + done, frame_address(f),
+					   PAGE_SIZE, MAP_KERNEL_WRITE) != KERR_OK) {
 			if (f)
 				frame_free(f, 0);
 			if (done)

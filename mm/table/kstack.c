@@ -25,7 +25,8 @@
 
 #define SLOT (KSTACK_SIZE + PAGE_SIZE)
 #define CACHE_MAX 8
-#define EMPTY_WORDS 1024 /* 65,536 slots can be remembered as empty: more threads than there are pids */
+#define EMPTY_WORDS                                                                                \
+	1024 /* 65,536 slots can be remembered as empty: more threads than there are pids */
 
 struct stack_cache { /* its CPU, interrupts off */
 	uint32_t count;

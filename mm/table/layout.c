@@ -277,10 +277,10 @@ static void seal_range(vaddr_t start, vaddr_t end, map_flags_t flags)
 	tlb_batch_init(&batch, nullptr);
 	if (start >= end)
 		return;
-	enum kerr err = flags ? mapper_protect_range(&kernel_mapper, start, end - start, flags, true,
-						     false, &batch)
-			      : mapper_unmap_range(&kernel_mapper, start, end - start, false, 0, 0,
-						   &batch);
+	enum kerr err =
+		flags ? mapper_protect_range(&kernel_mapper, start, end - start, flags, true, false,
+					     &batch)
+		      : mapper_unmap_range(&kernel_mapper, start, end - start, false, 0, 0, &batch);
 	if (err != KERR_OK)
 		log_warn("memory: cannot seal %#lx: %s", (unsigned long)start, kerr_name(err));
 	tlb_batch_finish(&batch);

@@ -26,9 +26,9 @@
 #include "mapper.h"
 #include "layout.h"
 
-#include "frame.h"
 #include "bump.h"
 #include "counters.h"
+#include "frame.h"
 
 #include <core/panic.h>
 
@@ -74,7 +74,8 @@ void mapper_table_free(struct frame *f)
 
 /* The table below entry `e` at `level` (> 0); made if there is none. 0: no memory, or a leaf is in
  * the way (*leaf). */
-static NOINLINE paddr_t descend(struct mapper *m, paddr_t table, unsigned index, unsigned level, bool *leaf)
+static NOINLINE paddr_t descend(struct mapper *m, paddr_t table, unsigned index, unsigned level,
+				bool *leaf)
 {
 	pte_t *e = &mapper_table_at(table)[index];
 	pte_t old = mapper_load(e);
@@ -450,7 +451,8 @@ static bool walk_short(struct range_walk *w, vaddr_t va, vaddr_t last)
 {
 	const uint64_t span = mapper_span(1);
 	vaddr_t base = ALIGN_DOWN(va, span);
-	if (!w->holes || last - base >= span || (base >= w->free_low && base + span <= w->free_high))
+	if (!w->holes || last - base >= span ||
+	    (base >= w->free_low && base + span <= w->free_high))
 		return false;
 	paddr_t table = w->m->root;
 	for (unsigned level = hal.mmu.geometry()->levels - 1u; level > 0; level--) {
@@ -593,8 +595,8 @@ void mapper_clear(struct mapper *m)
 	struct frame *root = record(m->root);
 	clear_table(m, m->root, hal.mmu.geometry()->levels - 1u);
 	for (uint64_t mask = root->private; mask; mask &= mask - 1) {
-		pte_t *group = mapper_table_at(m->root) +
-			       (unsigned)__builtin_ctzll(mask) * MAPPER_GROUP;
+		pte_t *group =
+			mapper_table_at(m->root) + (unsigned)__builtin_ctzll(mask) * MAPPER_GROUP;
 		for (unsigned i = 0; i < MAPPER_GROUP; i++)
 			group[i].raw = 0;
 	}

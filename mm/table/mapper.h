@@ -59,7 +59,8 @@ paddr_t mapper_table_new(bool user);
  * KERR_INVAL: not page aligned, wraps, or flags say writable and executable; KERR_EXIST: something
  * is mapped there; KERR_NOMEM. The caller publishes (hal.mmu.publish).
  */
-enum kerr mapper_map_range(struct mapper *m, vaddr_t va, paddr_t pa, size_t size, map_flags_t flags);
+enum kerr mapper_map_range(struct mapper *m, vaddr_t va, paddr_t pa, size_t size,
+			   map_flags_t flags);
 
 /*
  * Unmaps [va, va + size): entries go to zero, the range to `batch`, which the caller flushes.

@@ -34,7 +34,7 @@
 
 struct tlb_cpu {
 	struct tlb_context *current; /* loaded; its CPU only, interrupts off */
-	bool lazy;                   /* its CPU only */
+	bool lazy;     /* its CPU only */
 	bool flush_pending;          /* (tag_lock) a generation began */
 	_Atomic uint64_t asid;       /* what it runs with; 0: a rollover took it */
 	uint64_t reserved;           /* (tag_lock) what the rollover took */
@@ -49,7 +49,7 @@ static struct spinlock tag_lock = SPINLOCK_INIT(RANK_IRQ, "asid");
 static _Atomic uint64_t generation;  /* (tag_lock) changes; in place: << tag_bits */
 static uint64_t tags_used[(1u << ASID_MAX_BITS) / 64]; /* (tag_lock) bitmap */
 static unsigned tag_next = ASID_FIRST;                 /* (tag_lock) */
-static uint64_t rollovers;                             /* (tag_lock) */
+static uint64_t rollovers;        /* (tag_lock) */
 
 void tlb_init(paddr_t root)
 {
@@ -121,7 +121,8 @@ static uint64_t tag_new_locked(struct tlb_context *ctx)
 		while (tag_next < (1u << tag_bits)) {
 			unsigned tag = tag_next++;
 			if (!tag_test_and_set(tag))
-				return atomic_load_explicit(&generation, memory_order_relaxed) | tag;
+				return atomic_load_explicit(&generation, memory_order_relaxed) |
+				       tag;
 		}
 		rollover_locked();
 		gen = atomic_load_explicit(&generation, memory_order_relaxed);
@@ -154,9 +155,8 @@ static uint64_t tag_get(struct tlb_context *ctx, struct tlb_cpu *c)
 	uint64_t asid = atomic_load_explicit(&ctx->asid, memory_order_acquire);
 	uint64_t old = atomic_load_explicit(&c->asid, memory_order_relaxed);
 	if (likely(asid && old && current_generation(asid) &&
-		   atomic_compare_exchange_strong_explicit(&c->asid, &old, asid,
-							   memory_order_seq_cst,
-							   memory_order_relaxed)))
+		   atomic_compare_exchange_strong_explicit(
+			   &c->asid, &old, asid, memory_order_seq_cst, memory_order_relaxed)))
 		return asid;
 	return tag_get_slow(ctx, c);
 }

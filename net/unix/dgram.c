@@ -42,8 +42,9 @@ static void wake_senders(struct unix_socket *u)
 {
 	struct unix_socket *from;
 
-	list_for_each(from, &u->senders, sender_link) if (atomic_exchange(&from->wants_room, false))
-		wake_all(&from->write_queue);
+	list_for_each(from, &u->senders, sender_link)
+		if (atomic_exchange(&from->wants_room, false))
+			wake_all(&from->write_queue);
 }
 
 /* What came from the old peer is not for a socket that has changed it. */

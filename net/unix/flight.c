@@ -131,12 +131,12 @@ static void each_held(struct unix_socket *holder,
 {
 	struct socket_rights *r;
 
-	list_for_each(r, &holder->held, link) for (uint32_t i = 0; i < r->count; i++)
-	{
-		struct unix_socket *u = unix_of_file(r->files[i]);
-		if (u && u->gc_candidate)
-			fn(u, list);
-	}
+	list_for_each(r, &holder->held, link)
+		for (uint32_t i = 0; i < r->count; i++) {
+			struct unix_socket *u = unix_of_file(r->files[i]);
+			if (u && u->gc_candidate)
+				fn(u, list);
+		}
 }
 
 static void count_down(struct unix_socket *u, struct list *list)
@@ -156,13 +156,11 @@ static void mark_candidates(void)
 {
 	struct unix_socket *u, *owner;
 
-	list_for_each(u, &in_flight, flight_link)
-	{
+	list_for_each(u, &in_flight, flight_link) {
 		u->gc_candidate = atomic_load(&u->file->references) == u->in_flight;
 		u->gc_count = u->in_flight;
 	}
-	list_for_each(u, &holders, holder_link)
-	{
+	list_for_each(u, &holders, holder_link) {
 		/* An embryo's listener may be just closing, and is freed after a grace period; not
 		 * if it is a candidate, since what is in flight has references. */
 		rcu_read_lock();
@@ -182,12 +180,14 @@ static void mark_live(void)
 	struct list live = LIST_INIT(live);
 	struct unix_socket *u, *h;
 
-	list_for_each(u, &in_flight, flight_link) if (u->gc_candidate && u->gc_count > 0)
-		list_add_tail(&live, &u->gc_link);
+	list_for_each(u, &in_flight, flight_link)
+		if (u->gc_candidate && u->gc_count > 0)
+			list_add_tail(&live, &u->gc_link);
 	while (!list_empty(&live)) {
 		u = list_first(&live, struct unix_socket, gc_link);
 		list_remove(&u->gc_link);
-		list_for_each(h, &u->gc_holders, gc_owned) each_held(h, revive, &live);
+		list_for_each(h, &u->gc_holders, gc_owned)
+			each_held(h, revive, &live);
 	}
 }
 
@@ -196,8 +196,7 @@ static void take_garbage(struct list *garbage)
 {
 	struct unix_socket *u, *h;
 
-	list_for_each(u, &in_flight, flight_link)
-	{
+	list_for_each(u, &in_flight, flight_link) {
 		while (!list_empty(&u->gc_holders)) {
 			h = list_first(&u->gc_holders, struct unix_socket, gc_owned);
 			list_remove(&h->gc_owned);

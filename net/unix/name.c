@@ -138,8 +138,7 @@ static struct unix_socket *find_locked(const uint8_t *name, uint32_t length, uin
 {
 	struct unix_socket *u;
 
-	list_for_each(u, bucket_of(name, length, type), name_link)
-	{
+	list_for_each(u, bucket_of(name, length, type), name_link) {
 		const struct unix_address *a = u->address;
 		if (u->socket.ops->type == type && a->length == UNIX_PATH_OFFSET + length &&
 		    memcmp(a->bytes + UNIX_PATH_OFFSET, name, length) == 0)
@@ -363,8 +362,7 @@ static enum kerr show_sockets(struct text *t, const struct proc_subject *s)
 
 	text_print(t, "Num       RefCount Protocol Flags    Type St Inode Path\n");
 	mutex_lock(&registry);
-	list_for_each(u, &all, all_link)
-	{
+	list_for_each(u, &all, all_link) {
 		const struct unix_address *a =
 			atomic_load_explicit(&u->address, memory_order_acquire);
 		text_print(t, "%016x: %08X %08X %08X %04X %02X %5lu", 0, u->socket.inode.references,

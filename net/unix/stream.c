@@ -172,7 +172,9 @@ static struct unix_mark *mark_at(struct unix_socket *u, uint64_t position)
 {
 	struct unix_mark *m;
 
-	list_for_each(m, &u->marks, link) if (m->start + m->size > position) return m;
+	list_for_each(m, &u->marks, link)
+		if (m->start + m->size > position)
+			return m;
 	return nullptr;
 }
 

@@ -7,13 +7,13 @@
 
 #define UNIX_PATH_SIZE 108u
 #define UNIX_PATH_OFFSET 2u   /* of sun_path */
-#define DATAGRAMS_MAX 10u     /* net.unix.max_dgram_qlen: of senders that are not the receiver's peer */
-#define MARK_COST 512u        /* what a message's record counts against the buffer, in bytes */
+#define DATAGRAMS_MAX 10u /* net.unix.max_dgram_qlen: of senders that are not the receiver's peer */
+#define MARK_COST 512u /* what a message's record counts against the buffer, in bytes */
 
 /* A name: as long-lived as the sockets and messages that show it. */
 struct unix_address {
 	_Atomic uint32_t references;
-	uint32_t length;           /* (const) of bytes */
+	uint32_t length; /* (const) of bytes */
 	uint8_t bytes[UNIX_PATH_OFFSET + UNIX_PATH_SIZE + 1]; /* (const) struct sockaddr_un */
 };
 
@@ -22,8 +22,8 @@ enum unix_state { UNIX_NEW, UNIX_LISTENING, UNIX_CONNECTED };
 /* One message (datagrams), or a range of a stream whose bytes have something in common. */
 struct unix_mark {
 	struct list link;
-	uint64_t start;            /* stream: position in the ring */
-	uint32_t size;             /* bytes */
+	uint64_t start; /* stream: position in the ring */
+	uint32_t size; /* bytes */
 	struct socket_credentials credentials;
 	struct unix_socket *source; /* messages: who sent it, referenced; streams: null */
 	struct socket_rights *rights;
@@ -35,43 +35,43 @@ struct unix_socket {
 	struct mutex bind_lock;
 	struct mutex lock;
 	/* What waits to be read here. */
-	struct ring ring;             /* (lock) */
-	struct list marks;            /* (lock) struct unix_mark, oldest first */
-	uint32_t mark_count;          /* (lock) */
-	_Atomic uint8_t state;        /* (lock for writing) enum unix_state */
-	_Atomic uint8_t shutdown;     /* (lock for writing) SHUT_*: this side will not */
-	bool closed;                  /* (lock) its file has gone */
-	_Atomic int error;            /* enum kerr, told once */
+	struct ring ring; /* (lock) */
+	struct list marks; /* (lock) struct unix_mark, oldest first */
+	uint32_t mark_count; /* (lock) */
+	_Atomic uint8_t state; /* (lock for writing) enum unix_state */
+	_Atomic uint8_t shutdown; /* (lock for writing) SHUT_*: this side will not */
+	bool closed; /* (lock) its file has gone */
+	_Atomic int error; /* enum kerr, told once */
 	/* Readers and acceptors sleep on the first, this socket's own writers on the second; on the third
 	 * those who need room here: senders of messages, connections when the backlog is full. */
 	struct waitq read_queue, write_queue, room_queue;
 	struct unix_socket *_Atomic peer; /* referenced; streams: set once, null again in close;
 					     datagrams: (lock) */
-	struct list senders;          /* (lock) datagram sockets connected to this one */
-	struct list sender_link;      /* (lock of the peer) */
-	_Atomic bool wants_room;      /* poll found that the peer has no room */
+	struct list senders; /* (lock) datagram sockets connected to this one */
+	struct list sender_link; /* (lock of the peer) */
+	_Atomic bool wants_room; /* poll found that the peer has no room */
 	/* Connections */
-	struct list pending;          /* (lock) of a listener: embryos, by pending_link */
+	struct list pending; /* (lock) of a listener: embryos, by pending_link */
 	uint32_t pending_count, backlog; /* (lock) */
-	struct list pending_link;     /* (lock of the listener) */
+	struct list pending_link; /* (lock of the listener) */
 	struct unix_socket *_Atomic listener; /* of an embryo: not referenced; null once accepted */
 	struct socket_credentials peer_credentials; /* (lock) a listener's own, inherited */
 	/* Name */
 	struct unix_address *_Atomic address; /* (bind_lock for writing, once) */
-	struct path path;             /* (bind_lock) the node that leads here; null dentry: none */
-	struct list name_link;        /* (registry) hash chain of abstract names */
-	struct list all_link;         /* (registry) */
+	struct path path; /* (bind_lock) the node that leads here; null dentry: none */
+	struct list name_link; /* (registry) hash chain of abstract names */
+	struct list all_link; /* (registry) */
 	/* Passed in messages: see flight.c */
-	struct file *file;            /* (flight) valid while in_flight */
-	uint32_t in_flight;           /* (flight) references that messages hold to the file */
-	struct list flight_link;      /* (flight) among those in flight */
-	struct list held;             /* (flight) struct socket_rights with sockets, queued here */
-	struct list holder_link;      /* (flight) among those that hold some */
-	struct list gc_link;          /* (flight; then the collector's own) */
-	struct list gc_holders;       /* (flight) holders that this candidate owns, by gc_owned */
-	struct list gc_owned;         /* (flight) */
-	uint32_t gc_count;            /* (flight) references from outside the candidates */
-	bool gc_candidate;            /* (flight) */
+	struct file *file; /* (flight) valid while in_flight */
+	uint32_t in_flight; /* (flight) references that messages hold to the file */
+	struct list flight_link; /* (flight) among those in flight */
+	struct list held; /* (flight) struct socket_rights with sockets, queued here */
+	struct list holder_link; /* (flight) among those that hold some */
+	struct list gc_link; /* (flight; then the collector's own) */
+	struct list gc_holders; /* (flight) holders that this candidate owns, by gc_owned */
+	struct list gc_owned; /* (flight) */
+	uint32_t gc_count; /* (flight) references from outside the candidates */
+	bool gc_candidate; /* (flight) */
 };
 
 static inline struct unix_socket *unix_of(struct socket *s)
@@ -99,7 +99,7 @@ static inline bool unix_is_message(const struct unix_socket *u)
 
 extern const struct socket_ops unix_stream_ops, unix_datagram_ops, unix_packet_ops;
 struct unix_socket *unix_create(const struct socket_ops *ops); /* null: no memory */
-struct unix_socket *unix_of_file(struct file *f);              /* null: something else */
+struct unix_socket *unix_of_file(struct file *f); /* null: something else */
 struct socket_credentials unix_own_credentials(bool effective);
 /* Sleeps on q with u's lock dropped until `ready(u, size)`. KERR_AGAIN: the time is over; KERR_RESTART*. */
 enum kerr unix_wait(struct unix_socket *u, struct waitq *q,
@@ -116,7 +116,7 @@ void unix_destroy(struct socket *s);
 /* ---- name.c: addresses, bind, who has a name ---- */
 
 void names_init(void);
-void names_add(struct unix_socket *u);    /* a new socket, for /proc/net/unix */
+void names_add(struct unix_socket *u); /* a new socket, for /proc/net/unix */
 void names_remove(struct unix_socket *u); /* it closes, or is freed */
 void names_unbind(struct unix_socket *u); /* it closes: nobody finds it any more */
 enum kerr unix_bind(struct socket *s, const struct socket_address *a);

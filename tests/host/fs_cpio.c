@@ -18,10 +18,10 @@ static void pad(void)
 static void add(const char *name, uint32_t mode, const void *data, size_t size, uint32_t ino,
 		uint32_t links)
 {
-	archive_size += (size_t)format((char *)archive + archive_size, 256,
-				       "070701%08X%08x%08X%08X%08X%08X%08zX%08X%08X%08X%08X%08zX%08X",
-				       ino, mode, 7u, 8u, links, 1000u, size, 0u, 0u, 1u, 3u,
-				       strlen(name) + 1, 0u);
+	archive_size += (size_t)format(
+		(char *)archive + archive_size, 256,
+		"070701%08X%08x%08X%08X%08X%08X%08zX%08X%08X%08X%08X%08zX%08X", ino, mode, 7u, 8u,
+		links, 1000u, size, 0u, 0u, 1u, 3u, strlen(name) + 1, 0u);
 	memcpy(archive + archive_size, name, strlen(name) + 1);
 	archive_size += strlen(name) + 1;
 	pad();
@@ -193,11 +193,13 @@ PROPERTY(cpio_corrupt, 60)
 		good_archive();
 		free_before = frame_totals().free;
 		for (uint64_t n = 1 + test_random_below(random, 8); n; n--) {
-			size_t at = (size_t)test_random_below(random, 4) ? test_random_below(random, archive_size)
-									 : test_random_below(random, 900);
+			size_t at = (size_t)test_random_below(random, 4)
+					    ? test_random_below(random, archive_size)
+					    : test_random_below(random, 900);
 			archive[at] = test_random_below(random, 2)
 					      ? (uint8_t)test_random(random)
-					      : (uint8_t)"0123456789abcdefF/."[test_random_below(random, 19)];
+					      : (uint8_t)"0123456789abcdefF/."[test_random_below(
+							random, 19)];
 		}
 		unpack(&r);
 		EXPECT(r.entries + r.refused <= 20);

@@ -28,7 +28,8 @@ PROPERTY(fd_model, 20)
 	EXPECT_OK(fd_close_range(0, UINT32_MAX, 0));
 	memset(used, 0, sizeof(used));
 	for (int i = 0; i < 1500; i++) {
-		int a = (int)test_random_below(random, MODEL), b = (int)test_random_below(random, MODEL);
+		int a = (int)test_random_below(random, MODEL),
+		    b = (int)test_random_below(random, MODEL);
 		bool on = test_random_below(random, 2);
 		switch (test_random_below(random, 7)) {
 		case 0:
@@ -79,7 +80,8 @@ PROPERTY(fd_model, 20)
 				for (int n = 0; n < MODEL + 8; n++)
 					used[n] = used[n] && !marked[n];
 			} else {
-				EXPECT_OK(fd_close_range((unsigned)MIN(a, b), (unsigned)MAX(a, b), 0));
+				EXPECT_OK(fd_close_range((unsigned)MIN(a, b), (unsigned)MAX(a, b),
+							 0));
 				for (int n = MIN(a, b); n <= MAX(a, b); n++)
 					used[n] = false;
 			}
@@ -163,7 +165,8 @@ TEST(fd_shared_offset)
 
 TEST(fd_polling)
 {
-	struct poll_item items[3] = {{.fd = -1, .events = POLL_IN}, {.fd = 7, .events = POLL_IN},
+	struct poll_item items[3] = {{.fd = -1, .events = POLL_IN},
+				     {.fd = 7, .events = POLL_IN},
 				     {.fd = 0, .events = POLL_IN | POLL_OUT}};
 	struct poll_result result;
 	int fd;

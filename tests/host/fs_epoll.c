@@ -141,7 +141,8 @@ PROPERTY(epoll_model, 40)
 		model_step(ep, &models[i], i, random);
 		if (test_random_below(random, 3) == 0)
 			model_compare(ep, models);
-		if (test_random_below(random, 40) == 0) { /* a new file: the watch of the old one ends */
+		if (test_random_below(random, 40) ==
+		    0) { /* a new file: the watch of the old one ends */
 			file_put(models[i].file);
 			models[i] = (struct model){};
 			EXPECT_OK(eventfd_create(0, false, O_NONBLOCK, &models[i].file));
@@ -310,7 +311,8 @@ static enum kerr everything(void)
 	for (int i = 1; i < 7 && err == KERR_OK; i++) {
 		err = epoll_control(files[0], EPOLL_ADD, i, files[i], &event);
 		if (err != KERR_OK)
-			EXPECT_EQ(epoll_control(files[0], EPOLL_DELETE, i, files[i], nullptr), KERR_NOENT);
+			EXPECT_EQ(epoll_control(files[0], EPOLL_DELETE, i, files[i], nullptr),
+				  KERR_NOENT);
 	}
 	if (err == KERR_OK)
 		err = fd_poll(items, 1, 0, &result);
@@ -365,7 +367,8 @@ static void waiter(void)
 
 	while (seen < ROUNDS) {
 		c = (struct collected){};
-		EXPECT_OK(epoll_collect(shared.ep, 2, time_now() + 20 * NSEC_PER_SEC, emit, &c, &count));
+		EXPECT_OK(epoll_collect(shared.ep, 2, time_now() + 20 * NSEC_PER_SEC, emit, &c,
+					&count));
 		EXPECT(count > 0);
 		if (count == 0)
 			return;

@@ -1,9 +1,9 @@
 /* See fs_fixture.h. */
 #include "fs_fixture.h"
 
-#include <exec/oom.h>
 #include <core/init.h>
 #include <core/rcu.h>
+#include <exec/oom.h>
 #include <exec/signal.h>
 #include <fs/device.h>
 
@@ -160,7 +160,8 @@ struct boot_info *fixture_boot(const struct host_config *config)
 	list_init(&fixture_process.threads);
 	fixture_enter(0);
 	for (const struct init_record *const *r = __init_records_start; r < __init_records_end; r++)
-		if ((*r)->phase == INIT_LATE && (*r)->ops->init && !EXPECT_OK((*r)->ops->init(info)))
+		if ((*r)->phase == INIT_LATE && (*r)->ops->init &&
+		    !EXPECT_OK((*r)->ops->init(info)))
 			return nullptr;
 	return info;
 }

@@ -77,7 +77,8 @@ TEST(fs_lookup)
 			const char *start;
 			enum kerr err = vfs_lookup(nullptr, cases[i].name, cases[i].flags, &p);
 			if (err != cases[i].result)
-				ktest_fail(__FILE__, __LINE__, "%s: %s", cases[i].name, kerr_name(err));
+				ktest_fail(__FILE__, __LINE__, "%s: %s", cases[i].name,
+					   kerr_name(err));
 			if (err != KERR_OK)
 				continue;
 			EXPECT_OK(vfs_path_name(&p, buf, sizeof(buf), &start, nullptr));
@@ -128,7 +129,8 @@ TEST(fs_open_flags)
 	make_tree();
 	EXPECT_EQ(vfs_open(nullptr, "/new", O_RDONLY, 0, &f), KERR_NOENT);
 	EXPECT_EQ(vfs_open(nullptr, "/a/b/c", O_RDWR | O_CREAT | O_EXCL, 0666, &f), KERR_EXIST);
-	EXPECT_EQ(vfs_open(nullptr, "/dangling", O_WRONLY | O_CREAT | O_EXCL, 0666, &f), KERR_EXIST);
+	EXPECT_EQ(vfs_open(nullptr, "/dangling", O_WRONLY | O_CREAT | O_EXCL, 0666, &f),
+		  KERR_EXIST);
 	EXPECT_EQ(vfs_open(nullptr, "/a", O_WRONLY, 0, &f), KERR_ISDIR);
 	EXPECT_EQ(vfs_open(nullptr, "/a", O_RDONLY | O_CREAT, 0, &f), KERR_ISDIR);
 	EXPECT_EQ(vfs_open(nullptr, "/a/", O_RDONLY | O_CREAT, 0, &f), KERR_ISDIR);
@@ -168,14 +170,15 @@ TEST(fs_append_and_offsets)
 	char buf[32] = "";
 	size_t done;
 	uint64_t at;
-	struct io_buffer b = {(vaddr_t)"xyz", 3, false}, r = {(vaddr_t)buf, sizeof(buf) - 1, false};
+	struct io_buffer b = {(vaddr_t) "xyz", 3, false},
+			 r = {(vaddr_t)buf, sizeof(buf) - 1, false};
 
 	fixture_boot(nullptr);
 	EXPECT_OK(vfs_open(nullptr, "/f", O_RDWR | O_CREAT, 0666, &f));
 	EXPECT_OK(vfs_open(nullptr, "/f", O_RDWR | O_APPEND, 0666, &g));
 	EXPECT_OK(file_write(f, &b, &done));
 	EXPECT_OK(file_write(g, &b, &done));
-	EXPECT_OK(file_write(f, &(struct io_buffer){(vaddr_t)"1", 1, false}, &done));
+	EXPECT_OK(file_write(f, &(struct io_buffer){(vaddr_t) "1", 1, false}, &done));
 	EXPECT_OK(file_read_at(f, &r, 0, &done));
 	EXPECT_STR(buf, "xyz1yz");
 	EXPECT_OK(file_seek(f, -2, SEEK_END, &at));

@@ -35,7 +35,8 @@ PROPERTY(pipe_ring, 30)
 	fixture_boot(nullptr);
 	EXPECT_OK(ipc_pipe_create(&r, &w, O_NONBLOCK));
 	for (int i = 0; i < 500; i++) {
-		size_t n = 1 + test_random_below(random, test_random_below(random, 4) ? 300 : 20000);
+		size_t n =
+			1 + test_random_below(random, test_random_below(random, 4) ? 300 : 20000);
 		uint64_t room = tail / PAGE_SIZE * PAGE_SIZE + (uint64_t)size - head;
 		switch (test_random_below(random, 9)) {
 		case 0:
@@ -52,8 +53,8 @@ PROPERTY(pipe_ring, 30)
 			head += done;
 			break;
 		case 8:
-			err = r->ops->control(r, F_SETPIPE_SZ, 4096ul << test_random_below(random, 7),
-					      &size);
+			err = r->ops->control(r, F_SETPIPE_SZ,
+					      4096ul << test_random_below(random, 7), &size);
 			EXPECT(err == KERR_OK || err == KERR_BUSY);
 			if (err == KERR_OK) {
 				head -= tail / PAGE_SIZE * PAGE_SIZE;
@@ -104,7 +105,8 @@ TEST(pipe_ends)
 	EXPECT(strncmp(start, "pipe:[", 6) == 0);
 	uint64_t at;
 	EXPECT_EQ(file_seek(r, 0, SEEK_CUR, &at), KERR_SPIPE);
-	EXPECT_EQ(file_read_at(r, &(struct io_buffer){(vaddr_t)buf, 1, false}, 0, &done), KERR_SPIPE);
+	EXPECT_EQ(file_read_at(r, &(struct io_buffer){(vaddr_t)buf, 1, false}, 0, &done),
+		  KERR_SPIPE);
 	EXPECT_EQ(file_poll(r, nullptr), 0);
 	EXPECT_EQ(file_poll(w, nullptr), POLL_OUT | POLL_WRNORM);
 	EXPECT_OK(put(w, "xyz", 3, &done));

@@ -45,8 +45,12 @@ static void taken(struct tty *t, uint32_t unread)
 static const struct tty_driver driver = {.name = "test", .write = show, .taken = taken};
 static struct tty tty;
 static struct session session = {.sid = 1};
-static struct file file = {.ops = &tty_file_ops, .private = &tty, .stream = true,
-			   .readable = true, .writable = true, .flags = O_RDWR | O_NONBLOCK};
+static struct file file = {.ops = &tty_file_ops,
+			   .private = &tty,
+			   .stream = true,
+			   .readable = true,
+			   .writable = true,
+			   .flags = O_RDWR | O_NONBLOCK};
 
 static void start(void)
 {
@@ -78,8 +82,8 @@ static const char *read_all(void)
 	size_t at = 0, done;
 
 	while (at < sizeof(text) - 300) {
-		enum kerr err = file_read(&file, &(struct io_buffer){(vaddr_t)text + at, 256, false},
-					  &done);
+		enum kerr err = file_read(
+			&file, &(struct io_buffer){(vaddr_t)text + at, 256, false}, &done);
 		if (err != KERR_OK)
 			break;
 		at += done;
@@ -102,19 +106,29 @@ TEST(tty_canonical)
 		{"abc\n", "abc\n|", "abc\r\n"},
 		{"one\rtwo\r", "one\n|two\n|", "one\r\ntwo\r\n"},
 		{"ab\x7f\rx", "a\n|", "ab\b \b\r\nx"},
-		{"\x7f\x7f" "a\r", "a\n|", "a\r\n"},
-		{"a\tb\x7f\x7f" "c\r", "ac\n|", "a\tb\b \b\b \b\b \b\b \b\b \b\b \b\b \b\b \bc\r\n"},
-		{"\x01\x7f" "z\r", "z\n|", "^A\b \b\b \bz\r\n"},
+		{"\x7f\x7f"
+		 "a\r",
+		 "a\n|", "a\r\n"},
+		{"a\tb\x7f\x7f"
+		 "c\r",
+		 "ac\n|", "a\tb\b \b\b \b\b \b\b \b\b \b\b \b\b \b\b \bc\r\n"},
+		{"\x01\x7f"
+		 "z\r",
+		 "z\n|", "^A\b \b\b \bz\r\n"},
 		{"\xc3\xa4\x7fo\r", "o\n|", "\xc3\xa4\b \bo\r\n"},
 		{"some words here\x17\x17x\r", "some x\n|",
 		 "some words here\b \b\b \b\b \b\b \b\b \b\b \b\b \b\b \b\b \b\b \bx\r\n"},
 		{"junk\x15ok\r", "ok\n|", "junk\b \b\b \b\b \b\b \bok\r\n"},
-		{"ab\x12" "c\r", "abc\n|", "ab^R\r\nabc\r\n"},
+		{"ab\x12"
+		 "c\r",
+		 "abc\n|", "ab^R\r\nabc\r\n"},
 		{"\x16\x03\x16\x7fx\r", "\x03\x7fx\n|", "^C^?x\r\n"},
 		{"\x04", "|", ""},
 		{"abc\x04", "abc|", "abc"},
 		{"abc\x04\x04", "abc||", "abc"},
-		{"abc\x04" "def\r", "abc|def\n|", "abcdef\r\n"},
+		{"abc\x04"
+		 "def\r",
+		 "abc|def\n|", "abcdef\r\n"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -134,7 +148,9 @@ TEST(tty_signals)
 		const char *reads, *shows;
 	} cases[] = {
 		{"abc\x03", SIGINT, "", "abc^C"},
-		{"abc\x1c" "d\r", SIGQUIT, "d\n|", "abc^\\d\r\n"},
+		{"abc\x1c"
+		 "d\r",
+		 SIGQUIT, "d\n|", "abc^\\d\r\n"},
 		{"\x1a", SIGTSTP, "", "^Z"},
 		{"line\rrest\x03", SIGINT, "", "line\r\nrest^C"},
 	};
@@ -214,7 +230,7 @@ TEST(tty_translations)
 TEST(tty_flow_control)
 {
 	size_t done;
-	struct io_buffer b = {(vaddr_t)"out", 3, false};
+	struct io_buffer b = {(vaddr_t) "out", 3, false};
 
 	start();
 	type("\x13");
@@ -253,8 +269,9 @@ PROPERTY(tty_random, 40)
 		char bytes[64];
 		size_t n = test_random_below(random, sizeof(bytes));
 		for (size_t k = 0; k < n; k++)
-			bytes[k] = (char)(test_random_below(random, 3) ? test_random(random)
-								       : test_random_below(random, 32));
+			bytes[k] = (char)(test_random_below(random, 3)
+						  ? test_random(random)
+						  : test_random_below(random, 32));
 		tty_receive(&tty, bytes, n);
 		EXPECT(tty.head - tty.tail <= TTY_BUFFER);
 		EXPECT(tty.lines - tty.tail <= tty.head - tty.tail);

@@ -14,8 +14,8 @@
 
 struct node {
 	bool directory;
-	int links;            /* names that lead here */
-	int child[NAMES];     /* 0: none; node 1 is the root */
+	int links; /* names that lead here */
+	int child[NAMES]; /* 0: none; node 1 is the root */
 	uint32_t size;
 	uint8_t *data;
 };
@@ -161,7 +161,8 @@ static void do_write(struct test_random *r, const char *path, bool there, struct
 	EXPECT_EQ(err == KERR_OK, ok);
 	if (err != KERR_OK || !ok)
 		return;
-	EXPECT_OK(file_write_at(f, &(struct io_buffer){(vaddr_t)bytes, size, false}, offset, &done));
+	EXPECT_OK(
+		file_write_at(f, &(struct io_buffer){(vaddr_t)bytes, size, false}, offset, &done));
 	EXPECT_EQ(done, size);
 	file_put(f);
 	if (!n) {

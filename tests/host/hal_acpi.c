@@ -173,6 +173,7 @@ TEST(acpi_refuses_wrong_sums_and_lengths)
 /* Two nodes: CPU 0 near 4 GiB of memory, x2APIC CPU 0x101 and memory behind a hole on domain 0x102. */
 TEST(acpi_reads_nodes)
 {
+	/* clang-format off */
 	static const uint8_t bytes[] = {
 		'S', 'R', 'A', 'T', [48] =
 		0, 16, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* APIC 0 on 0 */
@@ -182,6 +183,7 @@ TEST(acpi_reads_nodes)
 		0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 		1, 40, 9, /* cut short */
 	};
+	/* clang-format on */
 	static const uint8_t slit[] = {'S', 'L', 'I', 'T', [36] = 2, [44] = 10, 21, 31, 10};
 	struct acpi_table t = {bytes, sizeof(bytes)};
 	struct acpi_srat_entry e;

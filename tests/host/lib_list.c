@@ -13,8 +13,7 @@ static void expect_order(struct list *head, const int *numbers, size_t count)
 	struct item *i;
 	size_t n = 0;
 
-	list_for_each(i, head, link)
-	{
+	list_for_each(i, head, link) {
 		REQUIRE(n < count);
 		EXPECT_EQ(i->number, numbers[n++]);
 	}
@@ -54,8 +53,7 @@ TEST(list_remove_while_walking)
 		items[n].number = n;
 		list_add_tail(&head, &items[n].link);
 	}
-	list_for_each_safe(i, next, &head, link)
-	{
+	list_for_each_safe(i, next, &head, link) {
 		if (i->number % 2)
 			list_remove(&i->link);
 	}

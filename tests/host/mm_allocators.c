@@ -50,8 +50,8 @@ static void check_block(const struct held *h, unsigned flags)
 
 static bool take(struct held *h, struct test_random *random)
 {
-	static const unsigned kinds[] = {0, 0, FRAME_ZEROED, FRAME_DMA, FRAME_DMA32, FRAME_USER,
-					 FRAME_ZEROED | FRAME_DMA32};
+	static const unsigned kinds[] = {
+		0, 0, FRAME_ZEROED, FRAME_DMA, FRAME_DMA32, FRAME_USER, FRAME_ZEROED | FRAME_DMA32};
 	unsigned flags = kinds[test_random_below(random, ARRAY_SIZE(kinds))];
 	*h = (struct held){};
 	switch (test_random_below(random, 16)) {
@@ -144,7 +144,9 @@ static void conforms(const char *name, struct test_random *random)
 	char command_line[32];
 	struct zone *z;
 	format(command_line, sizeof(command_line), "pmm=%s", name);
-	test_kernel(&(struct host_config){.ram_dirty = true, .ram_size = 96u << 20, .seed = test_seed(),
+	test_kernel(&(struct host_config){.ram_dirty = true,
+					  .ram_size = 96u << 20,
+					  .seed = test_seed(),
 					  .command_line = command_line});
 	REQUIRE(strcmp(frame_allocator_name(), name) == 0);
 	frees = strcmp(name, "bump") != 0;

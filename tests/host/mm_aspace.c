@@ -213,7 +213,8 @@ static enum kerr do_move(struct model_space *s, struct test_random *random)
 	for (unsigned i = 1; i < count; i++) {
 		struct model_page *a = &s->page[first + i - 1], *b = &s->page[first + i];
 		uniform &= a->kind == b->kind && a->prot == b->prot &&
-			   (a->kind == ANONYMOUS || (a->object == b->object && a->index + 1 == b->index));
+			   (a->kind == ANONYMOUS ||
+			    (a->object == b->object && a->index + 1 == b->index));
 	}
 	vaddr_t at = page_address(to);
 	enum kerr err = aspace_remap(s->as, page_address(first), count * PAGE_SIZE,
@@ -359,7 +360,9 @@ static void random_steps(struct test_random *random, unsigned steps)
 		EXPECT_OK(step(s, random));
 		struct host_stale stale;
 		if (!EXPECT_EQ(host_tlb_check(&stale), 0)) {
-			ktest_note("step %u: stale %#lx asid %u table %d cached %#x actual %d %#x", n, stale.va, stale.asid, stale.table, stale.cached.flags, stale.actual.kind, stale.actual.flags);
+			ktest_note("step %u: stale %#lx asid %u table %d cached %#x actual %d %#x",
+				   n, stale.va, stale.asid, stale.table, stale.cached.flags,
+				   stale.actual.kind, stale.actual.flags);
 			return;
 		}
 	}
@@ -413,12 +416,22 @@ static void inject_steps(struct test_random *random, unsigned steps)
 	struct model_space *s = &spaces[0];
 	run_in(s->as);
 	for (unsigned n = 0; n < steps; n++) {
-		memory_fail_in = test_random_below(random, 3) ? 1 + (int64_t)test_random_below(random, 8) : 0;
+		memory_fail_in = test_random_below(random, 3)
+					 ? 1 + (int64_t)test_random_below(random, 8)
+					 : 0;
 		switch (test_random_below(random, 8)) {
-		case 0: (void)!do_map(s, random); break;
-		case 1: (void)!do_unmap(s, random); break;
-		case 2: (void)!do_fork(s, random); break;
-		case 3: (void)!do_protect(s, random); break;
+		case 0:
+			(void)!do_map(s, random);
+			break;
+		case 1:
+			(void)!do_unmap(s, random);
+			break;
+		case 2:
+			(void)!do_fork(s, random);
+			break;
+		case 3:
+			(void)!do_protect(s, random);
+			break;
 		default: {
 			unsigned page = (unsigned)test_random_below(random, PAGES);
 			uint8_t value = (uint8_t)n, got;
@@ -567,7 +580,8 @@ static void family_replace(unsigned i, struct aspace *by)
 
 static bool word(vaddr_t at, uint64_t *value, bool write)
 {
-	return (write ? hal.user.copy((void *)at, value, 8) : hal.user.copy(value, (void *)at, 8)) == 0;
+	return (write ? hal.user.copy((void *)at, value, 8)
+		      : hal.user.copy(value, (void *)at, 8)) == 0;
 }
 
 static void live_in(struct aspace *as, cpu_t cpu, struct test_random *random, uint64_t *counter)
@@ -595,7 +609,8 @@ static void live(cpu_t cpu, void *arg)
 	struct test_random random = {.state = host_config()->seed * 31 + cpu};
 	uint64_t counter = 0;
 	for (int n = 0; n < 60; n++) {
-		struct aspace *as = family_get((unsigned)test_random_below(&random, FAMILY)), *child;
+		struct aspace *as = family_get((unsigned)test_random_below(&random, FAMILY)),
+			      *child;
 		if (cpu < 2 && test_random_below(&random, 3) == 0) {
 			EXPECT_OK(aspace_fork(as, &child));
 			family_replace((unsigned)test_random_below(&random, FAMILY), child);
@@ -613,8 +628,9 @@ static void family_lives(void)
 	for (unsigned i = 0; i < FAMILY; i++) {
 		vaddr_t at = BASE;
 		EXPECT_OK(aspace_create(&family[i]));
-		EXPECT_OK(aspace_map(family[i], &at, FAMILY_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE,
-				     MMAP_PRIVATE | MMAP_FIXED, nullptr, 0));
+		EXPECT_OK(aspace_map(family[i], &at, FAMILY_PAGES * PAGE_SIZE,
+				     PROT_READ | PROT_WRITE, MMAP_PRIVATE | MMAP_FIXED, nullptr,
+				     0));
 	}
 	test_on_all_cpus(live, nullptr);
 	EXPECT_EQ(trouble, 0);
@@ -631,12 +647,13 @@ static void family_lives(void)
 static uint64_t family_simulated(uint64_t seed)
 {
 	struct test_random random = {.state = seed * 77};
-	test_kernel(&(struct host_config){.cpus = 4,
-					  .interleave = 2 + (unsigned)test_random_below(&random, 20),
-					  .spurious = 50,
-					  .ram_dirty = true,
-					  .asid_bits = (unsigned)test_random_below(&random, 2) * 4,
-					  .seed = seed});
+	test_kernel(
+		&(struct host_config){.cpus = 4,
+				      .interleave = 2 + (unsigned)test_random_below(&random, 20),
+				      .spurious = 50,
+				      .ram_dirty = true,
+				      .asid_bits = (unsigned)test_random_below(&random, 2) * 4,
+				      .seed = seed});
 	family_lives();
 	return passed();
 }
@@ -648,7 +665,8 @@ TEST(aspace_forks_on_four_cpus_simulated)
 
 static uint64_t family_threads(uint64_t seed)
 {
-	test_kernel(&(struct host_config){.cpus = 4, .mode = HOST_THREADS, .asid_bits = 8, .seed = seed});
+	test_kernel(&(struct host_config){
+		.cpus = 4, .mode = HOST_THREADS, .asid_bits = 8, .seed = seed});
 	family_lives();
 	return passed();
 }
@@ -661,11 +679,12 @@ TEST(aspace_forks_on_four_cpus_threads)
 static uint64_t four_simulated(uint64_t seed)
 {
 	struct test_random random = {.state = seed * 77};
-	test_kernel(&(struct host_config){.cpus = 4,
-					  .interleave = 3 + (unsigned)test_random_below(&random, 20),
-					  .spurious = 50,
-					  .asid_bits = (unsigned)test_random_below(&random, 2) * 4,
-					  .seed = seed});
+	test_kernel(
+		&(struct host_config){.cpus = 4,
+				      .interleave = 3 + (unsigned)test_random_below(&random, 20),
+				      .spurious = 50,
+				      .asid_bits = (unsigned)test_random_below(&random, 2) * 4,
+				      .seed = seed});
 	all_hammer();
 	return passed();
 }

@@ -30,7 +30,8 @@ static struct commit_totals totals(void)
 
 static void configure(enum overcommit_mode mode, uint64_t kib)
 {
-	EXPECT_OK(commit_configure(&(struct commit_settings){.mode = mode, .ratio = 50, .kib = kib}));
+	EXPECT_OK(
+		commit_configure(&(struct commit_settings){.mode = mode, .ratio = 50, .kib = kib}));
 }
 
 static enum kerr map(struct aspace *as, uint64_t pages, unsigned prot, unsigned flags)
@@ -54,10 +55,13 @@ static size_t any_size(struct test_random *r)
 static void any_map(struct test_random *r, struct aspace *as)
 {
 	static const unsigned kinds[] = {MMAP_PRIVATE, MMAP_PRIVATE, MMAP_SHARED,
-					 MMAP_PRIVATE | MMAP_NORESERVE, MMAP_SHARED | MMAP_NORESERVE};
+					 MMAP_PRIVATE | MMAP_NORESERVE,
+					 MMAP_SHARED | MMAP_NORESERVE};
 	vaddr_t at = any_page(r);
-	unsigned flags = kinds[test_random_below(r, 5)] | (test_random_below(r, 3) ? MMAP_FIXED : 0);
-	(void)!aspace_map(as, &at, any_size(r), (unsigned)test_random_below(r, 4), flags, nullptr, 0);
+	unsigned flags =
+		kinds[test_random_below(r, 5)] | (test_random_below(r, 3) ? MMAP_FIXED : 0);
+	(void)!aspace_map(as, &at, any_size(r), (unsigned)test_random_below(r, 4), flags, nullptr,
+			  0);
 }
 
 static void any_step(struct test_random *r, unsigned space)
@@ -76,7 +80,8 @@ static void any_step(struct test_random *r, unsigned space)
 		break;
 	case 4:
 	case 5:
-		(void)!aspace_protect(as, any_page(r), any_size(r), (unsigned)test_random_below(r, 4));
+		(void)!aspace_protect(as, any_page(r), any_size(r),
+				      (unsigned)test_random_below(r, 4));
 		break;
 	case 6:
 		(void)!aspace_remap(as, any_page(r), any_size(r), any_size(r),

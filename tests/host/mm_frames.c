@@ -188,7 +188,8 @@ PROPERTY(memory_map_of_1000_overlapping_entries, 5)
 	for (size_t i = 0; i < ENTRIES; i++) {
 		paddr_t start = test_random_below(random, 1u << 24);
 		in[i] = (struct boot_region){start, start + test_random_below(random, 1u << 18),
-					     (enum boot_memory_kind)test_random_below(random, 8), "x"};
+					     (enum boot_memory_kind)test_random_below(random, 8),
+					     "x"};
 		if (test_random_below(random, 50) == 0)
 			in[i].end = start - 1; /* nonsense */
 	}

@@ -90,7 +90,8 @@ static void free_all(void)
 
 PROPERTY(heap_random, 1)
 {
-	test_kernel(&(struct host_config){.ram_dirty = true, .ram_size = 128u << 20, .seed = test_seed()});
+	test_kernel(&(struct host_config){
+		.ram_dirty = true, .ram_size = 128u << 20, .seed = test_seed()});
 	frame_reclaim();
 	uint64_t frames = slab_frame_count(), used = heap_stats().used, free = frame_totals().free;
 	for (int n = 0; n < 60000; n++)
@@ -107,7 +108,9 @@ PROPERTY(heap_nth_allocation_fails, 1)
 	test_kernel(&(struct host_config){.seed = test_seed()});
 	uint64_t used = heap_stats().used;
 	for (int n = 0; n < 20000; n++) {
-		memory_fail_in = test_random_below(random, 3) == 0 ? 1 + (int64_t)test_random_below(random, 4) : 0;
+		memory_fail_in = test_random_below(random, 3) == 0
+					 ? 1 + (int64_t)test_random_below(random, 4)
+					 : 0;
 		step(random);
 		memory_fail_in = 0;
 	}

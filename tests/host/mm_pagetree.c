@@ -28,7 +28,8 @@ static struct model_tree trees[TREES];
 /* Clusters far apart, so that all levels occur. */
 static uint64_t key_of(unsigned i)
 {
-	static const uint64_t base[CLUSTERS] = {0, 1000, 0x40000, 0x7fffff00, 0xfffffff00, 0x8000000000};
+	static const uint64_t base[CLUSTERS] = {0,          1000,        0x40000,
+						0x7fffff00, 0xfffffff00, 0x8000000000};
 	return base[i / CLUSTER] + i % CLUSTER;
 }
 

@@ -109,7 +109,8 @@ static void uncharge(struct vm_object *o, uint64_t pages)
 	charged -= pages;
 }
 
-static const struct vm_object_ops file_ops = {.name = "file", .charge = charge, .uncharge = uncharge};
+static const struct vm_object_ops file_ops = {
+	.name = "file", .charge = charge, .uncharge = uncharge};
 
 TEST(pressure_files_leave_room)
 {

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #define BASE ((vaddr_t)0x40000000 - 0x400000) /* crosses a table of every level */
-#define PAGES 4096u                            /* 16 MiB */
+#define PAGES 4096u /* 16 MiB */
 
 struct model_page {
 	bool mapped;
@@ -109,7 +109,8 @@ static enum kerr step(struct test_random *random)
 	default: {
 		bool grant = test_random_below(random, 2), all = any_mapped(first, count, true);
 		bool holes = test_random_below(random, 2);
-		err = mapper_protect_range(&mapper, va, count * PAGE_SIZE, flags, grant, holes, &batch);
+		err = mapper_protect_range(&mapper, va, count * PAGE_SIZE, flags, grant, holes,
+					   &batch);
 		tlb_batch_finish(&batch);
 		if (!holes && !all) {
 			EXPECT_EQ(err, KERR_NOENT);
@@ -178,13 +179,17 @@ TEST(mapper_errors)
 	EXPECT_EQ(mapper_map_range(&mapper, 1, 0, PAGE_SIZE, MAP_USER_READ), KERR_INVAL);
 	EXPECT_EQ(mapper_map_range(&mapper, 0, 1, PAGE_SIZE, MAP_USER_READ), KERR_INVAL);
 	EXPECT_EQ(mapper_map_range(&mapper, 0, 0, 1, MAP_USER_READ), KERR_INVAL);
-	EXPECT_EQ(mapper_map_range(&mapper, 0, 0, PAGE_SIZE, MAP_USER_CODE | MAP_WRITABLE), KERR_INVAL);
-	EXPECT_EQ(mapper_map_range(&mapper, ~0xfffull, 0, 2 * PAGE_SIZE, MAP_USER_READ), KERR_INVAL);
+	EXPECT_EQ(mapper_map_range(&mapper, 0, 0, PAGE_SIZE, MAP_USER_CODE | MAP_WRITABLE),
+		  KERR_INVAL);
+	EXPECT_EQ(mapper_map_range(&mapper, ~0xfffull, 0, 2 * PAGE_SIZE, MAP_USER_READ),
+		  KERR_INVAL);
 	EXPECT_OK(mapper_map_range(&mapper, BASE, 0x5000, PAGE_SIZE, MAP_USER_READ));
 	EXPECT_EQ(mapper_map_range(&mapper, BASE, 0x6000, PAGE_SIZE, MAP_USER_READ), KERR_EXIST);
-	EXPECT_EQ(mapper_unmap_range(&mapper, BASE + PAGE_SIZE, PAGE_SIZE, false, 0, 0, &b), KERR_NOENT);
-	EXPECT_EQ(mapper_protect_range(&mapper, BASE, 2 * PAGE_SIZE, MAP_USER_READ, true, false, &b),
+	EXPECT_EQ(mapper_unmap_range(&mapper, BASE + PAGE_SIZE, PAGE_SIZE, false, 0, 0, &b),
 		  KERR_NOENT);
+	EXPECT_EQ(
+		mapper_protect_range(&mapper, BASE, 2 * PAGE_SIZE, MAP_USER_READ, true, false, &b),
+		KERR_NOENT);
 	paddr_t pa;
 	map_flags_t flags;
 	EXPECT_EQ(mapper_translate(&mapper, BASE + PAGE_SIZE, &pa, &flags, nullptr), KERR_NOENT);
@@ -200,7 +205,8 @@ TEST(mapper_nth_allocation_fails)
 	mapper = (struct mapper){.root = mapper_table_new(true), .user = true};
 	for (int n = 1; n < 20; n++) {
 		memory_fail_in = n;
-		enum kerr err = mapper_map_range(&mapper, BASE, 0x5000, 1500 * PAGE_SIZE, MAP_USER_READ);
+		enum kerr err =
+			mapper_map_range(&mapper, BASE, 0x5000, 1500 * PAGE_SIZE, MAP_USER_READ);
 		bool came = memory_fail_in == 0;
 		memory_fail_in = 0;
 		EXPECT_EQ(err, came ? KERR_NOMEM : KERR_OK);

@@ -57,7 +57,9 @@ struct init_record {
 	enum init_phase phase;
 	int priority;             /* among those that are free to start: lower first */
 	bool optional;
-	uint32_t provides, requires; /* INIT_* bits */
+	uint32_t provides; /* INIT_* bits */
+	uint32_t
+		requires; /* the same */
 	const char *const *depends;  /* names, ended by null; may be null */
 	const struct init_ops *ops;
 	struct init_status *status;
@@ -66,10 +68,13 @@ struct init_record {
 /* INIT_SUBSYSTEM(memory, .phase = INIT_EARLY, .provides = INIT_MEMORY, .init = mm_init); */
 #define INIT_SUBSYSTEM(id, ...)                                                                    \
 	static struct init_status init_status_##id;                                                \
-	static const struct init_record init_record_##id = {.name = #id, .status = &init_status_##id, __VA_ARGS__};      \
-	KEEP static const struct init_record *const init_pointer_##id                             \
+	static const struct init_record init_record_##id = {                                       \
+		.name = #id, .status = &init_status_##id, __VA_ARGS__};                            \
+	KEEP static const struct init_record *const init_pointer_##id                              \
 		__attribute__((section(".init_records"))) = &init_record_##id
+/* clang-format off */
 #define INIT_DEPENDS(...) .depends = (const char *const[]){__VA_ARGS__, nullptr}
+/* clang-format on */
 
 /* Runs all phases up to and including `last`; on the boot CPU. Panics if a required one fails. */
 void init_run(enum init_phase last, const struct boot_info *info);

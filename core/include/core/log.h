@@ -7,7 +7,16 @@
 #include <hal/types.h>
 #include <lib/compiler.h>
 
-enum log_level { LOG_EMERG, LOG_ALERT, LOG_CRIT, LOG_ERR, LOG_WARN, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
+enum log_level {
+	LOG_EMERG,
+	LOG_ALERT,
+	LOG_CRIT,
+	LOG_ERR,
+	LOG_WARN,
+	LOG_NOTICE,
+	LOG_INFO,
+	LOG_DEBUG
+};
 
 /* Any context. The text is cut at 255 bytes. */
 void log_write(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -22,7 +22,7 @@ enum lock_rank {
 	RANK_OBJECT = 90,   /* mm: memory object, page tree */
 	RANK_PAGETABLE = 100, /* mm: kernel table */
 	RANK_WAITQ = 110,   /* core: wait queue */
-	RANK_EPOLL = 115,   /* ipc: ready list of an epoll; nests from the watched to the watching one */
+	RANK_EPOLL = 115,   /* ipc: an epoll's ready list; nests, watched to watching */
 	RANK_HEAP = 120,    /* mm: slab caches, kernel areas */
 	RANK_ZONE = 130,    /* mm: frame allocator zone */
 	RANK_TIMER = 140,   /* core: a CPU's timer queue */
@@ -48,7 +48,9 @@ void spin_debug_acquired(struct spinlock *l);
 void spin_debug_check(const struct spinlock *l);
 void spin_debug_release(struct spinlock *l);
 #else
+/* clang-format off */
 #define SPINLOCK_INIT(lock_rank, lock_name) {}
+/* clang-format on */
 #define spin_debug_acquired(l) ((void)0)
 #define spin_debug_check(l) ((void)0)
 #define spin_debug_release(l) ((void)0)

@@ -90,7 +90,7 @@ struct process {
 	struct list threads;          /* (lock) struct thread.process_link */
 	uint32_t thread_count;        /* (lock) live ones */
 	struct process_group *group;  /* (tree lock) */
-	int pgid;                     /* (tree lock) group->id */
+	int pgid;       /* (tree lock) group->id */
 	struct session *session;      /* (tree lock) group->session */
 	struct list group_link;       /* (tree lock) */
 	struct aspace *aspace;        /* replaced by execve under lock; null for process 0 */
@@ -127,10 +127,10 @@ struct process {
 	uint64_t voluntary_switches, involuntary_switches; /* (lock) of ended threads */
 	int exit_status;              /* wait status word */
 	int dumpable;
-	int16_t oom_adjust;           /* oom_score_adj; written by anybody who may, read as it is */
-	int16_t oom_adjust_min;       /* the superuser's last word; others do not go below */
+	int16_t oom_adjust; /* oom_score_adj; written by anybody who may, read as it is */
+	int16_t oom_adjust_min; /* the superuser's last word; others do not go below */
 	struct rcu_head rcu;
-	struct process *hash_next;    /* (tree lock; rcu) pid table */
+	struct process *hash_next; /* (tree lock; rcu) pid table */
 };
 
 static inline struct process *current_process(void)

@@ -4,10 +4,10 @@
  */
 #pragma once
 
-#include <core/task.h>
-#include <core/upcalls.h>
 #include <core/rcu.h>
+#include <core/task.h>
 #include <core/time.h>
+#include <core/upcalls.h>
 #include <lib/list.h>
 
 enum thread_state {
@@ -58,30 +58,30 @@ struct thread {
 	nsec_t entered;              /* (own) since when the call in progress runs, or NEVER */
 	uint64_t voluntary_switches, involuntary_switches; /* (own) */
 	nsec_t start_time;
-	void *stack;                 /* lowest address of the kernel stack; null: the boot stack */
-	struct timer sleep_timer;    /* (own) */
-	struct thread *hash_next;    /* (tree lock; rcu) */
+	void *stack; /* lowest address of the kernel stack; null: the boot stack */
+	struct timer sleep_timer; /* (own) */
+	struct thread *hash_next; /* (tree lock; rcu) */
 	/* signals: see exec/signal.h */
 	_Atomic uint64_t signal_mask; /* (own; changed under the process lock) */
-	uint64_t waiting_for;        /* (process lock) rt_sigtimedwait's set, or 0 */
-	uint64_t saved_mask;         /* (own) sigsuspend, ppoll: put back after the handler */
-	bool restore_mask;           /* (own) saved_mask is valid */
-	uint64_t signal_pending;     /* (process lock) directed at this thread */
-	struct list signal_queue;    /* (process lock) their siginfo */
-	int restart;                 /* (own) KERR_RESTART_* of the call that ends now, or 0 */
-	nsec_t restart_deadline;     /* (own) where a restarted sleep goes on, or 0 */
-	bool must_end;               /* (process lock) another thread's execve ends it */
-	bool stop_counted;           /* (process lock) it has joined the group stop */
-	vaddr_t alt_stack_base;      /* (own) */
+	uint64_t waiting_for; /* (process lock) rt_sigtimedwait's set, or 0 */
+	uint64_t saved_mask; /* (own) sigsuspend, ppoll: put back after the handler */
+	bool restore_mask; /* (own) saved_mask is valid */
+	uint64_t signal_pending; /* (process lock) directed at this thread */
+	struct list signal_queue; /* (process lock) their siginfo */
+	int restart; /* (own) KERR_RESTART_* of the call that ends now, or 0 */
+	nsec_t restart_deadline; /* (own) where a restarted sleep goes on, or 0 */
+	bool must_end; /* (process lock) another thread's execve ends it */
+	bool stop_counted; /* (process lock) it has joined the group stop */
+	vaddr_t alt_stack_base; /* (own) */
 	uint64_t alt_stack_size;
 	int alt_stack_flags;
-	vaddr_t fault_addr;          /* (own) of the last fault, for sigcontext */
+	vaddr_t fault_addr; /* (own) of the last fault, for sigcontext */
 	uint64_t fault_code;
-	vaddr_t clear_child_tid;     /* (own) futex to wake at exit */
-	vaddr_t robust_list;         /* (own) */
+	vaddr_t clear_child_tid; /* (own) futex to wake at exit */
+	vaddr_t robust_list; /* (own) */
 	int exit_code;
 	/* what entry functions need */
-	void (*entry)(void *arg);    /* kernel code it starts in; null: straight to user mode */
+	void (*entry)(void *arg); /* kernel code it starts in; null: straight to user mode */
 	void *entry_arg;
 	struct rcu_head rcu;
 };

@@ -65,7 +65,8 @@ struct file_ops {
 	 * Null: KERR_INVAL. */
 	enum kerr (*read)(struct file *f, const struct io_buffer *b, uint64_t offset, size_t *done);
 	/* O_APPEND files get the offset UINT64_MAX and move to the end by themselves. */
-	enum kerr (*write)(struct file *f, const struct io_buffer *b, uint64_t offset, size_t *done);
+	enum kerr (*write)(struct file *f, const struct io_buffer *b, uint64_t offset,
+			   size_t *done);
 	/* readv(2), writev(2) as one operation, for files whose reads and writes are messages. Null: a
 	 * read or write a part. */
 	enum kerr (*read_vector)(struct file *f, const struct io_buffer *parts, size_t count,
@@ -81,10 +82,12 @@ struct file_ops {
 	enum kerr (*map)(struct file *f, struct vm_object **out);
 	/* The next directory entry behind *position (0: from the start), which moves on.
 	 * KERR_NOENT: end. Null: no directory. */
-	enum kerr (*read_directory)(struct file *f, uint64_t *position, struct directory_entry *out);
+	enum kerr (*read_directory)(struct file *f, uint64_t *position,
+				    struct directory_entry *out);
 	/* Null: the ordinary arithmetic, or KERR_SPIPE if f->stream. */
 	enum kerr (*seek)(struct file *f, int64_t offset, int whence, uint64_t *out);
-	enum kerr (*allocate)(struct file *f, int mode, uint64_t offset, uint64_t size); /* fallocate; null: KERR_OPNOTSUPP */
+	enum kerr (*allocate)(struct file *f, int mode, uint64_t offset,
+			      uint64_t size); /* fallocate; null: KERR_OPNOTSUPP */
 	/* fcntl commands of pipes (F_GETPIPE_SZ, ...); null: KERR_INVAL. */
 	enum kerr (*control)(struct file *f, int command, unsigned long argument, long *result);
 	void (*close)(struct file *f); /* last reference; may be null */
@@ -103,19 +106,21 @@ struct file {
 	_Atomic uint32_t references;
 	_Atomic uint32_t flags; /* O_*; F_SETFL by file_set_flags */
 	bool readable, writable; /* (const) from the access mode */
-	bool stream;           /* (const) no offset: pipe, terminal, /dev/null */
-	bool write_counted;    /* (const) inode->writers counts it: + if writable, - if a program */
-	struct path path;      /* (const) null dentry: pipe, socket; else referenced */
-	struct inode *inode;   /* (const) referenced by itself if there is no dentry */
-	uint64_t offset;       /* (position) */
+	bool stream; /* (const) no offset: pipe, terminal, /dev/null */
+	bool write_counted; /* (const) inode->writers counts it: + if writable, - if a program */
+	struct path path; /* (const) null dentry: pipe, socket; else referenced */
+	struct inode *inode; /* (const) referenced by itself if there is no dentry */
+	uint64_t offset; /* (position) */
 	struct mutex position; /* read/write with the shared offset; not taken for streams */
-	void *private;         /* the ops' own */
-	struct epoll_item *_Atomic watchers; /* (ipc/epoll_item.c's watch lock) who watches it; mostly null */
+	void *private; /* the ops' own */
+	struct epoll_item
+		*_Atomic watchers; /* (ipc/epoll_item.c's watch lock) who watches it; mostly null */
 	struct rcu_head rcu;
 };
 
 /* A file on `inode` without a name; consumes a reference to it. `flags` give the access mode. */
-enum kerr file_create(struct inode *inode, const struct file_ops *ops, int flags, struct file **out);
+enum kerr file_create(struct inode *inode, const struct file_ops *ops, int flags,
+		      struct file **out);
 static inline void file_get(struct file *f)
 {
 	atomic_fetch_add_explicit(&f->references, 1, memory_order_relaxed);

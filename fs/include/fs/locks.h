@@ -6,15 +6,15 @@
 enum file_lock_kind {
 	FILE_LOCK_WHOLE,   /* flock: belongs to the open file; knows no ranges */
 	FILE_LOCK_PROCESS, /* belongs to the descriptor table; gone when it closes any descriptor of the file */
-	FILE_LOCK_OPEN,    /* belongs to the open file */
+	FILE_LOCK_OPEN, /* belongs to the open file */
 };
 
 enum file_lock_type { FILE_LOCK_READ, FILE_LOCK_WRITE, FILE_LOCK_NONE };
 
 struct file_lock_range {
 	enum file_lock_type type; /* NONE: unlock; from a query: nobody is in the way */
-	uint64_t first, last;     /* both included; last INT64_MAX: to the end, wherever it is */
-	int pid;                  /* from a query: whose; -1: an open file's */
+	uint64_t first, last; /* both included; last INT64_MAX: to the end, wherever it is */
+	int pid; /* from a query: whose; -1: an open file's */
 };
 
 /* Locks, changes or unlocks. KERR_AGAIN: somebody is in the way and `wait` is not set; KERR_DEADLOCK;

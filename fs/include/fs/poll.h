@@ -27,12 +27,12 @@ ALWAYS_INLINE void poll_wait(struct poll_table *t, struct waitq *q)
 }
 
 struct poll_item {
-	int fd;            /* < 0: ignored */
-	uint16_t events;   /* POLL_* asked for; ERR, HUP, NVAL come anyway */
-	uint16_t found;    /* out */
+	int fd; /* < 0: ignored */
+	uint16_t events; /* POLL_* asked for; ERR, HUP, NVAL come anyway */
+	uint16_t found; /* out */
 };
 struct poll_result {
-	size_t ready;      /* items that have something to tell */
+	size_t ready; /* items that have something to tell */
 	size_t first, end; /* all whose `found` is not what it was are in [first, end) */
 };
 /* Waits until one of `items` has something to tell or the deadline (time_now() or 0: only looks).

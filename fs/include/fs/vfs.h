@@ -73,7 +73,8 @@ struct inode_attributes { /* stat, setattr */
 #define ATTR_MTIME 32u
 #define ATTR_ATIME_NOW 64u /* to now: needs only write permission */
 #define ATTR_MTIME_NOW 128u
-#define ATTR_OPEN 256u     /* with SIZE: by ftruncate or O_TRUNC: the right to write was checked at open */
+#define ATTR_OPEN                                                                                  \
+	256u     /* with SIZE: by ftruncate or O_TRUNC: the right to write was checked at open */
 
 struct filesystem_statistics {
 	uint64_t type, block_size, blocks, free_blocks, inodes, free_inodes, id;
@@ -92,7 +93,8 @@ struct inode_ops {
 	enum kerr (*make)(struct inode *dir, struct dentry *d, uint32_t mode, uint64_t device,
 			  const char *target);
 	enum kerr (*link)(struct inode *old, struct inode *dir, struct dentry *d);
-	enum kerr (*unlink)(struct inode *dir, struct dentry *d); /* directories too: KERR_NOTEMPTY */
+	enum kerr (*unlink)(struct inode *dir,
+			    struct dentry *d); /* directories too: KERR_NOTEMPTY */
 	/* `to` may be negative; with `exchange` both change places. KERR_NOTEMPTY for a directory
 	 * in the way. Both dir locks held, also of a directory in the way. The caller moves the
 	 * dentries afterwards, which cannot fail. */
@@ -105,7 +107,8 @@ struct inode_ops {
 	/* Changes what `a` was filled with from the inode; null: nothing to change. Any context. */
 	void (*get_attributes)(struct inode *i, struct inode_attributes *a);
 	/* i->lock held, rights checked. Null: generic. For ATTR_SIZE it does all. */
-	enum kerr (*set_attributes)(struct inode *i, const struct inode_attributes *a, unsigned which);
+	enum kerr (*set_attributes)(struct inode *i, const struct inode_attributes *a,
+				    unsigned which);
 	/* Sets f->ops and what they need; null: f->ops = i->file_ops. */
 	enum kerr (*open)(struct inode *i, struct file *f);
 	/* Links are 0 and the last reference is gone, or it cannot be found by name: frees it
@@ -120,16 +123,16 @@ struct inode {
 	const struct file_ops *file_ops;
 	struct superblock *sb;
 	_Atomic uint32_t references;
-	uint32_t mode, uid, gid;  /* (lock for writing) */
-	uint32_t links;           /* (lock of the directory that changes it) */
-	_Atomic int32_t writers;  /* files open for writing; < 0: programs being run deny it */
+	uint32_t mode, uid, gid; /* (lock for writing) */
+	uint32_t links; /* (lock of the directory that changes it) */
+	_Atomic int32_t writers; /* files open for writing; < 0: programs being run deny it */
 	uint64_t number, rdev;
 	nsec_t atime, mtime, ctime; /* (lock for writing; atime: last one wins) */
-	struct mutex lock;        /* directory contents, size, attributes */
+	struct mutex lock; /* directory contents, size, attributes */
 	struct vm_object *object; /* data of a regular file; null: none */
-	const char *link;         /* (const) text of a symlink, or null */
-	struct dentry *alias;     /* (dcache lock) one of its names, not referenced */
-	void *private;            /* the filesystem's; of a FIFO: ipc's; of a socket's node: (lock) net's */
+	const char *link; /* (const) text of a symlink, or null */
+	struct dentry *alias; /* (dcache lock) one of its names, not referenced */
+	void *private; /* the filesystem's; of a FIFO: ipc's; of a socket's node: (lock) net's */
 	struct inode_locks *_Atomic locks; /* made by the first lock on it (fs/locks.c) */
 	struct rcu_head rcu;
 };
@@ -164,25 +167,25 @@ struct dentry_name {
 
 #define DENTRY_INLINE 40
 
-#define DENTRY_HASHED 1u   /* findable; holds a reference */
-#define DENTRY_MOUNTED 2u  /* something is mounted on it (in some place) */
+#define DENTRY_HASHED 1u /* findable; holds a reference */
+#define DENTRY_MOUNTED 2u /* something is mounted on it (in some place) */
 #define DENTRY_VOLATILE 4u /* never hashed: made anew at each lookup (/proc/PID) */
 #define DENTRY_NEGATIVE_LISTED 8u
 
 struct dentry {
 	_Atomic uint32_t references;
-	_Atomic uint32_t flags;            /* (dcache lock for writing) */
-	struct inode *_Atomic inode;       /* null: there is no such file; referenced */
-	struct dentry *_Atomic parent;     /* referenced; its own for a root */
-	struct dentry_name *_Atomic name;  /* replaced whole by rename, freed after a grace period */
-	struct dentry *_Atomic hash_next;  /* (dcache lock for writing) */
+	_Atomic uint32_t flags; /* (dcache lock for writing) */
+	struct inode *_Atomic inode; /* null: there is no such file; referenced */
+	struct dentry *_Atomic parent; /* referenced; its own for a root */
+	struct dentry_name *_Atomic name; /* replaced whole by rename, freed after a grace period */
+	struct dentry *_Atomic hash_next; /* (dcache lock for writing) */
 	struct superblock *sb;
-	struct rb_node order;              /* (parent inode's lock) for filesystems whose directories */
-	uint64_t cookie;                   /* live in this cache: position in the directory */
-	struct rb_tree children;           /* (own inode's lock) */
-	uint64_t next_cookie;              /* (own inode's lock) */
-	struct list negative;              /* (dcache lock) */
-	uint32_t negative_children;        /* (dcache lock) */
+	struct rb_node order; /* (parent inode's lock) for filesystems whose directories */
+	uint64_t cookie; /* live in this cache: position in the directory */
+	struct rb_tree children; /* (own inode's lock) */
+	uint64_t next_cookie; /* (own inode's lock) */
+	struct list negative; /* (dcache lock) */
+	uint32_t negative_children; /* (dcache lock) */
 	struct rcu_head rcu;
 	union {
 		struct dentry_name inline_name;
@@ -214,7 +217,8 @@ struct superblock_ops {
 	void (*statistics)(struct superblock *sb, struct filesystem_statistics *out);
 	/* "size=1024k,mode=755" for /proc/mounts; like format(). Null: nothing. */
 	size_t (*options)(struct superblock *sb, char *buf, size_t size);
-	enum kerr (*remount)(struct superblock *sb, const char *options); /* null: options are ignored */
+	enum kerr (*remount)(struct superblock *sb,
+			     const char *options); /* null: options are ignored */
 	void (*release)(struct superblock *sb); /* last reference: frees sb */
 };
 
@@ -222,10 +226,10 @@ struct superblock {
 	const struct filesystem *type;
 	const struct superblock_ops *ops;
 	_Atomic uint32_t references; /* mounts, inodes */
-	uint64_t device;             /* st_dev */
-	struct dentry *root;         /* referenced until the last mount goes */
+	uint64_t device; /* st_dev */
+	struct dentry *root; /* referenced until the last mount goes */
 	_Atomic uint32_t mounts;
-	bool singleton;              /* stays when nobody has mounted it */
+	bool singleton; /* stays when nobody has mounted it */
 	void *private;
 };
 
@@ -246,7 +250,7 @@ struct filesystem {
 };
 #define FILESYSTEMS_MAX 16
 void filesystem_register(const struct filesystem *type); /* at init */
-const struct filesystem *filesystem_get(size_t index);   /* null past the end */
+const struct filesystem *filesystem_get(size_t index); /* null past the end */
 
 #define MS_RDONLY 1ul
 #define MS_NOSUID 2ul
@@ -263,14 +267,14 @@ const struct filesystem *filesystem_get(size_t index);   /* null past the end */
 #define MS_RELATIME (1ul << 21)
 
 struct mount {
-	_Atomic uint32_t references;  /* paths, and one for being mounted */
-	struct superblock *sb;        /* (const) referenced */
-	struct dentry *root;          /* (const) referenced */
-	struct mount *parent;         /* (mount lock; readers under rcu) null: the first, or detached */
-	struct dentry *where;         /* (mount lock; readers under rcu) referenced */
-	_Atomic unsigned long flags;  /* MS_* */
+	_Atomic uint32_t references; /* paths, and one for being mounted */
+	struct superblock *sb; /* (const) referenced */
+	struct dentry *root; /* (const) referenced */
+	struct mount *parent; /* (mount lock; readers under rcu) null: the first, or detached */
+	struct dentry *where; /* (mount lock; readers under rcu) referenced */
+	_Atomic unsigned long flags; /* MS_* */
 	struct mount *_Atomic hash_next; /* (mount lock; readers under rcu) */
-	struct list all;              /* (mount lock) */
+	struct list all; /* (mount lock) */
 	int id;
 	char source[64];
 	struct rcu_head rcu;
@@ -294,8 +298,8 @@ bool mount_info_get(size_t index, struct mount_info *out);
 /* ---- Paths ------------------------------------------------------------------------------------- */
 
 /* Lookup flags. */
-#define LOOKUP_FOLLOW 1u     /* follow a symlink in the last place */
-#define LOOKUP_DIRECTORY 2u  /* the result must be a directory */
+#define LOOKUP_FOLLOW 1u /* follow a symlink in the last place */
+#define LOOKUP_DIRECTORY 2u /* the result must be a directory */
 
 /* `dir` null is the current directory; absolute names start at the root. The result is
  * referenced: path_put it. An empty name is KERR_NOENT. */
@@ -318,7 +322,8 @@ enum kerr vfs_open_program(const struct path *dir, const char *name, unsigned lo
 enum kerr vfs_stat_name(const struct path *dir, const char *name, unsigned lookup_flags,
 			struct inode_attributes *out);
 enum kerr vfs_stat(const struct path *p, struct inode_attributes *out);
-enum kerr vfs_set_attributes(const struct path *p, const struct inode_attributes *a, unsigned which);
+enum kerr vfs_set_attributes(const struct path *p, const struct inode_attributes *a,
+			     unsigned which);
 enum kerr vfs_make_directory(const struct path *dir, const char *name, uint32_t mode);
 enum kerr vfs_make_node(const struct path *dir, const char *name, uint32_t mode, uint64_t device);
 /* A node of the type S_IFSOCK that `out` (referenced) leads to; the umask is applied. */
@@ -333,8 +338,8 @@ enum kerr vfs_rename(const struct path *from_dir, const char *from, const struct
 enum kerr vfs_read_link(const struct path *p, char *buf, size_t size, size_t *length);
 /* R 4, W 2, X 1, with the effective ids (access(2) wants the real ones: real_ids). */
 enum kerr vfs_access(const struct path *p, unsigned mode, bool real_ids);
-enum kerr vfs_mount(const char *source, const struct path *where, const char *type, unsigned long flags,
-		    const char *options);
+enum kerr vfs_mount(const char *source, const struct path *where, const char *type,
+		    unsigned long flags, const char *options);
 #define UNMOUNT_FORCE 1u
 #define UNMOUNT_DETACH 2u
 enum kerr vfs_unmount(const struct path *where, unsigned flags);
@@ -347,9 +352,9 @@ enum kerr vfs_path_name(const struct path *p, char *buf, size_t size, const char
 
 /* ---- Directory context of the current process -------------------------------------------------- */
 
-void vfs_get_root(struct path *out);              /* referenced */
-void vfs_get_directory(struct path *out);         /* referenced */
+void vfs_get_root(struct path *out); /* referenced */
+void vfs_get_directory(struct path *out); /* referenced */
 enum kerr vfs_change_directory(const struct path *p); /* KERR_NOTDIR, KERR_ACCESS */
 enum kerr vfs_change_root(const struct path *p);
-uint32_t vfs_set_umask(uint32_t mask);            /* gives the old one */
+uint32_t vfs_set_umask(uint32_t mask); /* gives the old one */
 uint32_t vfs_umask(void);

@@ -41,7 +41,7 @@ struct boot_framebuffer {
 struct boot_cpu {
 	uint64_t hardware_id; /* APIC id, MPIDR affinity bits, hart id */
 	uint32_t firmware_id; /* ACPI processor uid or device-tree phandle; for diagnostics */
-	uint32_t domain;      /* firmware's number of the memory node it is on; 0 if it tells none */
+	uint32_t domain; /* firmware's number of the memory node it is on; 0 if it tells none */
 };
 
 /* Memory of one node (NUMA). What no range names is on the first node. */
@@ -52,7 +52,7 @@ struct boot_node_range {
 
 struct boot_distance {
 	uint32_t from, to; /* domains */
-	uint8_t distance;  /* 10: the same node, 20: twice as far */
+	uint8_t distance; /* 10: the same node, 20: twice as far */
 };
 
 struct boot_info {
@@ -68,12 +68,12 @@ struct boot_info {
 	size_t node_range_count; /* 0: one node */
 	struct boot_distance *distances;
 	size_t distance_count;
-	paddr_t rsdp;       /* ACPI root pointer, 0: none */
-	const void *fdt;    /* flattened device tree, null: none */
+	paddr_t rsdp; /* ACPI root pointer, 0: none */
+	const void *fdt; /* flattened device tree, null: none */
 	paddr_t image_start, image_end; /* where the kernel image lies, page aligned */
 	vaddr_t image_base; /* the virtual address of image_start */
 	vaddr_t direct_map; /* virtual = direct_map + physical, from the first C line on */
-	paddr_t early_end;  /* the early tables map at least all RAM that boot_info and the
+	paddr_t early_end; /* the early tables map at least all RAM that boot_info and the
 			       frames for the first tables come from: [early_start, early_end) */
 	paddr_t early_start;
 	paddr_t console_mmio; /* registers the early console uses through the direct map */
@@ -81,8 +81,8 @@ struct boot_info {
 	struct boot_framebuffer framebuffer;
 	const void *seed; /* entropy from the firmware */
 	size_t seed_size;
-	const char *machine;   /* for people: "QEMU Virtual Machine"; set by hal.platform.early */
-	nsec_t entered;        /* hal.timer.now() at the kernel's first instruction; raw ticks of that
+	const char *machine; /* for people: "QEMU Virtual Machine"; set by hal.platform.early */
+	nsec_t entered; /* hal.timer.now() at the kernel's first instruction; raw ticks of that
 				  clock until hal.platform.init */
 	uint64_t wall_seconds; /* since 1970 at the time of hal.platform.init; 0: unknown */
 };

@@ -173,8 +173,8 @@ struct hal_irq_ops {
 };
 
 struct hal_timer_ops {
-	nsec_t (*now)(void);             /* monotonic since about power-on; the same on all CPUs */
-	void (*arm)(nsec_t deadline);    /* this CPU: core_timer() at or soon after; NSEC_NEVER: off;
+	nsec_t (*now)(void); /* monotonic since about power-on; the same on all CPUs */
+	void (*arm)(nsec_t deadline); /* this CPU: core_timer() at or soon after; NSEC_NEVER: off;
 					    a past deadline: at once. IRQs off. */
 };
 
@@ -194,13 +194,13 @@ struct hal_smp_ops {
 enum hal_abi { HAL_ABI_X86_64, HAL_ABI_GENERIC };
 
 struct hal_user_info {
-	const char *machine;    /* uname -m */
-	enum hal_abi abi;       /* system-call numbers and structure layouts */
+	const char *machine; /* uname -m */
+	enum hal_abi abi; /* system-call numbers and structure layouts */
 	uint16_t elf_machine;
 	uint64_t hwcap, hwcap2; /* AT_HWCAP, AT_HWCAP2 */
-	size_t frame_size;      /* sizeof(struct hal_frame), a multiple of 16. The user frame of a
+	size_t frame_size; /* sizeof(struct hal_frame), a multiple of 16. The user frame of a
 				   thread ends at its stack_top. */
-	size_t fpu_size;        /* of hal_thread.fpu */
+	size_t fpu_size; /* of hal_thread.fpu */
 	const void *trampoline; /* page-independent code that calls rt_sigreturn */
 	size_t trampoline_size;
 	size_t min_signal_stack;
@@ -217,16 +217,16 @@ struct hal_syscall {
 /* What signal_push lays on the user stack and signal_pop takes back. */
 struct hal_signal {
 	int signo;
-	bool siginfo;          /* SA_SIGINFO: third argument is a ucontext */
+	bool siginfo; /* SA_SIGINFO: third argument is a ucontext */
 	vaddr_t handler;
-	vaddr_t restorer;      /* return address of the handler: SA_RESTORER's or the trampoline's */
-	vaddr_t stack_top;     /* 0: below the interrupted stack pointer (minus its red zone) */
-	uint8_t info[128];     /* siginfo_t, the same layout on all Linux architectures */
-	uint64_t mask;         /* saved, restored by signal_pop */
-	vaddr_t alt_base;      /* uc_stack */
+	vaddr_t restorer; /* return address of the handler: SA_RESTORER's or the trampoline's */
+	vaddr_t stack_top; /* 0: below the interrupted stack pointer (minus its red zone) */
+	uint8_t info[128]; /* siginfo_t, the same layout on all Linux architectures */
+	uint64_t mask; /* saved, restored by signal_pop */
+	vaddr_t alt_base; /* uc_stack */
 	uint64_t alt_size;
 	int alt_flags;
-	vaddr_t fault_addr;    /* for sigcontext fields that show it (cr2, fault_address) */
+	vaddr_t fault_addr; /* for sigcontext fields that show it (cr2, fault_address) */
 	uint64_t fault_code;
 };
 

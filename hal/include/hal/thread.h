@@ -12,10 +12,10 @@ struct hal_thread {
 	uintptr_t kernel_sp; /* saved stack pointer while the thread does not run */
 	uintptr_t stack_top; /* a trap from user mode starts here; 16-byte aligned */
 	uintptr_t scratch;   /* for trap entry */
-	uintptr_t tls;       /* user thread pointer while not running, where it is no frame register */
-	void *fpu;           /* save area, hal.cpu.fpu_size() bytes, 64-byte aligned; null: kernel thread */
-	cpu_t cpu;           /* where it runs or ran last; (written by the scheduler) */
-	uint32_t flags;      /* private to the HAL */
+	uintptr_t tls; /* user thread pointer while not running, where it is no frame register */
+	void *fpu; /* save area, hal.cpu.fpu_size() bytes, 64-byte aligned; null: kernel thread */
+	cpu_t cpu; /* where it runs or ran last; (written by the scheduler) */
+	uint32_t flags; /* private to the HAL */
 };
 
 static_assert(offsetof(struct hal_thread, kernel_sp) == HAL_THREAD_KERNEL_SP);

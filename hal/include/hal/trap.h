@@ -30,9 +30,9 @@ struct trap {
 	enum trap_kind kind;
 	enum trap_access access;
 	bool from_user;
-	bool present;    /* page fault: an entry was there, its rights did not allow the access */
-	vaddr_t addr;    /* the address that faulted */
-	vaddr_t ip;      /* the instruction */
-	uint64_t code;   /* vector and error code, ESR, scause: for the panic page and siginfo */
+	bool present; /* page fault: an entry was there, its rights did not allow the access */
+	vaddr_t addr; /* the address that faulted */
+	vaddr_t ip; /* the instruction */
+	uint64_t code; /* vector and error code, ESR, scause: for the panic page and siginfo */
 	struct hal_frame *frame;
 };

@@ -10,7 +10,7 @@
 
 struct epoll_event {
 	uint32_t events; /* POLL_*, EPOLL_* */
-	uint64_t data;   /* the caller's own */
+	uint64_t data; /* the caller's own */
 };
 
 enum kerr epoll_file_create(struct file **out);

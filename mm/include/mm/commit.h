@@ -25,10 +25,10 @@ void commit_settings(struct commit_settings *out);
 enum kerr commit_configure(const struct commit_settings *s);
 
 struct commit_totals { /* frames */
-	uint64_t physical;    /* RAM the kernel manages */
-	uint64_t used;        /* of that */
-	uint64_t committed;   /* promised to programs; may be more than physical */
-	uint64_t limit;       /* of committed, in mode OVERCOMMIT_NEVER */
+	uint64_t physical; /* RAM the kernel manages */
+	uint64_t used; /* of that */
+	uint64_t committed; /* promised to programs; may be more than physical */
+	uint64_t limit; /* of committed, in mode OVERCOMMIT_NEVER */
 	uint64_t uncommitted; /* limit - committed, or 0 */
 };
 void commit_totals(struct commit_totals *out);

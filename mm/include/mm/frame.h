@@ -14,7 +14,7 @@ enum zone_id { ZONE_DMA, ZONE_DMA32, ZONE_NORMAL, ZONE_HIGH, ZONE_DEVICE, ZONE_C
 struct frame {
 	_Atomic uint32_t references; /* FRAME_USED: holders; the last frame_put frees it */
 	uint8_t state;               /* enum frame_state */
-	uint8_t order;               /* of the free block or allocation it heads; 0xff: none, or one frame */
+	uint8_t order; /* of the free block or allocation it heads; 0xff: none, or one frame */
 	uint8_t zone;
 	uint8_t node;
 	union {
@@ -29,10 +29,10 @@ struct frame {
 static_assert(sizeof(struct frame) == 32);
 
 /* Requests. */
-#define FRAME_ZEROED 0x1u   /* contents are zero */
-#define FRAME_DMA 0x2u      /* strictly below 16 MiB */
-#define FRAME_DMA32 0x4u    /* strictly below 4 GiB */
-#define FRAME_USER 0x8u     /* for a program: must not take the kernel's reserve */
+#define FRAME_ZEROED 0x1u /* contents are zero */
+#define FRAME_DMA 0x2u /* strictly below 16 MiB */
+#define FRAME_DMA32 0x4u /* strictly below 4 GiB */
+#define FRAME_USER 0x8u /* for a program: must not take the kernel's reserve */
 
 /* 2^order frames, physically contiguous and aligned to their size, references = 1. Any context.
  * Never sleeps. Null: no memory (thread context may frame_reclaim() and try again). */

@@ -34,16 +34,16 @@ enum kerr memory_reserve(paddr_t start, paddr_t end, const char *name);
 struct memory_stats { /* frames, unless said otherwise */
 	uint64_t total;      /* RAM the kernel manages */
 	uint64_t free;       /* on free lists and in the CPUs' caches */
-	uint64_t reserved;   /* RAM that is never given out: image, firmware tables, frame records */
-	uint64_t cached;     /* pages of memory objects: file contents and shared memory */
-	uint64_t shared;     /* of these: shared anonymous memory and tmpfs */
-	uint64_t anonymous;  /* private pages of address spaces */
+	uint64_t reserved; /* RAM that is never given out: image, firmware tables, frame records */
+	uint64_t cached; /* pages of memory objects: file contents and shared memory */
+	uint64_t shared; /* of these: shared anonymous memory and tmpfs */
+	uint64_t anonymous; /* private pages of address spaces */
 	uint64_t page_tables;
 	uint64_t kernel_stacks; /* frames in kernel stacks, cached ones too */
-	uint64_t slab;          /* frames of the heap */
-	uint64_t kmap;          /* frames in kmap_alloc's areas, and so in large heap blocks */
-	uint64_t committed;     /* pages promised to address spaces */
-	uint64_t kmap_total;    /* bytes of kernel address space for kmap_alloc */
+	uint64_t slab; /* frames of the heap */
+	uint64_t kmap; /* frames in kmap_alloc's areas, and so in large heap blocks */
+	uint64_t committed; /* pages promised to address spaces */
+	uint64_t kmap_total; /* bytes of kernel address space for kmap_alloc */
 };
 void memory_stats(struct memory_stats *out);
 
@@ -55,9 +55,9 @@ struct zone_info {
 	uint64_t start_pfn, spanned, present, managed, free; /* frames */
 	uint64_t watermark_min, watermark_low, watermark_high;
 	uint64_t blocks[FRAME_ORDERS]; /* free blocks by order */
-	uint64_t cached;               /* in CPU caches (all zones: listed with the highest) */
-	uint64_t allocated, freed;     /* events since boot, blocks */
-	uint64_t small, large;         /* pmm=hybrid: requests of the bitmap, of the buddy */
+	uint64_t cached; /* in CPU caches (all zones: listed with the highest) */
+	uint64_t allocated, freed; /* events since boot, blocks */
+	uint64_t small, large; /* pmm=hybrid: requests of the bitmap, of the buddy */
 };
 /* Zone `index`, lowest first; only zones with memory. False past the end. */
 bool zone_info(size_t index, struct zone_info *out);

@@ -20,8 +20,8 @@ unsigned numa_distance(unsigned from, unsigned to);
 
 struct numa_figures {
 	uint64_t total, free; /* frames of the allocator's on it, `free` without CPU caches */
-	uint64_t hit;         /* frames that were wanted here and came from here */
-	uint64_t miss;        /* came from here because another node had none */
-	uint64_t foreign;     /* were wanted here and came from another node */
+	uint64_t hit; /* frames that were wanted here and came from here */
+	uint64_t miss; /* came from here because another node had none */
+	uint64_t foreign; /* were wanted here and came from another node */
 };
 struct numa_figures numa_figures(unsigned node);

@@ -26,18 +26,19 @@ struct vm_object_ops {
 struct vm_object {
 	const struct vm_object_ops *ops; /* (const) */
 	_Atomic uint32_t references;
-	_Atomic uint64_t size;           /* bytes; pages behind it are SIGBUS */
-	struct pagetree pages;           /* index -> frame; see pagetree.h for its lock */
-	struct mutex grow;               /* one truncation at a time */
-	void *owner;                     /* the inode, for ops */
-	uint64_t promised;               /* (const) pages that were promised as a whole */
+	_Atomic uint64_t size; /* bytes; pages behind it are SIGBUS */
+	struct pagetree pages; /* index -> frame; see pagetree.h for its lock */
+	struct mutex grow; /* one truncation at a time */
+	void *owner; /* the inode, for ops */
+	uint64_t promised; /* (const) pages that were promised as a whole */
 	struct spinlock maps_lock;
-	struct list maps;                /* (maps_lock) regions that map it; those that the latest
+	struct list maps; /* (maps_lock) regions that map it; those that the latest
 	                                    truncation has to visit stand first */
-	uint32_t maps_epoch;             /* (maps_lock) counts truncations */
+	uint32_t maps_epoch; /* (maps_lock) counts truncations */
 };
 
-void vm_object_init(struct vm_object *o, const struct vm_object_ops *ops, uint64_t size, void *owner);
+void vm_object_init(struct vm_object *o, const struct vm_object_ops *ops, uint64_t size,
+		    void *owner);
 /* Shared anonymous memory of `size` bytes, one reference. */
 enum kerr vm_object_create_anonymous(uint64_t size, struct vm_object **out);
 void vm_object_get(struct vm_object *o);

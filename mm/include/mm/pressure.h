@@ -20,8 +20,8 @@ void shrinker_register(const struct shrinker *s);
 
 struct shrinker_info {
 	const char *name;
-	uint64_t count;  /* now */
-	uint64_t given;  /* since boot */
+	uint64_t count; /* now */
+	uint64_t given; /* since boot */
 };
 /* False past the end. */
 bool shrinker_get(size_t index, struct shrinker_info *out);

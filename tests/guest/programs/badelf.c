@@ -110,8 +110,8 @@ static void test_random(int rounds)
 		}
 		start(image, size);
 	}
-	check(refused + ran + killed > rounds, "random damage: %d refused, %d killed, %d ran", refused,
-	      killed, ran);
+	check(refused + ran + killed > rounds, "random damage: %d refused, %d killed, %d ran",
+	      refused, killed, ran);
 }
 
 int main(int argc, char **argv)

@@ -75,7 +75,8 @@ static void test_levels(void)
 	check(pipe(p) == 0 && add(ep, p[0], EPOLLIN) == 0, "a pipe is added");
 	check(only(ep, p[0]) == 0, "an empty pipe is not ready");
 	put(p[1]);
-	check(only(ep, p[0]) == EPOLLIN && only(ep, p[0]) == EPOLLIN, "level-triggered: again and again");
+	check(only(ep, p[0]) == EPOLLIN && only(ep, p[0]) == EPOLLIN,
+	      "level-triggered: again and again");
 	get(p[0], 1);
 	check(only(ep, p[0]) == 0, "until it is read");
 	check(mod(ep, p[0], EPOLLIN | EPOLLET) == 0, "made edge-triggered");
@@ -85,21 +86,23 @@ static void test_levels(void)
 	check(only(ep, p[0]) == EPOLLIN && only(ep, p[0]) == 0, "once more for more input");
 	get(p[0], 1);
 	check(only(ep, p[0]) == 0, "reading a part is no edge");
-	check(mod(ep, p[0], EPOLLIN | EPOLLET) == 0 && only(ep, p[0]) == EPOLLIN, "EPOLL_CTL_MOD looks anew");
+	check(mod(ep, p[0], EPOLLIN | EPOLLET) == 0 && only(ep, p[0]) == EPOLLIN,
+	      "EPOLL_CTL_MOD looks anew");
 	check(mod(ep, p[0], EPOLLIN | EPOLLONESHOT) == 0 && only(ep, p[0]) == EPOLLIN &&
 		      only(ep, p[0]) == 0,
 	      "one-shot: once");
 	put(p[1]);
 	check(only(ep, p[0]) == 0, "one-shot: more input does not count");
-	check(mod(ep, p[0], EPOLLIN | EPOLLONESHOT) == 0 && only(ep, p[0]) == EPOLLIN, "until it is armed again");
+	check(mod(ep, p[0], EPOLLIN | EPOLLONESHOT) == 0 && only(ep, p[0]) == EPOLLIN,
+	      "until it is armed again");
 	close(p[1]);
 	check(only(ep, p[0]) == 0, "not even the end");
 	check(mod(ep, p[0], 0) == 0 && only(ep, p[0]) == EPOLLHUP, "EPOLLHUP comes unasked");
 	check(del(ep, p[0]) == 0 && only(ep, p[0]) == 0, "deleted");
 	close(p[0]);
 
-	check(pipe(p) == 0 && add(ep, p[1], EPOLLOUT | EPOLLET) == 0 && only(ep, p[1]) == EPOLLOUT &&
-		      only(ep, p[1]) == 0,
+	check(pipe(p) == 0 && add(ep, p[1], EPOLLOUT | EPOLLET) == 0 &&
+		      only(ep, p[1]) == EPOLLOUT && only(ep, p[1]) == 0,
 	      "room in a pipe");
 	put(p[1]);
 	get(p[0], 1);
@@ -113,14 +116,17 @@ static void test_levels(void)
 static void test_errors(void)
 {
 	struct epoll_event e = {.events = EPOLLIN}, *wild = (void *)8;
-	int p[2], ep = epoll_create(1), file = open("/proc/self/exe", O_RDONLY), dir = open("/", O_RDONLY);
+	int p[2], ep = epoll_create(1), file = open("/proc/self/exe", O_RDONLY),
+		  dir = open("/", O_RDONLY);
 	int null = open("/dev/null", O_RDWR), path = open("/", O_PATH);
 
 #ifdef SYS_epoll_create
-	check(fails(syscall(SYS_epoll_create, 0), EINVAL) && fails(syscall(SYS_epoll_create, -1), EINVAL),
+	check(fails(syscall(SYS_epoll_create, 0), EINVAL) &&
+		      fails(syscall(SYS_epoll_create, -1), EINVAL),
 	      "epoll_create wants a size");
 #endif
-	check(fails(epoll_create1(1), EINVAL) && fails(epoll_create1(-1), EINVAL), "epoll_create1 knows its flag");
+	check(fails(epoll_create1(1), EINVAL) && fails(epoll_create1(-1), EINVAL),
+	      "epoll_create1 knows its flag");
 	check(pipe(p) == 0 && add(ep, p[0], EPOLLIN) == 0, "a pipe");
 	check(fails(add(ep, p[0], EPOLLOUT), EEXIST), "EEXIST");
 	check(fails(mod(ep, p[1], EPOLLOUT), ENOENT) && fails(del(ep, p[1]), ENOENT), "ENOENT");
@@ -133,7 +139,8 @@ static void test_errors(void)
 	check(fails(add(-1, p[0], EPOLLIN), EBADF) && fails(add(999, p[0], EPOLLIN), EBADF) &&
 		      fails(add(ep, -1, EPOLLIN), EBADF) && fails(add(ep, 999, EPOLLIN), EBADF),
 	      "EBADF");
-	check(fails(epoll_ctl(ep, 0, p[0], &e), EINVAL) && fails(epoll_ctl(ep, 4, p[0], &e), EINVAL) &&
+	check(fails(epoll_ctl(ep, 0, p[0], &e), EINVAL) &&
+		      fails(epoll_ctl(ep, 4, p[0], &e), EINVAL) &&
 		      fails(epoll_ctl(ep, -1, p[0], &e), EINVAL),
 	      "EINVAL for other operations");
 	check(fails(epoll_ctl(ep, EPOLL_CTL_ADD, p[1], wild), EFAULT) &&
@@ -143,24 +150,28 @@ static void test_errors(void)
 	check(fails(raw_wait(ep, &e, 0, 0), EINVAL) && fails(raw_wait(ep, &e, -1, 0), EINVAL) &&
 		      fails(raw_wait(ep, &e, INT32_MAX, 0), EINVAL),
 	      "EINVAL for maxevents");
-	check(fails(raw_wait(p[0], &e, 1, 0), EINVAL) && fails(raw_wait(-1, &e, 1, 0), EBADF), "epoll_wait of others");
+	check(fails(raw_wait(p[0], &e, 1, 0), EINVAL) && fails(raw_wait(-1, &e, 1, 0), EBADF),
+	      "epoll_wait of others");
 	check(fails(raw_wait(ep, (void *)-4096l, 1, 0), EFAULT), "EFAULT for a kernel address");
 	check(raw_wait(ep, wild, 1, 0) == 0, "a bad address does not matter without events");
 	put(p[1]);
 	check(fails(raw_wait(ep, wild, 1, 0), EFAULT), "but with");
 	check(only(ep, p[0]) == EPOLLIN, "the event is still there");
-	check(mod(ep, p[0], EPOLLIN | EPOLLET | EPOLLONESHOT) == 0 && fails(raw_wait(ep, wild, 1, 0), EFAULT) &&
-		      only(ep, p[0]) == EPOLLIN && only(ep, p[0]) == 0,
+	check(mod(ep, p[0], EPOLLIN | EPOLLET | EPOLLONESHOT) == 0 &&
+		      fails(raw_wait(ep, wild, 1, 0), EFAULT) && only(ep, p[0]) == EPOLLIN &&
+		      only(ep, p[0]) == 0,
 	      "an edge, too");
-	check(fails(mod(ep, p[0], EPOLLIN | EPOLLEXCLUSIVE), EINVAL), "EPOLLEXCLUSIVE is for EPOLL_CTL_ADD");
+	check(fails(mod(ep, p[0], EPOLLIN | EPOLLEXCLUSIVE), EINVAL),
+	      "EPOLLEXCLUSIVE is for EPOLL_CTL_ADD");
 	check(fails(add(ep, p[1], EPOLLOUT | EPOLLEXCLUSIVE | EPOLLONESHOT), EINVAL) &&
 		      fails(add(ep, p[1], EPOLLOUT | EPOLLPRI | EPOLLEXCLUSIVE), EINVAL),
 	      "not with EPOLLONESHOT or EPOLLPRI");
-	check(add(ep, p[1], EPOLLOUT | EPOLLET | EPOLLEXCLUSIVE) == 0 && fails(mod(ep, p[1], EPOLLOUT), EINVAL) &&
-		      del(ep, p[1]) == 0,
+	check(add(ep, p[1], EPOLLOUT | EPOLLET | EPOLLEXCLUSIVE) == 0 &&
+		      fails(mod(ep, p[1], EPOLLOUT), EINVAL) && del(ep, p[1]) == 0,
 	      "and cannot be changed");
 	char c;
-	check(fails(read(ep, &c, 1), EINVAL) && fails(write(ep, &c, 1), EINVAL) && lseek(ep, 5, SEEK_SET) == 0,
+	check(fails(read(ep, &c, 1), EINVAL) && fails(write(ep, &c, 1), EINVAL) &&
+		      lseek(ep, 5, SEEK_SET) == 0,
 	      "an epoll is not read or written");
 	check(fails(syscall(SYS_epoll_pwait, ep, &e, 1, 0, &c, 7), EINVAL) &&
 		      fails(syscall(SYS_epoll_pwait, ep, &e, 1, 0, wild, 8), EFAULT),
@@ -175,16 +186,19 @@ static void test_errors(void)
 
 static void test_nesting(void)
 {
-	int chain[8], p[2], last = 0, a = epoll_create1(0), b = epoll_create1(0), c = epoll_create1(0);
+	int chain[8], p[2], last = 0, a = epoll_create1(0), b = epoll_create1(0),
+			    c = epoll_create1(0);
 
-	check(pipe(p) == 0 && add(a, p[0], EPOLLIN) == 0 && add(b, a, EPOLLIN) == 0 && add(c, b, EPOLLIN | EPOLLET) == 0,
+	check(pipe(p) == 0 && add(a, p[0], EPOLLIN) == 0 && add(b, a, EPOLLIN) == 0 &&
+		      add(c, b, EPOLLIN | EPOLLET) == 0,
 	      "epolls watch epolls");
 	struct pollfd pfd = {.fd = b, .events = POLLIN};
 	check(poll(&pfd, 1, 0) == 0 && only(c, b) == 0, "nothing is ready");
 	put(p[1]);
 	check(poll(&pfd, 1, 0) == 1 && pfd.revents == POLLIN, "poll of an epoll");
 	check(only(c, b) == EPOLLIN && only(c, b) == 0, "an edge goes up");
-	check(only(b, a) == EPOLLIN && only(b, a) == EPOLLIN && only(a, p[0]) == EPOLLIN, "levels stay");
+	check(only(b, a) == EPOLLIN && only(b, a) == EPOLLIN && only(a, p[0]) == EPOLLIN,
+	      "levels stay");
 	put(p[1]);
 	check(only(c, b) == EPOLLIN && only(c, b) == 0, "the next edge goes up as well");
 	get(p[0], 2);
@@ -192,8 +206,10 @@ static void test_nesting(void)
 	put(p[1]);
 	check(only(c, b) == EPOLLIN && only(b, a) == EPOLLIN, "and ready again");
 	get(p[0], 1);
-	check(fails(add(a, c, EPOLLIN), ELOOP) && fails(add(a, b, EPOLLIN), ELOOP), "ELOOP for a cycle");
-	check(fails(add(c, a, EPOLLIN | EPOLLEXCLUSIVE), EINVAL), "EPOLLEXCLUSIVE is not for epolls");
+	check(fails(add(a, c, EPOLLIN), ELOOP) && fails(add(a, b, EPOLLIN), ELOOP),
+	      "ELOOP for a cycle");
+	check(fails(add(c, a, EPOLLIN | EPOLLEXCLUSIVE), EINVAL),
+	      "EPOLLEXCLUSIVE is not for epolls");
 	close(a);
 	put(p[1]);
 	check(only(b, a) == 0 && only(c, b) == 0, "a closed epoll is gone from others");
@@ -225,17 +241,20 @@ static void test_duplicates(void)
 	check(epoll_wait(ep, e, 4, 0) == 2, "a closed number stays while the file is open");
 	check(fails(del(ep, p[0]), EBADF), "and cannot be taken out");
 	int again = dup2(other, p[0]);
-	check(again == p[0] && del(ep, p[0]) == 0 && only(ep, other) == EPOLLIN, "until the number is there again");
+	check(again == p[0] && del(ep, p[0]) == 0 && only(ep, other) == EPOLLIN,
+	      "until the number is there again");
 	close(p[0]);
 	close(other);
 	check(epoll_wait(ep, e, 4, 0) == 0, "the last close takes the item out");
-	check(pipe(p) == 0 && add(ep, p[0], EPOLLIN) == 0, "a new file with the same number is new");
+	check(pipe(p) == 0 && add(ep, p[0], EPOLLIN) == 0,
+	      "a new file with the same number is new");
 	check(in_child({
 		      put(p[1]);
 		      close(p[0]);
 		      if (only(ep, p[0]) != EPOLLIN)
 			      _exit(1);
-	      }) == 0 && only(ep, p[0]) == EPOLLIN,
+	      }) == 0 &&
+		      only(ep, p[0]) == EPOLLIN,
 	      "a child shares the epoll");
 	close(p[0]);
 	check(epoll_wait(ep, e, 4, 0) == 0, "closed in the last process");
@@ -305,7 +324,8 @@ static void test_waiting(void)
 	check(epoll_wait(ep, &e, 1, 30) == 0 && now_ns() - start >= 30000000, "a timeout");
 	start = now_ns();
 	struct timespec t = {0, 5000000};
-	check(syscall(SYS_epoll_pwait2, ep, &e, 1, &t, NULL, 8) == 0 && now_ns() - start >= 5000000, "in nanoseconds");
+	check(syscall(SYS_epoll_pwait2, ep, &e, 1, &t, NULL, 8) == 0 && now_ns() - start >= 5000000,
+	      "in nanoseconds");
 	pthread_create(&thread, NULL, write_later, (void *)(intptr_t)p[1]);
 	check(epoll_wait(ep, &e, 1, -1) == 1 && e.data.fd == p[0], "woken by a write");
 	pthread_join(thread, NULL);
@@ -323,18 +343,21 @@ static void test_waiting(void)
 	struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
 	sigaction(SIGUSR1, &action, NULL);
 	pthread_create(&thread, NULL, signal_later, &me);
-	check(fails(epoll_wait(ep, &e, 1, 5000), EINTR) && caught == 1, "EINTR, whatever SA_RESTART says");
+	check(fails(epoll_wait(ep, &e, 1, 5000), EINTR) && caught == 1,
+	      "EINTR, whatever SA_RESTART says");
 	pthread_join(thread, NULL);
 	pthread_sigmask(SIG_BLOCK, &blocked, NULL);
 	raise(SIGUSR1);
 	check(epoll_wait(ep, &e, 1, 10) == 0 && caught == 1, "a blocked signal does not wake");
-	check(fails(epoll_pwait(ep, &e, 1, 5000, &open_set), EINTR) && caught == 2, "epoll_pwait lets it in");
+	check(fails(epoll_pwait(ep, &e, 1, 5000, &open_set), EINTR) && caught == 2,
+	      "epoll_pwait lets it in");
 	sigset_t now;
 	pthread_sigmask(SIG_SETMASK, NULL, &now);
 	check(sigismember(&now, SIGUSR1) == 1, "and blocks it again");
 	put(p[1]);
 	raise(SIGUSR1);
-	check(epoll_pwait(ep, &e, 1, 5000, &open_set) == 1 && caught == 2, "events come before signals");
+	check(epoll_pwait(ep, &e, 1, 5000, &open_set) == 1 && caught == 2,
+	      "events come before signals");
 	pthread_sigmask(SIG_UNBLOCK, &blocked, NULL);
 	check(caught == 3, "which come after");
 	close(p[0]), close(p[1]), close(ep);
@@ -427,7 +450,8 @@ static void test_poll_many(void)
 		right &= fds[i].revents == 0;
 	check(right, "clears what they tell");
 	put(pipes[COUNT - 1][1]);
-	check(poll(fds, COUNT, -1) == 1 && fds[COUNT - 1].revents == POLLIN, "the last one is ready");
+	check(poll(fds, COUNT, -1) == 1 && fds[COUNT - 1].revents == POLLIN,
+	      "the last one is ready");
 	get(pipes[COUNT - 1][0], 1);
 	pthread_create(&thread, NULL, write_later, (void *)(intptr_t)pipes[70][1]);
 	check(poll(fds, COUNT, 5000) == 1 && fds[70].revents == POLLIN, "one of many wakes");
@@ -436,10 +460,11 @@ static void test_poll_many(void)
 	fds[COUNT] = (struct pollfd){.fd = -1, .events = POLLIN, .revents = 7};
 	fds[COUNT + 1] = (struct pollfd){.fd = 900, .events = POLLIN};
 	fds[COUNT + 2] = (struct pollfd){.fd = pipes[0][1], .events = POLLIN | POLLOUT};
-	check(poll(fds, COUNT + 3, 1000) == 2 && fds[COUNT].revents == 0 && fds[COUNT + 1].revents == POLLNVAL &&
-		      fds[COUNT + 2].revents == POLLOUT,
+	check(poll(fds, COUNT + 3, 1000) == 2 && fds[COUNT].revents == 0 &&
+		      fds[COUNT + 1].revents == POLLNVAL && fds[COUNT + 2].revents == POLLOUT,
 	      "bad numbers and others");
-	check(fails(raw_poll((void *)8, 1, 0), EFAULT) && raw_poll(NULL, 0, 0) == 0 && fails(raw_poll(fds, 1u << 30, 0), EINVAL),
+	check(fails(raw_poll((void *)8, 1, 0), EFAULT) && raw_poll(NULL, 0, 0) == 0 &&
+		      fails(raw_poll(fds, 1u << 30, 0), EINVAL),
 	      "bad arguments of poll");
 	fd_set in, out;
 	FD_ZERO(&in);
@@ -449,8 +474,9 @@ static void test_poll_many(void)
 	FD_SET(pipes[3][1], &out);
 	put(pipes[9][1]);
 	struct timeval wait = {1, 0};
-	check(select(pipes[COUNT - 1][1] + 1, &in, &out, NULL, &wait) == 2 && FD_ISSET(pipes[9][0], &in) &&
-		      FD_ISSET(pipes[3][1], &out) && !FD_ISSET(pipes[8][0], &in),
+	check(select(pipes[COUNT - 1][1] + 1, &in, &out, NULL, &wait) == 2 &&
+		      FD_ISSET(pipes[9][0], &in) && FD_ISSET(pipes[3][1], &out) &&
+		      !FD_ISSET(pipes[8][0], &in),
 	      "select of many");
 	for (int i = 0; i < COUNT; i++)
 		close(pipes[i][0]), close(pipes[i][1]);

@@ -28,7 +28,7 @@ static uint32_t next_random(uint32_t *state)
 struct flow {
 	int ep, pipes[PIPES][2];
 	uint32_t mode; /* EPOLLET, EPOLLET | EPOLLONESHOT, or 0 */
-	long want;     /* bytes a pipe */
+	long want; /* bytes a pipe */
 	_Atomic long got;
 	_Atomic int stuck;
 };
@@ -79,7 +79,8 @@ static void *consume(void *arg)
 			while ((got = read(fd, bytes, sizeof(bytes))) > 0)
 				f->got += got;
 			if (f->mode & EPOLLONESHOT) {
-				struct epoll_event again = {.events = EPOLLIN | f->mode, .data.u32 = e[i].data.u32};
+				struct epoll_event again = {.events = EPOLLIN | f->mode,
+							    .data.u32 = e[i].data.u32};
 				epoll_ctl(f->ep, EPOLL_CTL_MOD, fd, &again);
 			}
 		}
@@ -110,8 +111,8 @@ static void test_flow(const char *name, uint32_t mode, int consumers)
 	eventfd_write(end, 1); /* those that still wait */
 	for (int i = 0; i < consumers; i++)
 		pthread_join(t[i], NULL);
-	check(right && f.stuck == 0 && f.got == f.want * PIPES, "%s: nothing is lost (%ld of %ld)", name, f.got,
-	      f.want * PIPES);
+	check(right && f.stuck == 0 && f.got == f.want * PIPES, "%s: nothing is lost (%ld of %ld)",
+	      name, f.got, f.want * PIPES);
 	for (int i = 0; i < PIPES; i++)
 		close(f.pipes[i][0]), close(f.pipes[i][1]);
 	close(end);
@@ -143,7 +144,8 @@ static void *ping_pong(void *arg)
 
 static void test_ping_pong(void)
 {
-	int a = eventfd(0, EFD_NONBLOCK), b = eventfd(0, EFD_NONBLOCK), rounds = (int)(3000 * scale);
+	int a = eventfd(0, EFD_NONBLOCK), b = eventfd(0, EFD_NONBLOCK),
+	    rounds = (int)(3000 * scale);
 	struct ping one = {a, b, rounds, false}, two = {b, a, rounds, false};
 	pthread_t t[2];
 
@@ -204,8 +206,9 @@ static void *anything(void *arg)
 		if (slot >= SLOTS)
 			slot -= SLOTS;
 		int fd = slots[slot];
-		struct epoll_event e[4] = {{.events = (EPOLLIN | (r & 64 ? EPOLLOUT : 0)) | modes[r >> 24 & 3],
-					    .data.u32 = slot}};
+		struct epoll_event e[4] = {
+			{.events = (EPOLLIN | (r & 64 ? EPOLLOUT : 0)) | modes[r >> 24 & 3],
+			 .data.u32 = slot}};
 		switch (what) {
 		case 0:
 			/* A new file at the same number: the old one is closed there. */
@@ -238,11 +241,13 @@ static void *anything(void *arg)
 			epoll_ctl(ep, EPOLL_CTL_MOD, fd, e);
 			break;
 		case 8: /* epolls among themselves, and in slots that are epolls */
-			epoll_ctl(ep, r & 128 ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, epolls[r >> 10 & 3], e);
+			epoll_ctl(ep, r & 128 ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, epolls[r >> 10 & 3],
+				  e);
 			epoll_ctl(fd, EPOLL_CTL_ADD, slots[r >> 3 & 15], e);
 			break;
 		case 9: {
-			struct pollfd p[3] = {{fd, POLLIN, 0}, {ep, POLLIN, 0}, {slots[r & 15], POLLOUT, 0}};
+			struct pollfd p[3] = {
+				{fd, POLLIN, 0}, {ep, POLLIN, 0}, {slots[r & 15], POLLOUT, 0}};
 			poll(p, 3, r & 256 ? 1 : 0);
 			break;
 		}

@@ -66,7 +66,8 @@ static void test_eventfd(void)
 	pthread_t thread;
 	struct stat st;
 
-	check(fd >= 0 && fcntl(fd, F_GETFD) == FD_CLOEXEC && (fcntl(fd, F_GETFL) & (O_NONBLOCK | O_ACCMODE)) == (O_NONBLOCK | O_RDWR),
+	check(fd >= 0 && fcntl(fd, F_GETFD) == FD_CLOEXEC &&
+		      (fcntl(fd, F_GETFL) & (O_NONBLOCK | O_ACCMODE)) == (O_NONBLOCK | O_RDWR),
 	      "eventfd");
 	check(named(fd, "anon_inode:[eventfd]"), "its name");
 	check(fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == 0, "its mode");
@@ -74,17 +75,21 @@ static void test_eventfd(void)
 	check(fails(value(fd), EAGAIN) && polled(fd) == POLLOUT, "EAGAIN for nothing");
 	check(give(fd, 4) == 0 && give(fd, 5) == 0 && value(fd) == 9, "writes add up");
 	check(fails(give(fd, UINT64_MAX), EINVAL), "EINVAL for the largest number");
-	check(give(fd, UINT64_MAX - 1) == 0 && polled(fd) == POLLIN && fails(give(fd, 1), EAGAIN), "EAGAIN when full");
+	check(give(fd, UINT64_MAX - 1) == 0 && polled(fd) == POLLIN && fails(give(fd, 1), EAGAIN),
+	      "EAGAIN when full");
 	check(give(fd, 0) == 0 && value(fd) == -2, "all comes out");
-	check(fails(read(fd, small, 7), EINVAL) && fails(write(fd, small, 7), EINVAL), "EINVAL for less than eight bytes");
+	check(fails(read(fd, small, 7), EINVAL) && fails(write(fd, small, 7), EINVAL),
+	      "EINVAL for less than eight bytes");
 	check(give(fd, 1) == 0 && fails(syscall(SYS_read, fd, 8, 8), EFAULT), "EFAULT");
 	check(fails(syscall(SYS_write, fd, 8, 8), EFAULT), "EFAULT for a write");
-	check(fails(eventfd(0, 2), EINVAL) && fails(eventfd(0, 1 << 20), EINVAL), "EINVAL for flags");
+	check(fails(eventfd(0, 2), EINVAL) && fails(eventfd(0, 1 << 20), EINVAL),
+	      "EINVAL for flags");
 	check(lseek(fd, 3, SEEK_SET) == 0 && fails(pread(fd, &v, 8, 0), ESPIPE), "no position");
 	close(fd);
 
 	fd = eventfd(2, EFD_SEMAPHORE | EFD_NONBLOCK);
-	check(value(fd) == 1 && value(fd) == 1 && fails(value(fd), EAGAIN), "EFD_SEMAPHORE gives one at a time");
+	check(value(fd) == 1 && value(fd) == 1 && fails(value(fd), EAGAIN),
+	      "EFD_SEMAPHORE gives one at a time");
 	close(fd);
 
 	fd = eventfd(0, 0);
@@ -98,7 +103,8 @@ static void test_eventfd(void)
 	int ep = epoll_create1(0);
 	struct epoll_event e = {.events = EPOLLIN | EPOLLET};
 	give(fd, 3);
-	check(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) == 0 && epoll_wait(ep, &e, 1, 0) == 1 && epoll_wait(ep, &e, 1, 0) == 0,
+	check(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) == 0 && epoll_wait(ep, &e, 1, 0) == 1 &&
+		      epoll_wait(ep, &e, 1, 0) == 0,
 	      "an edge");
 	check(give(fd, 1) == 0 && epoll_wait(ep, &e, 1, 0) == 1, "each write is one");
 	check(value(fd) == 4 && give(fd, 0) == 0 && epoll_wait(ep, &e, 1, 0) == 0, "zero is none");
@@ -129,9 +135,11 @@ static void test_timerfd(void)
 	struct itimerspec t, old;
 	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 
-	check(fd >= 0 && fcntl(fd, F_GETFD) == FD_CLOEXEC && named(fd, "anon_inode:[timerfd]"), "timerfd_create");
+	check(fd >= 0 && fcntl(fd, F_GETFD) == FD_CLOEXEC && named(fd, "anon_inode:[timerfd]"),
+	      "timerfd_create");
 	check(fails(value(fd), EAGAIN) && polled(fd) == 0, "a timer that is off");
-	check(timerfd_gettime(fd, &t) == 0 && t.it_value.tv_sec == 0 && t.it_value.tv_nsec == 0, "has no time left");
+	check(timerfd_gettime(fd, &t) == 0 && t.it_value.tv_sec == 0 && t.it_value.tv_nsec == 0,
+	      "has no time left");
 	check(set(fd, 0, 20, 0) == 0 && timerfd_gettime(fd, &t) == 0 && t.it_value.tv_nsec > 0 &&
 		      t.it_value.tv_nsec <= 20000000 && polled(fd) == 0,
 	      "armed");
@@ -142,11 +150,12 @@ static void test_timerfd(void)
 	sleep_ms(60);
 	int64_t count = value(fd);
 	check(count >= 5 && count < 1000, "tells how often it expired (%d)", (int)count);
-	check(timerfd_gettime(fd, &t) == 0 && t.it_interval.tv_nsec == 10000000 && t.it_value.tv_nsec > 0 &&
-		      t.it_value.tv_nsec <= 10000000,
+	check(timerfd_gettime(fd, &t) == 0 && t.it_interval.tv_nsec == 10000000 &&
+		      t.it_value.tv_nsec > 0 && t.it_value.tv_nsec <= 10000000,
 	      "and goes on");
 	t = (struct itimerspec){};
-	check(timerfd_settime(fd, 0, &t, &old) == 0 && old.it_interval.tv_nsec == 10000000 && old.it_value.tv_nsec > 0,
+	check(timerfd_settime(fd, 0, &t, &old) == 0 && old.it_interval.tv_nsec == 10000000 &&
+		      old.it_value.tv_nsec > 0,
 	      "turned off, with what was");
 	sleep_ms(20);
 	check(fails(value(fd), EAGAIN), "silent");
@@ -161,7 +170,6 @@ static void test_timerfd(void)
 	sleep_ms(5);
 	check(value(fd) == 1, "that has passed");
 	close(fd);
-
 }
 
 static void test_clocks(void)
@@ -172,16 +180,19 @@ static void test_clocks(void)
 	uint64_t start;
 
 	t = (struct itimerspec){.it_value = {1, 0}, .it_interval = {1000000000, 0}};
-	check(fd >= 0 && timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &t, NULL) == 0, "of the wall clock");
+	check(fd >= 0 && timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &t,
+					 NULL) == 0,
+	      "of the wall clock");
 	clock_gettime(CLOCK_REALTIME, &now);
 	check(value(fd) == (now.tv_sec - 1) / 1000000000 + 1, "long ago, with its intervals");
 	clock_gettime(CLOCK_REALTIME, &now);
-	t.it_value = (struct timespec){now.tv_sec + (now.tv_nsec + 30000000) / 1000000000, (now.tv_nsec + 30000000) % 1000000000};
+	t.it_value = (struct timespec){now.tv_sec + (now.tv_nsec + 30000000) / 1000000000,
+				       (now.tv_nsec + 30000000) % 1000000000};
 	start = now_ns();
-	check(timerfd_settime(fd, TFD_TIMER_ABSTIME, &t, NULL) == 0 && value(fd) == 1 && now_ns() - start > 20000000,
+	check(timerfd_settime(fd, TFD_TIMER_ABSTIME, &t, NULL) == 0 && value(fd) == 1 &&
+		      now_ns() - start > 20000000,
 	      "a read waits for it");
 	close(fd);
-
 }
 
 static void test_timerfd_arguments(void)
@@ -192,27 +203,35 @@ static void test_timerfd_arguments(void)
 
 	check(fd >= 0 && set(fd, 0, 10, 0) == 0 && value(fd) == 1, "CLOCK_BOOTTIME");
 	check(fails(timerfd_create(12, 0), EINVAL) && fails(timerfd_create(-1, 0), EINVAL) &&
-		      fails(timerfd_create(CLOCK_PROCESS_CPUTIME_ID, 0), EINVAL) && fails(timerfd_create(CLOCK_MONOTONIC, 1), EINVAL),
+		      fails(timerfd_create(CLOCK_PROCESS_CPUTIME_ID, 0), EINVAL) &&
+		      fails(timerfd_create(CLOCK_MONOTONIC, 1), EINVAL),
 	      "EINVAL for clocks and flags");
 	t = (struct itimerspec){};
-	check(fails(timerfd_settime(fd, 0, &bad, NULL), EINVAL) && fails(timerfd_settime(fd, 4, &t, NULL), EINVAL), "EINVAL");
+	check(fails(timerfd_settime(fd, 0, &bad, NULL), EINVAL) &&
+		      fails(timerfd_settime(fd, 4, &t, NULL), EINVAL),
+	      "EINVAL");
 	bad.it_value = (struct timespec){-1, 0};
 	check(fails(timerfd_settime(fd, 0, &bad, NULL), EINVAL), "EINVAL for a negative time");
-	check(fails(timerfd_settime(0, 0, &t, NULL), EINVAL) && fails(timerfd_settime(99, 0, &t, NULL), EBADF) &&
-		      fails(timerfd_gettime(0, &t), EINVAL) && fails(timerfd_gettime(-1, &t), EBADF),
+	check(fails(timerfd_settime(0, 0, &t, NULL), EINVAL) &&
+		      fails(timerfd_settime(99, 0, &t, NULL), EBADF) &&
+		      fails(timerfd_gettime(0, &t), EINVAL) &&
+		      fails(timerfd_gettime(-1, &t), EBADF),
 	      "other descriptors");
-	check(fails(syscall(SYS_timerfd_settime, fd, 0, 8, 0), EFAULT) && fails(syscall(SYS_timerfd_gettime, fd, 8), EFAULT) &&
+	check(fails(syscall(SYS_timerfd_settime, fd, 0, 8, 0), EFAULT) &&
+		      fails(syscall(SYS_timerfd_gettime, fd, 8), EFAULT) &&
 		      fails(syscall(SYS_timerfd_settime, fd, 0, &t, 8), EFAULT),
 	      "EFAULT");
-	check(fails(write(fd, &start, 8), EINVAL) && fails(syscall(SYS_read, fd, &v, 7), EINVAL), "EINVAL for a write and a short read");
+	check(fails(write(fd, &start, 8), EINVAL) && fails(syscall(SYS_read, fd, &v, 7), EINVAL),
+	      "EINVAL for a write and a short read");
 	int ep = epoll_create1(0);
 	struct epoll_event e = {.events = EPOLLIN};
-	check(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) == 0 && set(fd, 0, 20, 20) == 0 && epoll_wait(ep, &e, 1, 0) == 0 &&
-		      epoll_wait(ep, &e, 1, 1000) == 1,
+	check(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) == 0 && set(fd, 0, 20, 20) == 0 &&
+		      epoll_wait(ep, &e, 1, 0) == 0 && epoll_wait(ep, &e, 1, 1000) == 1,
 	      "epoll of a timer");
 	check(value(fd) >= 1 && epoll_wait(ep, &e, 1, 1000) == 1, "and of its next expiry");
 	t = (struct itimerspec){.it_value = {INT64_MAX, 999999999}, .it_interval = {INT64_MAX, 1}};
-	check(timerfd_settime(fd, 0, &t, NULL) == 0 && timerfd_settime(fd, TFD_TIMER_ABSTIME, &t, NULL) == 0 && polled(fd) == 0,
+	check(timerfd_settime(fd, 0, &t, NULL) == 0 &&
+		      timerfd_settime(fd, TFD_TIMER_ABSTIME, &t, NULL) == 0 && polled(fd) == 0,
 	      "times beyond all");
 	t = (struct itimerspec){.it_value = {0, 1}, .it_interval = {0, 1}};
 	check(timerfd_settime(fd, 0, &t, NULL) == 0, "an interval of a nanosecond");
@@ -236,7 +255,8 @@ static void test_signalfd_sets(int fd, const sigset_t *mask)
 	sigemptyset(&none);
 	kill(getpid(), SIGUSR1);
 	check(signalfd(fd, &none, 0) == fd && polled(fd) == 0, "the set is changed");
-	check(signalfd(fd, mask, 0) == fd && polled(fd) == POLLIN && epoll_wait(ep, &e, 1, 0) == 1, "and back");
+	check(signalfd(fd, mask, 0) == fd && polled(fd) == POLLIN && epoll_wait(ep, &e, 1, 0) == 1,
+	      "and back");
 	check(read(fd, info, sizeof(info)) == sizeof(info[0]), "the signal was kept");
 	check(in_child({
 		      sigset_t all;
@@ -249,7 +269,8 @@ static void test_signalfd_sets(int fd, const sigset_t *mask)
 			      kill(parent, SIGUSR2);
 			      _exit(0);
 		      }
-		      if (read(mine, info, sizeof(info[0])) != sizeof(info[0]) || info[0].ssi_signo != SIGUSR2)
+		      if (read(mine, info, sizeof(info[0])) != sizeof(info[0]) ||
+			  info[0].ssi_signo != SIGUSR2)
 			      _exit(1);
 	      }) == 0,
 	      "a read waits");
@@ -262,15 +283,19 @@ static void test_signalfd_sets(int fd, const sigset_t *mask)
 			      _exit(2);
 		      struct epoll_event mine = {.events = EPOLLIN};
 		      int inner = epoll_create1(0);
-		      if (epoll_ctl(inner, EPOLL_CTL_ADD, fd, &mine) != 0 || epoll_wait(inner, &mine, 1, 0) != 1)
+		      if (epoll_ctl(inner, EPOLL_CTL_ADD, fd, &mine) != 0 ||
+			  epoll_wait(inner, &mine, 1, 0) != 1)
 			      _exit(3);
 	      }) == 0,
 	      "a child sees its own signals");
-	check(read(fd, info, sizeof(info)) == sizeof(info[0]) && info[0].ssi_signo == SIGCHLD, "the parent only its own");
+	check(read(fd, info, sizeof(info)) == sizeof(info[0]) && info[0].ssi_signo == SIGCHLD,
+	      "the parent only its own");
 
-	check(fails(signalfd(-1, mask, 1), EINVAL) && fails(signalfd(0, mask, 0), EINVAL) && fails(signalfd(99, mask, 0), EBADF),
+	check(fails(signalfd(-1, mask, 1), EINVAL) && fails(signalfd(0, mask, 0), EINVAL) &&
+		      fails(signalfd(99, mask, 0), EBADF),
 	      "errors");
-	check(fails(syscall(SYS_signalfd4, -1, mask, 4, 0), EINVAL) && fails(syscall(SYS_signalfd4, -1, 8, 8, 0), EFAULT) &&
+	check(fails(syscall(SYS_signalfd4, -1, mask, 4, 0), EINVAL) &&
+		      fails(syscall(SYS_signalfd4, -1, 8, 8, 0), EFAULT) &&
 		      fails(syscall(SYS_signalfd4, -1, 0, 8, 0), EFAULT),
 	      "bad masks");
 	check(fails(read(fd, info, 127), EINVAL) && fails(write(fd, info, 128), EINVAL), "sizes");
@@ -279,7 +304,8 @@ static void test_signalfd_sets(int fd, const sigset_t *mask)
 	sigemptyset(&other);
 	sigaddset(&other, SIGKILL);
 	int only_kill = signalfd(-1, &other, SFD_NONBLOCK);
-	check(only_kill >= 0 && fails(read(only_kill, info, sizeof(info)), EAGAIN), "SIGKILL is not read");
+	check(only_kill >= 0 && fails(read(only_kill, info, sizeof(info)), EAGAIN),
+	      "SIGKILL is not read");
 	close(only_kill), close(ep), close(fd);
 }
 
@@ -295,12 +321,16 @@ static void test_signalfd(void)
 	sigaddset(&mask, SIGRTMIN + 3);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	int fd = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC), ep = epoll_create1(0);
-	check(fd >= 0 && fcntl(fd, F_GETFD) == FD_CLOEXEC && named(fd, "anon_inode:[signalfd]"), "signalfd");
-	check(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) == 0 && epoll_wait(ep, &e, 1, 0) == 0, "no signal");
+	check(fd >= 0 && fcntl(fd, F_GETFD) == FD_CLOEXEC && named(fd, "anon_inode:[signalfd]"),
+	      "signalfd");
+	check(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) == 0 && epoll_wait(ep, &e, 1, 0) == 0,
+	      "no signal");
 	check(fails(read(fd, info, sizeof(info)), EAGAIN) && polled(fd) == 0, "EAGAIN");
-	check(kill(getpid(), SIGUSR1) == 0 && polled(fd) == POLLIN && epoll_wait(ep, &e, 1, 0) == 1, "a signal is seen");
-	check(read(fd, info, sizeof(info)) == sizeof(info[0]) && info[0].ssi_signo == SIGUSR1 && info[0].ssi_code == SI_USER &&
-		      info[0].ssi_pid == (uint32_t)getpid() && info[0].ssi_uid == getuid() && info[0].ssi_errno == 0,
+	check(kill(getpid(), SIGUSR1) == 0 && polled(fd) == POLLIN && epoll_wait(ep, &e, 1, 0) == 1,
+	      "a signal is seen");
+	check(read(fd, info, sizeof(info)) == sizeof(info[0]) && info[0].ssi_signo == SIGUSR1 &&
+		      info[0].ssi_code == SI_USER && info[0].ssi_pid == (uint32_t)getpid() &&
+		      info[0].ssi_uid == getuid() && info[0].ssi_errno == 0,
 	      "and read");
 	check(polled(fd) == 0 && epoll_wait(ep, &e, 1, 0) == 0, "once");
 	union sigval sv = {.sival_int = 77};
@@ -308,15 +338,17 @@ static void test_signalfd(void)
 	sv.sival_int = 78;
 	sigqueue(getpid(), SIGRTMIN + 3, sv);
 	pthread_kill(pthread_self(), SIGUSR1);
-	check(read(fd, info, sizeof(info)) == 3 * sizeof(info[0]) && info[0].ssi_signo == SIGUSR1 && info[0].ssi_code == SI_TKILL &&
-		      info[1].ssi_signo == (uint32_t)SIGRTMIN + 3 && info[1].ssi_int == 77 && info[1].ssi_code == SI_QUEUE &&
+	check(read(fd, info, sizeof(info)) == 3 * sizeof(info[0]) && info[0].ssi_signo == SIGUSR1 &&
+		      info[0].ssi_code == SI_TKILL && info[1].ssi_signo == (uint32_t)SIGRTMIN + 3 &&
+		      info[1].ssi_int == 77 && info[1].ssi_code == SI_QUEUE &&
 		      info[2].ssi_int == 78,
 	      "several at once, with their values");
 	pid_t child = fork();
 	if (child == 0)
 		_exit(33);
-	check(epoll_wait(ep, &e, 1, 2000) == 1 && read(fd, info, sizeof(info)) == sizeof(info[0]) && info[0].ssi_signo == SIGCHLD &&
-		      info[0].ssi_pid == (uint32_t)child && info[0].ssi_status == 33 && info[0].ssi_code == CLD_EXITED,
+	check(epoll_wait(ep, &e, 1, 2000) == 1 && read(fd, info, sizeof(info)) == sizeof(info[0]) &&
+		      info[0].ssi_signo == SIGCHLD && info[0].ssi_pid == (uint32_t)child &&
+		      info[0].ssi_status == 33 && info[0].ssi_code == CLD_EXITED,
 	      "epoll is woken by a child's end");
 	check(status_of(child) == 33, "which is waited for");
 

@@ -30,7 +30,8 @@ int main(void)
 	for (int i = 0; i < 3; i++) {
 		int end = in_child(_exit(take_all()));
 		check(end == 50 || end == 137, "memory runs out in an orderly way (%d)", end);
-		check(in_child(_exit(take(2 * STEP) ? 7 : 8)) == 7, "and is there again afterwards");
+		check(in_child(_exit(take(2 * STEP) ? 7 : 8)) == 7,
+		      "and is there again afterwards");
 	}
 	return tap_end();
 }

@@ -25,21 +25,25 @@ static void test_data(void)
 
 	check(fd >= 0 && fails(open("f", O_CREAT | O_EXCL, 0600), EEXIST), "O_EXCL");
 	check(write(fd, "hello world", 11) == 11 && lseek(fd, 6, SEEK_SET) == 6 &&
-	      read(fd, buf, 100) == 5 && memcmp(buf, "world", 5) == 0, "write, seek, read");
+		      read(fd, buf, 100) == 5 && memcmp(buf, "world", 5) == 0,
+	      "write, seek, read");
 	check(read(fd, buf, 1) == 0 && lseek(fd, -3, SEEK_END) == 8, "the end");
 	check(fails(lseek(fd, -1, SEEK_SET), EINVAL), "no seek before the start");
 	check(pwrite(fd, "X", 1, 1 << 20) == 1 && fstat(fd, &st) == 0 &&
-	      st.st_size == (1 << 20) + 1 && st.st_blocks * 512 < 100000, "a hole takes no room");
+		      st.st_size == (1 << 20) + 1 && st.st_blocks * 512 < 100000,
+	      "a hole takes no room");
 	check(pread(fd, buf, 100, 5000) == 100 && buf[0] == 0 && buf[99] == 0, "and reads as zero");
 	check(ftruncate(fd, 5) == 0 && pread(fd, buf, 100, 0) == 5, "truncation");
 	check(ftruncate(fd, 10) == 0 && pread(fd, buf, 100, 0) == 10 && buf[7] == 0,
 	      "what was cut off does not come back");
 	struct iovec v[3] = {{"ab", 2}, {"", 0}, {"cde", 3}};
 	check(lseek(fd, 0, SEEK_SET) == 0 && writev(fd, v, 3) == 5 && pread(fd, buf, 5, 0) == 5 &&
-	      memcmp(buf, "abcde", 5) == 0, "writev");
+		      memcmp(buf, "abcde", 5) == 0,
+	      "writev");
 	int copy = dup(fd);
 	check(lseek(copy, 0, SEEK_CUR) == 5 && lseek(fd, 2, SEEK_SET) == 2 &&
-	      lseek(copy, 0, SEEK_CUR) == 2, "dup shares the offset");
+		      lseek(copy, 0, SEEK_CUR) == 2,
+	      "dup shares the offset");
 	int append = open("f", O_WRONLY | O_APPEND);
 	check(write(append, "Z", 1) == 1 && fstat(fd, &st) == 0 && st.st_size == 11, "O_APPEND");
 	check(fails(read(append, buf, 1), EBADF) && fails(write(99, buf, 1), EBADF), "EBADF");
@@ -57,22 +61,28 @@ static void test_names(void)
 
 	check(link("f", "g") == 0 && stat("g", &st) == 0 && st.st_nlink == 2, "link");
 	check(symlink("g", "s") == 0 && lstat("s", &st) == 0 && S_ISLNK(st.st_mode) &&
-	      readlink("s", buf, 10) == 1, "symlink");
+		      readlink("s", buf, 10) == 1,
+	      "symlink");
 	check(mkdir("d", 0755) == 0 && fails(mkdir("d", 0755), EEXIST), "mkdir");
-	check(rename("g", "d/h") == 0 && fails(access("g", F_OK), ENOENT) && access("d/h", R_OK) == 0,
+	check(rename("g", "d/h") == 0 && fails(access("g", F_OK), ENOENT) &&
+		      access("d/h", R_OK) == 0,
 	      "rename into a folder");
 	check(fails(rmdir("d"), ENOTEMPTY) && fails(unlink("d"), EISDIR), "a full folder stays");
 	check(fails(open("f/x", O_RDONLY), ENOTDIR) && fails(open("d", O_WRONLY), EISDIR) &&
-	      fails(open("", O_RDONLY), ENOENT), "errors of open");
-	check(mkdir("d/e", 0700) == 0 && fails(rename("d", "d/e/x"), EINVAL), "no folder into itself");
+		      fails(open("", O_RDONLY), ENOENT),
+	      "errors of open");
+	check(mkdir("d/e", 0700) == 0 && fails(rename("d", "d/e/x"), EINVAL),
+	      "no folder into itself");
 	memset(deep, 'a', sizeof(deep) - 1);
 	deep[sizeof(deep) - 1] = 0;
 	check(fails(open(deep, O_RDONLY), ENAMETOOLONG), "ENAMETOOLONG");
 	check(symlink("loop", "loop") == 0 && fails(open("loop", O_RDONLY), ELOOP), "ELOOP");
 	int dir = open("d", O_RDONLY | O_DIRECTORY);
 	int fd = openat(dir, "new", O_CREAT | O_WRONLY, 0600);
-	check(fd >= 0 && fstatat(dir, "new", &st, 0) == 0 && unlinkat(dir, "new", 0) == 0, "openat");
-	check(fstat(fd, &st) == 0 && st.st_nlink == 0 && write(fd, "x", 1) == 1, "unlinked but open");
+	check(fd >= 0 && fstatat(dir, "new", &st, 0) == 0 && unlinkat(dir, "new", 0) == 0,
+	      "openat");
+	check(fstat(fd, &st) == 0 && st.st_nlink == 0 && write(fd, "x", 1) == 1,
+	      "unlinked but open");
 	check(fchdir(dir) == 0 && access("h", F_OK) == 0 && chdir("..") == 0, "fchdir");
 	close(fd);
 	close(dir);
@@ -84,9 +94,11 @@ static void test_names(void)
 	check(n == 22, "readdir");
 	struct timespec times[2] = {{1000, 5}, {2000, 7}};
 	check(utimensat(AT_FDCWD, "f", times, 0) == 0 && stat("f", &st) == 0 &&
-	      st.st_mtim.tv_sec == 2000 && st.st_mtim.tv_nsec == 7, "utimensat");
+		      st.st_mtim.tv_sec == 2000 && st.st_mtim.tv_nsec == 7,
+	      "utimensat");
 	check(unlink("d/h") == 0 && rmdir("d/e") == 0 && rmdir("d") == 0 && unlink("s") == 0 &&
-	      unlink("loop") == 0 && unlink("f") == 0, "all is removed");
+		      unlink("loop") == 0 && unlink("f") == 0,
+	      "all is removed");
 }
 
 static void test_pipes(void)
@@ -111,7 +123,8 @@ static void test_pipes(void)
 	check(poll(f, 1, 30) == 0 && now_ns() - start >= 29000000, "poll waits");
 	fcntl(p[1], F_SETFL, 0);
 	close(p[1]);
-	check(poll(f, 1, -1) == 1 && (f[0].revents & POLLHUP) && read(p[0], buf, 1) == 0, "hang-up");
+	check(poll(f, 1, -1) == 1 && (f[0].revents & POLLHUP) && read(p[0], buf, 1) == 0,
+	      "hang-up");
 	close(p[0]);
 
 	/* A megabyte through a pipe, from a slower writer to a faster reader and back. */
@@ -148,7 +161,8 @@ static void test_descriptors(void)
 
 	check(dup2(fd, 50) == 50 && fcntl(fd, F_DUPFD, 100) == 100, "numbers of choice");
 	check(dup3(fd, 51, O_CLOEXEC) == 51 && (fcntl(51, F_GETFD) & FD_CLOEXEC) &&
-	      fails(dup3(fd, fd, 0), EINVAL), "dup3");
+		      fails(dup3(fd, fd, 0), EINVAL),
+	      "dup3");
 	check(in_child(_exit(fcntl(100, F_GETFD) == 0)) == 1, "fork copies descriptors");
 	int count = 0;
 	while (dup(fd) >= 0)

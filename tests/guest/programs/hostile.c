@@ -23,10 +23,32 @@ static char *area; /* two pages, then nothing */
 static long wild(void)
 {
 	static const uint64_t values[] = {
-		0, 1, 2, 3, 8, 255, 4095, 4096, 4097, 65536, 0x7fffffff, 0x80000000, 0xffffffff,
-		0x7fffffffffff, 0x800000000000, 0x7ffffffffffff000, 0x7fffffffffffffff,
-		0x8000000000000000, 0xffff800000000000, 0xffffffc000000000, 0xffffffff80000000,
-		0xfffffffffffff000, 0xfffffffffffffff8, (uint64_t)-1, (uint64_t)-2, (uint64_t)-100,
+		0,
+		1,
+		2,
+		3,
+		8,
+		255,
+		4095,
+		4096,
+		4097,
+		65536,
+		0x7fffffff,
+		0x80000000,
+		0xffffffff,
+		0x7fffffffffff,
+		0x800000000000,
+		0x7ffffffffffff000,
+		0x7fffffffffffffff,
+		0x8000000000000000,
+		0xffff800000000000,
+		0xffffffc000000000,
+		0xffffffff80000000,
+		0xfffffffffffff000,
+		0xfffffffffffffff8,
+		(uint64_t)-1,
+		(uint64_t)-2,
+		(uint64_t)-100,
 	};
 	uint64_t r = next();
 
@@ -48,12 +70,31 @@ static long wild(void)
 static bool left_out(long number)
 {
 	static const long numbers[] = {
-		SYS_exit, SYS_exit_group, SYS_rt_sigreturn, SYS_reboot, SYS_clone, SYS_vhangup,
-		SYS_kill, SYS_tkill, SYS_tgkill, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo,
-		SYS_mount, SYS_umount2, SYS_pivot_root, SYS_chroot, SYS_sethostname, SYS_settimeofday,
-		SYS_clock_settime, SYS_prlimit64, SYS_syslog, SYS_process_vm_writev,
+		SYS_exit,
+		SYS_exit_group,
+		SYS_rt_sigreturn,
+		SYS_reboot,
+		SYS_clone,
+		SYS_vhangup,
+		SYS_kill,
+		SYS_tkill,
+		SYS_tgkill,
+		SYS_rt_sigqueueinfo,
+		SYS_rt_tgsigqueueinfo,
+		SYS_mount,
+		SYS_umount2,
+		SYS_pivot_root,
+		SYS_chroot,
+		SYS_sethostname,
+		SYS_settimeofday,
+		SYS_clock_settime,
+		SYS_prlimit64,
+		SYS_syslog,
+		SYS_process_vm_writev,
 #ifdef SYS_fork
-		SYS_fork, SYS_vfork, SYS_pause,
+		SYS_fork,
+		SYS_vfork,
+		SYS_pause,
 #endif
 #ifdef SYS_clone3
 		SYS_clone3,
@@ -148,8 +189,8 @@ int main(int argc, char **argv)
 		else
 			dead++;
 	}
-	check(fine > dead && lost == 0, "all calls took hostile arguments (%d fine, %d killed, %d lost)",
-	      fine, dead, lost);
+	check(fine > dead && lost == 0,
+	      "all calls took hostile arguments (%d fine, %d killed, %d lost)", fine, dead, lost);
 	for (int i = 0; i < 3; i++) {
 		next();
 		check(attack_with_all() >= 0, "and in any order");

@@ -41,7 +41,9 @@ static void test_anonymous(void)
 	check(madvise(p, MIB, MADV_DONTNEED) == 0 && all(p, MIB, 0), "MADV_DONTNEED empties");
 	check(munmap(p, 8 * MIB) == 0, "all is given back");
 	check(mmap(p + 1, PAGE, PROT_READ, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
-		      MAP_FAILED && errno == EINVAL, "a crooked address is refused");
+			      MAP_FAILED &&
+		      errno == EINVAL,
+	      "a crooked address is refused");
 	check(map(0, PROT_READ, MAP_PRIVATE) == NULL && errno == EINVAL, "and an empty size");
 	check(map(1ul << 60, PROT_READ, MAP_PRIVATE) == NULL && errno == ENOMEM, "and a huge one");
 }
@@ -73,15 +75,16 @@ static void test_fork(void)
 		      memset(own, 2, 2 * MIB);
 		      shared[0] = 5;
 		      _exit(own[MIB]);
-	      }) == 2, "a child has its own copy");
+	      }) == 2,
+	      "a child has its own copy");
 	check(all(own, 2 * MIB, 1), "the parent's stays");
 	check(shared[0] == 5, "shared memory is shared");
 	int good = 0;
 	for (int i = 0; i < 8; i++)
 		good += in_child({
-			own[i * PAGE] = (char)(i + 10);
-			_exit(in_child(_exit(own[i * PAGE] + own[MIB])));
-		}) == i + 11;
+				own[i * PAGE] = (char)(i + 10);
+				_exit(in_child(_exit(own[i * PAGE] + own[MIB])));
+			}) == i + 11;
 	check(good == 8, "grandchildren too");
 	munmap(own, 2 * MIB);
 	munmap(shared, PAGE);
@@ -155,7 +158,8 @@ static void test_limits(void)
 	check(in_child({
 		      setrlimit(RLIMIT_AS, &limit);
 		      _exit(map(128 * MIB, PROT_READ, MAP_PRIVATE) == NULL && errno == ENOMEM);
-	      }) == 1, "RLIMIT_AS holds");
+	      }) == 1,
+	      "RLIMIT_AS holds");
 }
 
 int main(void)

@@ -77,12 +77,15 @@ static void test_files(void)
 
 	check(number_in(adj, "") == 0 && number_in(score, "") >= 666, "no adjustment, some score");
 	check(adjust("oom_score_adj", 1000) && number_in("/proc/self/oom_adj", "") == 15 &&
-		      number_in(score, "") >= 1333, "the highest");
+		      number_in(score, "") >= 1333,
+	      "the highest");
 	check(in_child(_exit(number_in(adj, "") == 1000)) == 1, "a child inherits it");
 	check(adjust("oom_score_adj", -1000) && number_in(score, "") == 0 &&
-		      number_in("/proc/self/oom_adj", "") == -17, "never: no score");
+		      number_in("/proc/self/oom_adj", "") == -17,
+	      "never: no score");
 	check(!adjust("oom_score_adj", 1001) && !adjust("oom_score_adj", -1001) &&
-		      number_in(adj, "") == -1000, "out of range: refused");
+		      number_in(adj, "") == -1000,
+	      "out of range: refused");
 	check(adjust("oom_adj", 0) && number_in(adj, "") == 0, "the older file does the same");
 	check(in_child(_exit(setuid(1000) == 0 && adjust("oom_score_adj", 300) &&
 			     adjust("oom_score_adj", 0) && !adjust("oom_score_adj", -1))) == 1,
@@ -123,7 +126,8 @@ static void test_choice(void)
 	check(gone == first && WIFSIGNALED(status), "the one with +1000 dies first");
 	check(taken == 137, "then the one that takes all");
 	kill(first, SIGKILL);
-	check(kill(never, 0) == 0 && waitpid(never, NULL, WNOHANG) == 0, "the one with -1000 lives");
+	check(kill(never, 0) == 0 && waitpid(never, NULL, WNOHANG) == 0,
+	      "the one with -1000 lives");
 	kill(never, SIGKILL);
 	check(status_of(never) == 137, "until it is told to end");
 	close(ready[0]);
@@ -230,8 +234,8 @@ static void keep_forking(void)
 	}
 }
 
-static void (*const jobs[])(void) = {keep_taking, keep_taking, keep_taking, keep_writing,
-				     keep_writing, keep_forking};
+static void (*const jobs[])(void) = {keep_taking,  keep_taking,  keep_taking,
+				     keep_writing, keep_writing, keep_forking};
 #define JOBS (sizeof(jobs) / sizeof(jobs[0]))
 
 static int stress(long seconds)

@@ -67,26 +67,30 @@ static bool maps(size_t size, int protection, int flags)
 
 static void test_settings(void)
 {
-	check(get("memory") == 0 && get("ratio") == 50 && get("kbytes") == 0, "mode 0, half of memory");
+	check(get("memory") == 0 && get("ratio") == 50 && get("kbytes") == 0,
+	      "mode 0, half of memory");
 	long limit = meminfo("CommitLimit:"), total = meminfo("MemTotal:");
 	check(limit > total / 2 - 8 && limit <= total / 2, "CommitLimit is that half");
 	check(!set("memory", 3) && !set("memory", -1) && get("memory") == 0, "there is no mode 3");
 	check(set("ratio", 80) && meminfo("CommitLimit:") / 8 >= total / 10 - 8, "another ratio");
 	check(set("kbytes", 40000) && meminfo("CommitLimit:") == 40000 && get("ratio") == 0,
 	      "kbytes instead of a ratio");
-	check(set("ratio", 50) && get("kbytes") == 0 && meminfo("CommitLimit:") == limit, "and back");
+	check(set("ratio", 50) && get("kbytes") == 0 && meminfo("CommitLimit:") == limit,
+	      "and back");
 }
 
 static void test_modes(void)
 {
 	size_t all = (size_t)meminfo("MemTotal:") * KIB;
 
-	check(!maps(all + MIB, RW, PRIVATE) && errno == ENOMEM, "mode 0: more than there is, refused");
+	check(!maps(all + MIB, RW, PRIVATE) && errno == ENOMEM,
+	      "mode 0: more than there is, refused");
 	check(!maps(all + MIB, RW, SHARED) && errno == ENOMEM, "shared memory, too");
 	check(maps(all + MIB, RW, PRIVATE | MAP_NORESERVE), "MAP_NORESERVE: granted");
 	check(maps(all + MIB, PROT_READ, PRIVATE), "and what is not writable");
 	char *p = map(all - MIB, RW, PRIVATE);
-	char *between = map(PAGE, PROT_NONE, PRIVATE); /* else they would be one, too large to fork */
+	char *between =
+		map(PAGE, PROT_NONE, PRIVATE); /* else they would be one, too large to fork */
 	char *q = map(all - MIB, RW, PRIVATE);
 	check(p && q, "twice what there is, in two requests");
 	check(in_child(_exit(7)) == 7, "and a fork of that");
@@ -215,8 +219,8 @@ static void test_even(void)
 	/* The last of them may still be on its way out when its parent has gone. */
 	for (int i = 0; i < 100 && (after = meminfo("Committed_AS:")) != before; i++)
 		sleep_ms(20);
-	check(status == 0 && after == before, "random lives leave nothing behind (%ld, %ld kB)", before,
-	      after);
+	check(status == 0 && after == before, "random lives leave nothing behind (%ld, %ld kB)",
+	      before, after);
 }
 
 int main(void)

@@ -40,8 +40,10 @@ static void test_fork_and_wait(void)
 	check(waitpid(pid, &status, WNOHANG) == 0, "WNOHANG does not wait");
 	siginfo_t info = {};
 	check(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) == 0 && info.si_pid == pid &&
-	      info.si_status == 1 && info.si_code == CLD_EXITED, "waitid looks");
-	check(waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == 1, "and the child is still there");
+		      info.si_status == 1 && info.si_code == CLD_EXITED,
+	      "waitid looks");
+	check(waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == 1,
+	      "and the child is still there");
 	int sum = 0;
 	for (int i = 0; i < 50; i++)
 		if (fork() == 0)
@@ -52,7 +54,8 @@ static void test_fork_and_wait(void)
 	check(in_child({
 		      pid_t p = getpid();
 		      _exit(in_child(_exit(getppid() == p && getpid() != p)));
-	      }) == 1, "getppid");
+	      }) == 1,
+	      "getppid");
 	volatile int where = 0;
 	pid = clone(set_five, vfork_stack + sizeof(vfork_stack), CLONE_VM | CLONE_VFORK | SIGCHLD,
 		    (void *)&where);
@@ -71,25 +74,29 @@ static void test_exec(void)
 		      dup2(fd, 61);
 		      char *a[] = {"name", "fd-check", NULL};
 		      execve(self, a, env);
-	      }) == 78, "close-on-exec closes");
+	      }) == 78,
+	      "close-on-exec closes");
 	check(in_child({
 		      signal(SIGUSR1, SIG_IGN);
 		      signal(SIGUSR2, (void (*)(int))test_exec);
 		      char *a[] = {"name", "signal-check", NULL};
 		      execve(self, a, env);
-	      }) == 79, "handlers are reset, ignored signals stay");
+	      }) == 79,
+	      "handlers are reset, ignored signals stay");
 	check(execve("/no/such", args, env) < 0 && errno == ENOENT, "ENOENT");
 	check(execve("/", args, env) < 0 && errno == EACCES, "a folder: EACCES");
 	int fd = open("not-a-program", O_CREAT | O_WRONLY, 0755);
 	check(write(fd, "garbage garbage", 15) == 15 && close(fd) == 0 &&
-	      execve("not-a-program", args, env) < 0 && errno == ENOEXEC, "ENOEXEC");
+		      execve("not-a-program", args, env) < 0 && errno == ENOEXEC,
+	      "ENOEXEC");
 	chmod("not-a-program", 0644);
 	check(execve("not-a-program", args, env) < 0 && errno == EACCES, "no x bit: EACCES");
 	unlink("not-a-program");
 	check(execve(nowhere, args, env) < 0 && errno == EFAULT, "EFAULT");
 	char **many = calloc(70001, sizeof(char *));
 	for (int i = 0; i < 70000; i++)
-		many[i] = "an argument that is repeated so often that no system can take them all, ever";
+		many[i] = "an argument that is repeated so often that no system can take them all, "
+			  "ever";
 	check(execve(self, many, env) < 0 && errno == E2BIG, "E2BIG");
 	free(many);
 }
@@ -115,7 +122,8 @@ static void test_groups(void)
 	check(in_child({
 		      setpgid(0, 0);
 		      _exit(getpgrp() == getpid());
-	      }) == 1, "a group of its own");
+	      }) == 1,
+	      "a group of its own");
 	check(in_child(_exit(setsid() == getpid() && getsid(0) == getpid() && setsid() < 0)) == 1,
 	      "a session of its own");
 	int p[2];
@@ -150,20 +158,25 @@ static void test_identity(void)
 	struct rusage usage;
 	char comm[16] = "";
 
-	check(uname(&name) == 0 && name.sysname[0] && name.release[0], "uname (%s %s)", name.sysname,
-	      name.release);
+	check(uname(&name) == 0 && name.sysname[0] && name.release[0], "uname (%s %s)",
+	      name.sysname, name.release);
 	check(getauxval(AT_PAGESZ) == 4096 && getauxval(AT_RANDOM) && getauxval(AT_PHDR) &&
-	      getauxval(AT_ENTRY) && getauxval(AT_CLKTCK) == 100, "the auxiliary vector");
-	check((getauxval(AT_UID) | 1) == ((unsigned long)getuid() | 1) && !getauxval(AT_SECURE), "AT_UID");
+		      getauxval(AT_ENTRY) && getauxval(AT_CLKTCK) == 100,
+	      "the auxiliary vector");
+	check((getauxval(AT_UID) | 1) == ((unsigned long)getuid() | 1) && !getauxval(AT_SECURE),
+	      "AT_UID");
 	check(prctl(PR_SET_NAME, "renamed") == 0 && prctl(PR_GET_NAME, comm) == 0 &&
-	      strcmp(comm, "renamed") == 0, "PR_SET_NAME");
+		      strcmp(comm, "renamed") == 0,
+	      "PR_SET_NAME");
 	volatile unsigned long spin = 0;
 	uint64_t start = now_ns();
 	while (now_ns() - start < 60000000)
 		spin++;
 	check(getrusage(RUSAGE_SELF, &usage) == 0 &&
-	      usage.ru_utime.tv_sec * 1000000 + usage.ru_utime.tv_usec +
-	      usage.ru_stime.tv_sec * 1000000 + usage.ru_stime.tv_usec > 10000, "time is charged");
+		      usage.ru_utime.tv_sec * 1000000 + usage.ru_utime.tv_usec +
+				      usage.ru_stime.tv_sec * 1000000 + usage.ru_stime.tv_usec >
+			      10000,
+	      "time is charged");
 	struct timespec a, b;
 	check(clock_gettime(CLOCK_REALTIME, &a) == 0 && a.tv_sec > 1500000000, "the date is sane");
 	clock_gettime(CLOCK_MONOTONIC, &a);
@@ -176,7 +189,8 @@ static void test_identity(void)
 	check(a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec, "the clock never goes back");
 	cpu_set_t set;
 	check(sched_getaffinity(0, sizeof(set), &set) == 0 &&
-	      CPU_COUNT(&set) == sysconf(_SC_NPROCESSORS_ONLN), "the CPUs");
+		      CPU_COUNT(&set) == sysconf(_SC_NPROCESSORS_ONLN),
+	      "the CPUs");
 	check(syscall(9999) < 0 && errno == ENOSYS, "an unknown call: ENOSYS");
 }
 

@@ -78,7 +78,8 @@ static ssize_t send_fds(int fd, const int *fds, int count, const void *data, siz
 }
 
 /* Gives the number of descriptors; -1: nothing was received. */
-static int receive_fds(int fd, int *fds, size_t room, size_t data, int flags, int *out_flags, ssize_t *size)
+static int receive_fds(int fd, int *fds, size_t room, size_t data, int flags, int *out_flags,
+		       ssize_t *size)
 {
 	struct message m = message_of(buf, data, room);
 	struct cmsghdr *c = (struct cmsghdr *)control;
@@ -117,29 +118,36 @@ static void test_rights(int t)
 	if (pipe(pipes))
 		return;
 	int base = lowest_free();
-	check(send_fds(p[0], (int[]){pipes[0], pipes[1]}, 2, "data", 4) == 4, "%s: sends two", type);
+	check(send_fds(p[0], (int[]){pipes[0], pipes[1]}, 2, "data", 4) == 4, "%s: sends two",
+	      type);
 	check(receive_fds(p[1], fds, 100, 100, 0, &flags, &size) == 2 && size == 4 && flags == 0 &&
-	      fds[0] == base && fds[1] == base + 1, "%s: they get the lowest numbers", type);
-	check(write(fds[1], "through", 7) == 7 && read(pipes[0], buf, 100) == 7, "%s: the same pipe", type);
+		      fds[0] == base && fds[1] == base + 1,
+	      "%s: they get the lowest numbers", type);
+	check(write(fds[1], "through", 7) == 7 && read(pipes[0], buf, 100) == 7,
+	      "%s: the same pipe", type);
 	check(fcntl(fds[0], F_GETFD) == 0, "%s: not close-on-exec", type);
 	close(fds[0]);
 	close(fds[1]);
 	send_fds(p[0], pipes, 1, "d", 1);
 	check(receive_fds(p[1], fds, 100, 100, MSG_CMSG_CLOEXEC, &flags, &size) == 1 &&
-	      fcntl(fds[0], F_GETFD) == FD_CLOEXEC && (flags & MSG_CMSG_CLOEXEC), "%s: MSG_CMSG_CLOEXEC", type);
+		      fcntl(fds[0], F_GETFD) == FD_CLOEXEC && (flags & MSG_CMSG_CLOEXEC),
+	      "%s: MSG_CMSG_CLOEXEC", type);
 	close(fds[0]);
 	send_fds(p[0], pipes, 2, "d", 1);
 	check(receive_fds(p[1], fds, CMSG_LEN(sizeof(int)), 100, 0, &flags, &size) == 1 &&
-	      flags == MSG_CTRUNC && lowest_free() == base + 1, "%s: room for one", type);
+		      flags == MSG_CTRUNC && lowest_free() == base + 1,
+	      "%s: room for one", type);
 	close(fds[0]);
 	send_fds(p[0], pipes, 2, "d", 1);
 	check(receive_fds(p[1], fds, 0, 100, 0, &flags, &size) == 0 && flags == MSG_CTRUNC &&
-	      lowest_free() == base, "%s: no room", type);
+		      lowest_free() == base,
+	      "%s: no room", type);
 	send_fds(p[0], pipes, 1, "d", 1);
 	check(read(p[1], buf, 10) == 1 && lowest_free() == base, "%s: read drops them", type);
 	send_fds(p[0], pipes, 1, "d", 1);
-	check(receive_fds(p[1], fds, 100, 100, MSG_PEEK, &flags, &size) == 1 && close(fds[0]) == 0 &&
-	      receive_fds(p[1], fds, 100, 100, 0, &flags, &size) == 1 && close(fds[0]) == 0,
+	check(receive_fds(p[1], fds, 100, 100, MSG_PEEK, &flags, &size) == 1 &&
+		      close(fds[0]) == 0 &&
+		      receive_fds(p[1], fds, 100, 100, 0, &flags, &size) == 1 && close(fds[0]) == 0,
 	      "%s: a look gives them too", type);
 	/* The last holder is the message. */
 	send_fds(p[0], &pipes[1], 1, "d", 1);
@@ -167,14 +175,17 @@ static void test_boundaries(void)
 	check(receive_fds(p[1], fds, 100, 100, 0, &flags, &size) == 0 && size == 5, "the rest");
 	send_fds(p[0], &zero, 1, "one", 3);
 	send_fds(p[0], &zero, 1, "two", 3);
-	check(receive_fds(p[1], fds, 100, 2, 0, &flags, &size) == 1 && size == 2, "with its first bytes");
+	check(receive_fds(p[1], fds, 100, 2, 0, &flags, &size) == 1 && size == 2,
+	      "with its first bytes");
 	close(fds[0]);
 	check(receive_fds(p[1], fds, 100, 100, 0, &flags, &size) == 1 && size == 4 &&
-	      memcmp(buf, "etwo", 4) == 0, "once only");
+		      memcmp(buf, "etwo", 4) == 0,
+	      "once only");
 	close(fds[0]);
 	send_fds(p[0], &zero, 1, "x", 1);
 	write(p[0], "y", 1);
-	check(recv(p[1], buf, 10, 0) == 1 && recv(p[1], buf, 10, 0) == 1, "also for a receive that drops them");
+	check(recv(p[1], buf, 10, 0) == 1 && recv(p[1], buf, 10, 0) == 1,
+	      "also for a receive that drops them");
 	send_fds(p[0], &zero, 1, "x", 1);
 	write(p[0], "y", 1);
 	check(recv(p[1], buf, 10, MSG_PEEK) == 1, "and for a look");
@@ -192,18 +203,24 @@ static void test_bad_control(int t)
 	socketpair(AF_UNIX, types[t], 0, p);
 	int base = lowest_free();
 	check(fails(send_fds(p[0], (int[]){0, 999}, 2, "d", 1), EBADF) &&
-	      fails(send_fds(p[0], (int[]){-1}, 1, "d", 1), EBADF), "%s: bad descriptors", type);
+		      fails(send_fds(p[0], (int[]){-1}, 1, "d", 1), EBADF),
+	      "%s: bad descriptors", type);
 	check(fails(send_fds(p[0], many, RIGHTS_MAX + 1, "d", 1), EINVAL), "%s: too many", type);
-	check(send_fds(p[0], many, RIGHTS_MAX, "d", 1) == 1 && read(p[1], buf, 10) == 1, "%s: as many as go", type);
+	check(send_fds(p[0], many, RIGHTS_MAX, "d", 1) == 1 && read(p[1], buf, 10) == 1,
+	      "%s: as many as go", type);
 	check(send_fds(p[0], many, 0, "d", 1) == 1 && read(p[1], buf, 10) == 1, "%s: none", type);
 	static const struct {
 		size_t size, length;
 		int level, kind, error;
 	} bad[] = {
-		{24, 15, SOL_SOCKET, SCM_RIGHTS, EINVAL},  {24, 25, SOL_SOCKET, SCM_RIGHTS, EINVAL},
-		{24, SIZE_MAX, SOL_SOCKET, SCM_RIGHTS, EINVAL}, {24, 0, SOL_SOCKET, SCM_RIGHTS, EINVAL},
-		{24, 20, SOL_SOCKET, 99, EINVAL},	   {24, 20, SOL_SOCKET, SCM_CREDENTIALS, EINVAL},
-		{24, 20, 77, 1, 0},			   {15, 99, SOL_SOCKET, SCM_RIGHTS, 0},
+		{24, 15, SOL_SOCKET, SCM_RIGHTS, EINVAL},
+		{24, 25, SOL_SOCKET, SCM_RIGHTS, EINVAL},
+		{24, SIZE_MAX, SOL_SOCKET, SCM_RIGHTS, EINVAL},
+		{24, 0, SOL_SOCKET, SCM_RIGHTS, EINVAL},
+		{24, 20, SOL_SOCKET, 99, EINVAL},
+		{24, 20, SOL_SOCKET, SCM_CREDENTIALS, EINVAL},
+		{24, 20, 77, 1, 0},
+		{15, 99, SOL_SOCKET, SCM_RIGHTS, 0},
 		{24, 24, SOL_SOCKET, SCM_RIGHTS, 0},
 	};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -229,20 +246,23 @@ static void test_bad_control(int t)
 	m.header.msg_iovlen = 1025;
 	check(fails(syscall(SYS_sendmsg, p[0], &m.header, 0), EMSGSIZE), "%s: a long vector", type);
 	memset(&m.header.msg_iovlen, 0xff, sizeof(m.header.msg_iovlen));
-	check(fails(syscall(SYS_sendmsg, p[0], &m.header, 0), EMSGSIZE), "%s: an endless one", type);
+	check(fails(syscall(SYS_sendmsg, p[0], &m.header, 0), EMSGSIZE), "%s: an endless one",
+	      type);
 	m = message_of((void *)-4096l, 100, 0);
 	check(fails(send_it(p[0], &m, 0), EFAULT), "%s: kernel memory", type);
 	m = message_of("d", SIZE_MAX, 0);
 	check(fails(send_it(p[0], &m, 0), EINVAL), "%s: a negative part", type);
 	check(fails(syscall(SYS_sendmsg, p[0], nowhere, 0), EFAULT) &&
-	      fails(syscall(SYS_recvmsg, p[0], nowhere, 0), EFAULT), "%s: no header", type);
+		      fails(syscall(SYS_recvmsg, p[0], nowhere, 0), EFAULT),
+	      "%s: no header", type);
 	check(fails(recv(p[1], buf, 1, MSG_DONTWAIT), EAGAIN) && lowest_free() == base,
 	      "%s: nothing came through, nothing is left", type);
 	/* What is received into bad control memory is lost, not leaked. */
 	send_fds(p[0], many, 3, "d", 1);
 	m = message_of(buf, 10, 100);
 	m.header.msg_control = nowhere;
-	check(receive_it(p[1], &m, 0) == 1 && (m.header.msg_flags & MSG_CTRUNC) && lowest_free() == base,
+	check(receive_it(p[1], &m, 0) == 1 && (m.header.msg_flags & MSG_CTRUNC) &&
+		      lowest_free() == base,
 	      "%s: descriptors into nowhere", type);
 	close(p[0]);
 	close(p[1]);
@@ -266,15 +286,10 @@ static void test_descriptor_limit(void)
 	setrlimit(RLIMIT_NOFILE, &old);
 	close(fds[0]);
 	close(fds[1]);
-	int status = in_child(
-		tight.rlim_cur = tight.rlim_max = 20;
-		setrlimit(RLIMIT_NOFILE, &tight);
-		if (setuid(12345))
-			_exit(9);
-		int sent = 0;
-		while (send_fds(p[0], four, 4, "d", 1) == 1)
-			sent += 4;
-		_exit(errno == ETOOMANYREFS && sent >= 16 && sent <= 24 ? 0 : 1));
+	int status = in_child(tight.rlim_cur = tight.rlim_max = 20;
+			      setrlimit(RLIMIT_NOFILE, &tight); if (setuid(12345)) _exit(9);
+			      int sent = 0; while (send_fds(p[0], four, 4, "d", 1) == 1) sent += 4;
+			      _exit(errno == ETOOMANYREFS && sent >= 16 && sent <= 24 ? 0 : 1));
 	check(status == 0, "ETOOMANYREFS (%d)", status);
 	close(p[0]);
 	close(p[1]);
@@ -319,29 +334,34 @@ static void test_credentials(int t)
 	      "%s: sent before SO_PASSCRED", type);
 	write(p[0], "x", 1);
 	check(receive_credentials(p[1], &who, 1) && who.pid == getpid() && who.uid == getuid() &&
-	      who.gid == getgid(), "%s: SO_PASSCRED", type);
+		      who.gid == getgid(),
+	      "%s: SO_PASSCRED", type);
 	pid_t child = fork();
 	if (child == 0)
 		_exit(write(p[0], "y", 1) != 1);
 	status_of(child);
 	write(p[0], "x", 1);
 	check(receive_credentials(p[1], &who, 1) && who.pid == child &&
-	      receive_credentials(p[1], &who, 1) && who.pid == getpid(), "%s: bytes of two senders stay apart",
-	      type);
-	check(send_credentials(p[0], (struct ucred){1, 7, 8}) == 1 && receive_credentials(p[1], &who, 1) &&
-	      who.pid == 1 && who.uid == 7 && who.gid == 8, "%s: the superuser says what it likes", type);
-	check(fails(send_credentials(p[0], (struct ucred){999999, 0, 0}), ESRCH), "%s: but of somebody", type);
+		      receive_credentials(p[1], &who, 1) && who.pid == getpid(),
+	      "%s: bytes of two senders stay apart", type);
+	check(send_credentials(p[0], (struct ucred){1, 7, 8}) == 1 &&
+		      receive_credentials(p[1], &who, 1) && who.pid == 1 && who.uid == 7 &&
+		      who.gid == 8,
+	      "%s: the superuser says what it likes", type);
+	check(fails(send_credentials(p[0], (struct ucred){999999, 0, 0}), ESRCH),
+	      "%s: but of somebody", type);
 	int status = in_child(
-		if (setuid(12345))
-			_exit(9);
+		if (setuid(12345)) _exit(9);
 		if (!fails(send_credentials(p[0], (struct ucred){1, 12345, getgid()}), EPERM) ||
 		    !fails(send_credentials(p[0], (struct ucred){getpid(), 0, getgid()}), EPERM))
 			_exit(1);
 		_exit(send_credentials(p[0], (struct ucred){getpid(), 12345, getgid()}) != 1));
-	check(status == 0 && receive_credentials(p[1], &who, 1) && who.uid == 12345, "%s: others do not", type);
+	check(status == 0 && receive_credentials(p[1], &who, 1) && who.uid == 12345,
+	      "%s: others do not", type);
 	struct message m = message_of(buf, 10, 20);
 	write(p[0], "x", 1);
-	check(receive_it(p[1], &m, 0) == 1 && m.header.msg_flags == MSG_CTRUNC && m.header.msg_controllen == 20,
+	check(receive_it(p[1], &m, 0) == 1 && m.header.msg_flags == MSG_CTRUNC &&
+		      m.header.msg_controllen == 20,
 	      "%s: little room", type);
 	close(p[0]);
 	close(p[1]);
@@ -354,8 +374,9 @@ static void test_peer_credentials(void)
 	socklen_t size = sizeof(who);
 	int p[2], fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
-	check(getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 && size == 12 && who.pid == 0 &&
-	      who.uid == (uid_t)-1 && who.gid == (gid_t)-1, "no peer, no credentials");
+	check(getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 && size == 12 &&
+		      who.pid == 0 && who.uid == (uid_t)-1 && who.gid == (gid_t)-1,
+	      "no peer, no credentials");
 	socketpair(AF_UNIX, SOCK_SEQPACKET, 0, p);
 	check(getsockopt(p[0], SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 && who.pid == getpid(),
 	      "SO_PEERCRED of a pair");
@@ -375,13 +396,15 @@ static void test_peer_credentials(void)
 	}
 	int s = accept(fd, NULL, NULL);
 	size = sizeof(who);
-	check(getsockopt(s, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 && who.pid == pid && who.uid == 12345,
+	check(getsockopt(s, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 && who.pid == pid &&
+		      who.uid == 12345,
 	      "SO_PEERCRED of who connected");
 	close(s);
 	check(status_of(pid) == 0, "and of who listens");
 	chmod("peer", 0500);
-	int status = in_child(int c = socket(AF_UNIX, SOCK_STREAM, 0);
-			      _exit(setuid(12345) || !fails(connect(c, (void *)&a, sizeof(a)), EACCES)));
+	int status =
+		in_child(int c = socket(AF_UNIX, SOCK_STREAM, 0);
+			 _exit(setuid(12345) || !fails(connect(c, (void *)&a, sizeof(a)), EACCES)));
 	check(status == 0, "connecting needs the right to write");
 	close(fd);
 	close(p[0]);
@@ -393,8 +416,8 @@ static void test_peer_credentials(void)
 
 static void test_options(void)
 {
-	static const int on_off[] = {SO_REUSEADDR, SO_KEEPALIVE, SO_BROADCAST, SO_OOBINLINE, SO_DONTROUTE,
-				     SO_PASSCRED};
+	static const int on_off[] = {SO_REUSEADDR, SO_KEEPALIVE, SO_BROADCAST,
+				     SO_OOBINLINE, SO_DONTROUTE, SO_PASSCRED};
 	struct timeval t = {3, 200000}, got;
 	struct linger l = {1, 7}, got_linger;
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0), value;
@@ -403,28 +426,33 @@ static void test_options(void)
 	for (size_t i = 0; i < sizeof(on_off) / sizeof(on_off[0]); i++) {
 		size = sizeof(value);
 		check(set_option(fd, on_off[i], 5) == 0 &&
-		      getsockopt(fd, SOL_SOCKET, on_off[i], &value, &size) == 0 && value == 1 &&
-		      set_option(fd, on_off[i], 0) == 0 &&
-		      getsockopt(fd, SOL_SOCKET, on_off[i], &value, &size) == 0 && value == 0,
+			      getsockopt(fd, SOL_SOCKET, on_off[i], &value, &size) == 0 &&
+			      value == 1 && set_option(fd, on_off[i], 0) == 0 &&
+			      getsockopt(fd, SOL_SOCKET, on_off[i], &value, &size) == 0 &&
+			      value == 0,
 		      "option %d", on_off[i]);
 	}
 	size = sizeof(got);
 	check(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t)) == 0 &&
-	      getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &got, &size) == 0 && size == sizeof(got) &&
-	      got.tv_sec == 3 && got.tv_usec == 200000, "SO_RCVTIMEO");
+		      getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &got, &size) == 0 &&
+		      size == sizeof(got) && got.tv_sec == 3 && got.tv_usec == 200000,
+	      "SO_RCVTIMEO");
 	t.tv_usec = 1000000;
 	check(fails(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t)), EDOM), "a bad time");
 	check(fails(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, 8), EINVAL), "half a time");
 	size = sizeof(l);
 	check(setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l)) == 0 &&
-	      getsockopt(fd, SOL_SOCKET, SO_LINGER, &got_linger, &size) == 0 && got_linger.l_onoff == 1 &&
-	      got_linger.l_linger == 7, "SO_LINGER");
+		      getsockopt(fd, SOL_SOCKET, SO_LINGER, &got_linger, &size) == 0 &&
+		      got_linger.l_onoff == 1 && got_linger.l_linger == 7,
+	      "SO_LINGER");
 	size = sizeof(value);
 	check(getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &value, &size) == 0 && value == 212992 &&
-	      set_option(fd, SO_RCVBUF, 100000) == 0 &&
-	      getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &value, &size) == 0 && value == 200000, "buffers");
+		      set_option(fd, SO_RCVBUF, 100000) == 0 &&
+		      getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &value, &size) == 0 && value == 200000,
+	      "buffers");
 	check(set_option(fd, SO_SNDBUF, INT_MAX) == 0 &&
-	      getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &value, &size) == 0 && value >= 425984, "the largest");
+		      getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &value, &size) == 0 && value >= 425984,
+	      "the largest");
 	size = 2;
 	value = 0;
 	check(getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &size) == 0 && size == 2, "a short room");
@@ -432,15 +460,20 @@ static void test_options(void)
 	check(getsockopt(fd, SOL_SOCKET, SO_TYPE, buf, &size) == 0 && size == 4, "a long one");
 	size = -1;
 	check(fails(getsockopt(fd, SOL_SOCKET, SO_TYPE, buf, &size), EINVAL) &&
-	      fails(getsockopt(fd, SOL_SOCKET, SO_TYPE, buf, nowhere), EFAULT), "bad rooms");
-	check(fails(set_option(fd, SO_TYPE, 1), ENOPROTOOPT) && fails(set_option(fd, 9999, 1), ENOPROTOOPT) &&
-	      fails(setsockopt(fd, 77, 1, &value, 4), EOPNOTSUPP), "no such options");
+		      fails(getsockopt(fd, SOL_SOCKET, SO_TYPE, buf, nowhere), EFAULT),
+	      "bad rooms");
+	check(fails(set_option(fd, SO_TYPE, 1), ENOPROTOOPT) &&
+		      fails(set_option(fd, 9999, 1), ENOPROTOOPT) &&
+		      fails(setsockopt(fd, 77, 1, &value, 4), EOPNOTSUPP),
+	      "no such options");
 	size = 4;
 	check(fails(getsockopt(fd, SOL_SOCKET, 9999, &value, &size), ENOPROTOOPT) &&
-	      fails(getsockopt(fd, 77, 1, &value, &size), EOPNOTSUPP), "to read either");
+		      fails(getsockopt(fd, 77, 1, &value, &size), EOPNOTSUPP),
+	      "to read either");
 	check(fails(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &value, 3), EINVAL) &&
-	      fails(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &value, -1), EINVAL) &&
-	      fails(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, nowhere, 4), EFAULT), "bad values");
+		      fails(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &value, -1), EINVAL) &&
+		      fails(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, nowhere, 4), EFAULT),
+	      "bad values");
 	close(fd);
 }
 
@@ -539,9 +572,11 @@ static void test_cycles(void)
 	close(q[1]);
 	close(socket(AF_UNIX, SOCK_DGRAM, 0));
 	sleep_ms(30);
-	check(receive_fds(p[1], fds, 100, 10, 0, &flags, &size) == 1 && size == 1 && buf[0] == 'd' &&
-	      receive_fds(fds[0], fds + 1, 100, 10, 0, &flags, &size) == 1 && buf[0] == 'e' &&
-	      write(fds[1], "alive", 5) == 5 && read(p[1], buf, 10) == 5, "what is held is kept");
+	check(receive_fds(p[1], fds, 100, 10, 0, &flags, &size) == 1 && size == 1 &&
+		      buf[0] == 'd' &&
+		      receive_fds(fds[0], fds + 1, 100, 10, 0, &flags, &size) == 1 &&
+		      buf[0] == 'e' && write(fds[1], "alive", 5) == 5 && read(p[1], buf, 10) == 5,
+	      "what is held is kept");
 	close(p[1]);
 	close(fds[0]);
 	close(fds[1]);
@@ -584,12 +619,12 @@ static void test_list(void)
 	fstat(fd, &st);
 	FILE *f = fopen("/proc/net/unix", "r");
 	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%*s %x %x %x %x %x %lu %63s", &refs, &protocol, &flags, &type, &state, &number,
-			   name) != 7)
+		if (sscanf(line, "%*s %x %x %x %x %x %lu %63s", &refs, &protocol, &flags, &type,
+			   &state, &number, name) != 7)
 			continue;
 		if (number == st.st_ino)
-			found += strcmp(name, "listed") == 0 && flags == 0x10000 && type == SOCK_STREAM &&
-				 state == 1 && refs >= 2 - 1;
+			found += strcmp(name, "listed") == 0 && flags == 0x10000 &&
+				 type == SOCK_STREAM && state == 1 && refs >= 2 - 1;
 		found += strcmp(name, "@hid@den") == 0 && type == SOCK_DGRAM && flags == 0 ? 10 : 0;
 	}
 	fclose(f);

@@ -1,8 +1,8 @@
 /* Signals: handlers, masks, restart, alternate stacks, fault addresses, stop and continue, timers. */
 #define _GNU_SOURCE
 #include "tap.h"
-#include <signal.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/time.h>
 
@@ -121,7 +121,8 @@ static void test_interrupted(void)
 		_exit(kill(getppid(), SIGUSR2));
 	}
 	siginfo_t info;
-	check(sigwaitinfo(&set, &info) == SIGUSR2 && info.si_pid == pid, "sigwaitinfo names the sender");
+	check(sigwaitinfo(&set, &info) == SIGUSR2 && info.si_pid == pid,
+	      "sigwaitinfo names the sender");
 	status_of(pid);
 	check(sigtimedwait(&set, &info, &wait) < 0 && errno == EAGAIN, "sigtimedwait gives up");
 
@@ -176,7 +177,8 @@ static void test_faults(void)
 	      "the kernel cannot be read");
 	if (sigsetjmp(back, 1) == 0)
 		recurse(0);
-	check(seen_value == SIGSEGV && handler_stack > other && handler_stack < other + sizeof(other),
+	check(seen_value == SIGSEGV && handler_stack > other &&
+		      handler_stack < other + sizeof(other),
 	      "endless recursion ends on the alternate stack");
 	stack.ss_flags = SS_DISABLE;
 	sigaltstack(&stack, NULL);
@@ -199,9 +201,11 @@ static void test_stop(void)
 			sleep_ms(1000);
 	kill(pid, SIGSTOP);
 	check(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status) &&
-	      WSTOPSIG(status) == SIGSTOP, "a stop is reported");
+		      WSTOPSIG(status) == SIGSTOP,
+	      "a stop is reported");
 	kill(pid, SIGCONT);
-	check(waitpid(pid, &status, WCONTINUED) == pid && WIFCONTINUED(status), "a continuation too");
+	check(waitpid(pid, &status, WCONTINUED) == pid && WIFCONTINUED(status),
+	      "a continuation too");
 	kill(pid, SIGSTOP);
 	kill(pid, SIGKILL);
 	check(status_of(pid) == 137, "a stopped process can be killed");
@@ -228,6 +232,7 @@ int main(void)
 	test_stop();
 	install(SIGPIPE, SIG_IGN, 0);
 	int p[2];
-	check(pipe(p) == 0 && close(p[0]) == 0 && write(p[1], "x", 1) < 0 && errno == EPIPE, "EPIPE");
+	check(pipe(p) == 0 && close(p[0]) == 0 && write(p[1], "x", 1) < 0 && errno == EPIPE,
+	      "EPIPE");
 	return tap_end();
 }

@@ -119,10 +119,14 @@ static void test_making(void)
 	static const struct {
 		int family, type, protocol, error;
 	} bad[] = {
-		{AF_UNIX, 0, 0, ESOCKTNOSUPPORT},	    {AF_UNIX, 9, 0, ESOCKTNOSUPPORT},
-		{AF_UNIX, 11, 0, EINVAL},		    {AF_UNIX, SOCK_STREAM, 2, EPROTONOSUPPORT},
-		{AF_UNIX, SOCK_STREAM | 0x10, 0, EINVAL},   {46, SOCK_STREAM, 0, EAFNOSUPPORT},
-		{-1, SOCK_STREAM, 0, EAFNOSUPPORT},	    {44000, 77, 0, EINVAL},
+		{AF_UNIX, 0, 0, ESOCKTNOSUPPORT},
+		{AF_UNIX, 9, 0, ESOCKTNOSUPPORT},
+		{AF_UNIX, 11, 0, EINVAL},
+		{AF_UNIX, SOCK_STREAM, 2, EPROTONOSUPPORT},
+		{AF_UNIX, SOCK_STREAM | 0x10, 0, EINVAL},
+		{46, SOCK_STREAM, 0, EAFNOSUPPORT},
+		{-1, SOCK_STREAM, 0, EAFNOSUPPORT},
+		{44000, 77, 0, EINVAL},
 		{AF_UNSPEC, SOCK_STREAM, 0, EAFNOSUPPORT},
 	};
 	struct stat st;
@@ -133,11 +137,13 @@ static void test_making(void)
 		      "socket(%d, %d, %d)", bad[i].family, bad[i].type, bad[i].protocol);
 	for (int t = 0; t < ALL_TYPES; t++) {
 		int fd = socket(AF_UNIX, types[t], t == 1 ? PF_UNIX : 0);
-		check(fd >= 0 && option(fd, SO_TYPE) == types[t] && option(fd, SO_DOMAIN) == AF_UNIX &&
-		      option(fd, SO_PROTOCOL) == 0 && option(fd, SO_ERROR) == 0 &&
-		      option(fd, SO_ACCEPTCONN) == 0, "%s: what it is", type_names[t]);
+		check(fd >= 0 && option(fd, SO_TYPE) == types[t] &&
+			      option(fd, SO_DOMAIN) == AF_UNIX && option(fd, SO_PROTOCOL) == 0 &&
+			      option(fd, SO_ERROR) == 0 && option(fd, SO_ACCEPTCONN) == 0,
+		      "%s: what it is", type_names[t]);
 		check(fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) && (st.st_mode & 0777) == 0777 &&
-		      st.st_size == 0, "%s: fstat", type_names[t]);
+			      st.st_size == 0,
+		      "%s: fstat", type_names[t]);
 		char link[64], want[64], text[64] = "";
 		sprintf(link, "/proc/self/fd/%d", fd);
 		sprintf(want, "socket:[%lu]", (unsigned long)st.st_ino);
@@ -152,21 +158,25 @@ static void test_making(void)
 	close(fd);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	check((fcntl(fd, F_GETFL) & O_NONBLOCK) && fcntl(fd, F_GETFD) == FD_CLOEXEC &&
-	      (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR, "flags of socket");
+		      (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR,
+	      "flags of socket");
 	close(fd);
 	check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0 &&
-	      fails(read(pair[0], buf, 1), EAGAIN) && fcntl(pair[1], F_GETFD) == 0, "flags of socketpair");
+		      fails(read(pair[0], buf, 1), EAGAIN) && fcntl(pair[1], F_GETFD) == 0,
+	      "flags of socketpair");
 	close(pair[0]);
 	close(pair[1]);
 	check(fails(socketpair(AF_UNIX, 7, 0, pair), ESOCKTNOSUPPORT) &&
-	      fails(socketpair(AF_UNIX, SOCK_STREAM, 0, nowhere), EFAULT) &&
-	      fails(socketpair(77, SOCK_STREAM, 0, pair), EAFNOSUPPORT), "bad pairs");
+		      fails(socketpair(AF_UNIX, SOCK_STREAM, 0, nowhere), EFAULT) &&
+		      fails(socketpair(77, SOCK_STREAM, 0, pair), EAFNOSUPPORT),
+	      "bad pairs");
 	int next = dup(0);
 	close(next);
 	check(next == fd, "bad pairs leave no descriptor");
 	check(fails(listen(0, 1), ENOTSOCK) && fails(listen(99, 1), EBADF) &&
-	      fails(send(0, buf, 1, 0), ENOTSOCK) && fails(recv(99, buf, 1, 0), EBADF) &&
-	      fails(shutdown(0, 0), ENOTSOCK), "no sockets");
+		      fails(send(0, buf, 1, 0), ENOTSOCK) && fails(recv(99, buf, 1, 0), EBADF) &&
+		      fails(shutdown(0, 0), ENOTSOCK),
+	      "no sockets");
 }
 
 /* ---- Names ---- */
@@ -183,18 +193,22 @@ static void test_paths(int t)
 	check(getsockname(fd, (void *)&got, &size) == 0 && size == 2 && got.sun_family == AF_UNIX,
 	      "%s: no name", type);
 	check(bind_to(fd, "name") == 0 && lstat("name", &st) == 0 && S_ISSOCK(st.st_mode) &&
-	      (st.st_mode & 0777) == 0755, "%s: bind makes a node", type);
+		      (st.st_mode & 0777) == 0755,
+	      "%s: bind makes a node", type);
 	size = sizeof(got);
-	check(getsockname(fd, (void *)&got, &size) == 0 && size == 7 && strcmp(got.sun_path, "name") == 0,
+	check(getsockname(fd, (void *)&got, &size) == 0 && size == 7 &&
+		      strcmp(got.sun_path, "name") == 0,
 	      "%s: getsockname", type);
 	size = 4;
 	memset(&got, 'x', sizeof(got));
 	check(getsockname(fd, (void *)&got, &size) == 0 && size == 7 &&
-	      memcmp(got.sun_path, "naxx", 4) == 0, "%s: getsockname cuts", type);
+		      memcmp(got.sun_path, "naxx", 4) == 0,
+	      "%s: getsockname cuts", type);
 	check(fails(bind_to(other, "name"), EADDRINUSE) && fails(bind_to(fd, "second"), EINVAL),
 	      "%s: one name, one socket", type);
 	check(fails(access("second", F_OK), ENOENT), "%s: a failed bind leaves no node", type);
-	check(fails(bind_to(other, "none/name"), ENOENT) && fails(bind_to(other, "name/x"), ENOTDIR),
+	check(fails(bind_to(other, "none/name"), ENOENT) &&
+		      fails(bind_to(other, "name/x"), ENOTDIR),
 	      "%s: bad paths", type);
 	check(fails(open("name", O_RDWR), ENXIO), "%s: open of a node", type);
 	check(fails(connect_to(other, "none"), ENOENT), "%s: connect to nothing", type);
@@ -205,12 +219,15 @@ static void test_paths(int t)
 	int wrong = socket(AF_UNIX, types[(t + 1) % ALL_TYPES], 0);
 	check(fails(connect_to(wrong, "name"), EPROTOTYPE), "%s: wrong type", type);
 	close(wrong);
-	check(rename("name", "moved") == 0 && fails(connect_to(other, "name"), ENOENT), "%s: renamed", type);
-	check(t == 1 ? connect_to(other, "moved") == 0 : fails(connect_to(other, "moved"), ECONNREFUSED),
+	check(rename("name", "moved") == 0 && fails(connect_to(other, "name"), ENOENT),
+	      "%s: renamed", type);
+	check(t == 1 ? connect_to(other, "moved") == 0
+		     : fails(connect_to(other, "moved"), ECONNREFUSED),
 	      "%s: found under the new name", type);
 	close(fd);
 	check(fails(connect_to(other, "moved"), ECONNREFUSED), "%s: nobody there any more", type);
-	check(unlink("moved") == 0 && unlink("link") == 0 && unlink("plain") == 0, "%s: gone", type);
+	check(unlink("moved") == 0 && unlink("link") == 0 && unlink("plain") == 0, "%s: gone",
+	      type);
 	close(other);
 	close(plain);
 }
@@ -232,12 +249,13 @@ static void test_lengths(void)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		a.un.sun_family = bad[i].family;
 		check(fails(bind(fd, (void *)&a, bad[i].size), bad[i].error) &&
-		      fails(connect(fd, (void *)&a, bad[i].size), bad[i].error),
+			      fails(connect(fd, (void *)&a, bad[i].size), bad[i].error),
 		      "an address of family %d, size %d", bad[i].family, bad[i].size);
 	}
 	a.un.sun_family = AF_UNIX;
 	check(fails(bind(fd, nowhere, 10), EFAULT) && fails(connect(fd, nowhere, 10), EFAULT) &&
-	      fails(getsockname(fd, (void *)&a, nowhere), EFAULT), "an address that is not there");
+		      fails(getsockname(fd, (void *)&a, nowhere), EFAULT),
+	      "an address that is not there");
 	check(fails(connect(fd, (void *)&a, 2), EINVAL), "connect to no name");
 	a.un.sun_family = AF_UNIX;
 	check(bind(fd, (void *)&a, sizeof(a.un)) == 0, "a path without an end mark");
@@ -258,11 +276,13 @@ static void test_abstract(void)
 
 	check(a >= 0 && fails(bind_to(b, "@tern"), EADDRINUSE), "an abstract name is one socket's");
 	check(getsockname(a, (void *)&got, &size) == 0 && size == 7 &&
-	      memcmp(got.sun_path, "\0tern", 5) == 0, "and is told");
+		      memcmp(got.sun_path, "\0tern", 5) == 0,
+	      "and is told");
 	int s = make(SOCK_STREAM, "@tern");
 	check(s >= 0, "another type, another name");
 	int p = socket(AF_UNIX, SOCK_SEQPACKET, 0);
-	check(fails(connect_to(p, "@tern"), ECONNREFUSED) && fails(connect_to(p, "@xx"), ECONNREFUSED),
+	check(fails(connect_to(p, "@tern"), ECONNREFUSED) &&
+		      fails(connect_to(p, "@xx"), ECONNREFUSED),
 	      "abstract names that nobody has");
 	check(fails(access("tern", F_OK), ENOENT), "no node");
 	named("@tern");
@@ -276,7 +296,8 @@ static void test_abstract(void)
 	sa_family_t family = AF_UNIX;
 	size = sizeof(got);
 	check(bind(b, (void *)&family, 2) == 0 && getsockname(b, (void *)&got, &size) == 0 &&
-	      size == 8 && got.sun_path[0] == 0, "autobind");
+		      size == 8 && got.sun_path[0] == 0,
+	      "autobind");
 	check(bind(b, (void *)&family, 2) == 0, "autobind again changes nothing");
 	close(a);
 	close(b);
@@ -298,24 +319,29 @@ static void test_connection(int t)
 	check(fails(getpeername(fd, (void *)&got, &size), ENOTCONN), "%s: no peer", type);
 	check(bind_to(fd, "server") == 0 && fails(connect_to(c, "server"), ECONNREFUSED),
 	      "%s: nobody listens", type);
-	check(listen(fd, 1) == 0 && option(fd, SO_ACCEPTCONN) == 1 && events(fd) == 0, "%s: listen", type);
+	check(listen(fd, 1) == 0 && option(fd, SO_ACCEPTCONN) == 1 && events(fd) == 0, "%s: listen",
+	      type);
 	check(fails(connect_to(fd, "server"), EINVAL), "%s: a listener does not connect", type);
 	check(connect_to(c, "server") == 0 && events(fd) == POLLIN, "%s: connect", type);
-	check(fails(connect_to(c, "server"), EISCONN) && fails(listen(c, 1), EINVAL), "%s: once", type);
+	check(fails(connect_to(c, "server"), EISCONN) && fails(listen(c, 1), EINVAL), "%s: once",
+	      type);
 	check(write(c, "early", 5) == 5, "%s: a write before accept", type);
 	int a = accept4(fd, (void *)&got, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	check(a >= 0 && size == 2 && got.sun_family == AF_UNIX && fcntl(a, F_GETFD) == FD_CLOEXEC &&
-	      (fcntl(a, F_GETFL) & O_NONBLOCK), "%s: accept4", type);
-	check(read(a, buf, 100) == 5 && memcmp(buf, "early", 5) == 0 && fails(read(a, buf, 1), EAGAIN),
+		      (fcntl(a, F_GETFL) & O_NONBLOCK),
+	      "%s: accept4", type);
+	check(read(a, buf, 100) == 5 && memcmp(buf, "early", 5) == 0 &&
+		      fails(read(a, buf, 1), EAGAIN),
 	      "%s: what was written before", type);
 	size = sizeof(got);
-	check(getpeername(c, (void *)&got, &size) == 0 && size == 9 && strcmp(got.sun_path, "server") == 0,
+	check(getpeername(c, (void *)&got, &size) == 0 && size == 9 &&
+		      strcmp(got.sun_path, "server") == 0,
 	      "%s: the client's peer", type);
 	size = sizeof(got);
 	check(getsockname(a, (void *)&got, &size) == 0 && size == 9, "%s: the server's name", type);
 	/* A C library may answer EINVAL by trying accept. */
 	check(fails(syscall(SYS_accept4, fd, NULL, NULL, 1), EINVAL) &&
-	      fcntl(fd, F_SETFL, O_NONBLOCK) == 0 && fails(accept(fd, NULL, NULL), EAGAIN),
+		      fcntl(fd, F_SETFL, O_NONBLOCK) == 0 && fails(accept(fd, NULL, NULL), EAGAIN),
 	      "%s: nobody else", type);
 	close(c);
 	check(read(a, buf, 1) == 0, "%s: the client has gone", type);
@@ -325,7 +351,8 @@ static void test_connection(int t)
 	for (int i = 0; i < 3; i++)
 		w[i] = socket(AF_UNIX, types[t] | SOCK_NONBLOCK, 0);
 	check(connect_to(w[0], "server") == 0 && connect_to(w[1], "server") == 0 &&
-	      fails(connect_to(w[2], "server"), EAGAIN), "%s: the backlog", type);
+		      fails(connect_to(w[2], "server"), EAGAIN),
+	      "%s: the backlog", type);
 	fcntl(fd, F_SETFL, 0);
 	fcntl(w[2], F_SETFL, 0);
 	pid_t pid = fork();
@@ -364,7 +391,8 @@ static void test_waiting(void)
 	struct timeval t = {0, 30000};
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
 	uint64_t start = now_ns();
-	check(fails(accept(fd, NULL, NULL), EAGAIN) && now_ns() - start >= 29000000, "accept times out");
+	check(fails(accept(fd, NULL, NULL), EAGAIN) && now_ns() - start >= 29000000,
+	      "accept times out");
 	pid = fork();
 	if (pid == 0) {
 		sleep_ms(30);
@@ -373,7 +401,8 @@ static void test_waiting(void)
 	}
 	t.tv_usec = 0;
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
-	check(fails(accept(fd, NULL, NULL), EINVAL) && status_of(pid) == 0, "shutdown ends an accept");
+	check(fails(accept(fd, NULL, NULL), EINVAL) && status_of(pid) == 0,
+	      "shutdown ends an accept");
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	check(fails(accept(fd, NULL, NULL), EAGAIN), "but not one that does not wait");
 	c = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -391,12 +420,14 @@ static void test_stream(void)
 	struct iovec v[3] = {{"ab", 2}, {"", 0}, {"cde", 3}}, in[2] = {{buf, 2}, {buf + 10, 10}};
 
 	socketpair(AF_UNIX, SOCK_STREAM, 0, p);
-	check(events(p[0]) == POLLOUT && writev(p[0], v, 3) == 5 && events(p[1]) == (POLLIN | POLLOUT),
+	check(events(p[0]) == POLLOUT && writev(p[0], v, 3) == 5 &&
+		      events(p[1]) == (POLLIN | POLLOUT),
 	      "writev");
 	check(ioctl(p[1], FIONREAD, &n) == 0 && n == 5, "FIONREAD");
 	check(recv(p[1], buf, 3, MSG_PEEK) == 3 && memcmp(buf, "abc", 3) == 0, "MSG_PEEK");
 	check(recv(p[1], buf, 9, MSG_PEEK | MSG_WAITALL) == 5, "MSG_PEEK does not wait");
-	check(readv(p[1], in, 2) == 5 && memcmp(buf, "ab", 2) == 0 && memcmp(buf + 10, "cde", 3) == 0,
+	check(readv(p[1], in, 2) == 5 && memcmp(buf, "ab", 2) == 0 &&
+		      memcmp(buf + 10, "cde", 3) == 0,
 	      "readv");
 	check(fails(recv(p[1], buf, 1, MSG_DONTWAIT), EAGAIN), "MSG_DONTWAIT");
 	check(write(p[0], "x", 0) == 0 && read(p[1], buf, 0) == 0, "nothing");
@@ -407,8 +438,8 @@ static void test_stream(void)
 	check(fails(send_to(p[0], "x", "n"), EISCONN), "sendto on a connection");
 	int u = socket(AF_UNIX, SOCK_STREAM, 0);
 	check(fails(write(u, "x", 1), ENOTCONN) && fails(read(u, buf, 1), EINVAL) &&
-	      fails(send_to(u, "x", "n"), EOPNOTSUPP) &&
-	      events(u) == (POLLOUT | POLLHUP), "not connected");
+		      fails(send_to(u, "x", "n"), EOPNOTSUPP) && events(u) == (POLLOUT | POLLHUP),
+	      "not connected");
 	close(u);
 	pid_t pid = fork();
 	if (pid == 0) {
@@ -422,14 +453,17 @@ static void test_stream(void)
 	check(recv(p[1], buf, 10, MSG_WAITALL) == 10 && status_of(pid) == 0, "MSG_WAITALL");
 	int f = open("data", O_CREAT | O_RDWR, 0600);
 	check(write(f, "from a file", 11) == 11 && lseek(f, 5, SEEK_SET) == 5 &&
-	      sendfile(p[0], f, NULL, 100) == 6 && read(p[1], buf, 100) == 6 &&
-	      memcmp(buf, "a file", 6) == 0, "sendfile");
+		      sendfile(p[0], f, NULL, 100) == 6 && read(p[1], buf, 100) == 6 &&
+		      memcmp(buf, "a file", 6) == 0,
+	      "sendfile");
 	close(f);
 	unlink("data");
-	check(fails(write(p[0], nowhere, 1), EFAULT) && fails(recv(p[1], nowhere, 0, MSG_DONTWAIT), EAGAIN),
+	check(fails(write(p[0], nowhere, 1), EFAULT) &&
+		      fails(recv(p[1], nowhere, 0, MSG_DONTWAIT), EAGAIN),
 	      "EFAULT of a write");
 	write(p[0], "xyz", 3);
-	check(fails(read(p[1], nowhere, 3), EFAULT) && read(p[1], buf, 3) == 3, "EFAULT of a read keeps data");
+	check(fails(read(p[1], nowhere, 3), EFAULT) && read(p[1], buf, 3) == 3,
+	      "EFAULT of a read keeps data");
 	close(p[0]);
 	close(p[1]);
 }
@@ -490,7 +524,8 @@ static void test_flow(void)
 	int err = errno;
 	check(w < 0 && err == EAGAIN && total > 100000 && total < 300000 && events(p[0]) == 0,
 	      "a full socket holds about 200 KiB");
-	check(read(p[1], buf, 4096) == 4096 && !(events(p[0]) & POLLOUT), "a page of room is not writable yet");
+	check(read(p[1], buf, 4096) == 4096 && !(events(p[0]) & POLLOUT),
+	      "a page of room is not writable yet");
 	while (total > 0 && (w = read(p[1], buf, sizeof(buf))) > 0)
 		total -= w;
 	check(events(p[0]) == POLLOUT, "an empty one is");
@@ -519,7 +554,8 @@ static void test_flow(void)
 	}
 	fcntl(p[0], F_SETFL, O_NONBLOCK);
 	check(set_option(p[0], SO_SNDBUF, 1) == 0 && option(p[0], SO_SNDBUF) == 4608 &&
-	      set_option(p[0], SO_SNDBUF, 10000) == 0 && option(p[0], SO_SNDBUF) == 20000, "SO_SNDBUF");
+		      set_option(p[0], SO_SNDBUF, 10000) == 0 && option(p[0], SO_SNDBUF) == 20000,
+	      "SO_SNDBUF");
 	total = 0;
 	while ((w = write(p[0], buf, 4096)) > 0)
 		total += w;
@@ -541,21 +577,26 @@ static void test_shutdown(int t)
 	int p[2];
 
 	socketpair(AF_UNIX, types[t], 0, p);
-	check(fails(shutdown(p[0], 3), EINVAL) && fails(shutdown(p[0], -1), EINVAL), "%s: bad shutdown", type);
+	check(fails(shutdown(p[0], 3), EINVAL) && fails(shutdown(p[0], -1), EINVAL),
+	      "%s: bad shutdown", type);
 	write(p[0], "last", 4);
 	check(shutdown(p[0], SHUT_WR) == 0 && fails(send(p[0], "x", 1, MSG_NOSIGNAL), EPIPE),
 	      "%s: no more writes", type);
 	check(events(p[1]) == (POLLIN | POLLOUT | POLLRDHUP) && read(p[1], buf, 100) == 4 &&
-	      read(p[1], buf, 100) == 0, "%s: the other end reads the rest and the end", type);
-	check(write(p[1], "back", 4) == 4 && read(p[0], buf, 100) == 4, "%s: the other way works", type);
-	check(shutdown(p[1], SHUT_WR) == 0 && (events(p[0]) & (POLLHUP | POLLRDHUP)) == (POLLHUP | POLLRDHUP),
+		      read(p[1], buf, 100) == 0,
+	      "%s: the other end reads the rest and the end", type);
+	check(write(p[1], "back", 4) == 4 && read(p[0], buf, 100) == 4, "%s: the other way works",
+	      type);
+	check(shutdown(p[1], SHUT_WR) == 0 &&
+		      (events(p[0]) & (POLLHUP | POLLRDHUP)) == (POLLHUP | POLLRDHUP),
 	      "%s: both", type);
 	close(p[0]);
 	close(p[1]);
 	socketpair(AF_UNIX, types[t], 0, p);
 	write(p[0], "x", 1);
 	check(shutdown(p[1], SHUT_RD) == 0 && fails(send(p[0], "x", 1, MSG_NOSIGNAL), EPIPE) &&
-	      read(p[1], buf, 10) == 1 && read(p[1], buf, 10) == 0, "%s: no more reads", type);
+		      read(p[1], buf, 10) == 1 && read(p[1], buf, 10) == 0,
+	      "%s: no more reads", type);
 	close(p[0]);
 	check((events(p[1]) & (POLLIN | POLLHUP)) == (POLLIN | POLLHUP), "%s: hang-up", type);
 	close(p[1]);
@@ -570,7 +611,8 @@ static void test_close(void)
 		socketpair(AF_UNIX, types[t], 0, p);
 		write(p[0], "x", 1);
 		close(p[0]);
-		check(read(p[1], buf, 10) == 1 && read(p[1], buf, 10) == 0, "%s: a clean end", type);
+		check(read(p[1], buf, 10) == 1 && read(p[1], buf, 10) == 0, "%s: a clean end",
+		      type);
 		check(fails(write(p[1], "x", 1), EPIPE), "%s: EPIPE", type);
 		check(gets_signal(SIGPIPE) == (t == 0), "%s: SIGPIPE", type);
 		check(fails(send(p[1], "x", 1, MSG_NOSIGNAL), EPIPE) && !gets_signal(SIGPIPE),
@@ -586,7 +628,8 @@ static void test_close(void)
 		socketpair(AF_UNIX, types[t], 0, p);
 		write(p[1], "unread", 6);
 		close(p[0]);
-		check(option(p[1], SO_ERROR) == ECONNRESET && option(p[1], SO_ERROR) == 0, "%s: SO_ERROR", type);
+		check(option(p[1], SO_ERROR) == ECONNRESET && option(p[1], SO_ERROR) == 0,
+		      "%s: SO_ERROR", type);
 		close(p[1]);
 	}
 	socketpair(AF_UNIX, SOCK_DGRAM, 0, p);
@@ -630,7 +673,8 @@ static void test_messages(int t)
 	check(recvmsg(p[1], &m, MSG_PEEK) == 4 && (m.msg_flags & MSG_TRUNC), "%s: peek", type);
 	check(recvmsg(p[1], &m, MSG_PEEK | MSG_TRUNC) == 5, "%s: its true size", type);
 	check(recvmsg(p[1], &m, 0) == 4 && m.msg_flags == MSG_TRUNC && memcmp(buf, "ab", 2) == 0 &&
-	      memcmp(buf + 10, "cd", 2) == 0, "%s: the rest is lost", type);
+		      memcmp(buf + 10, "cd", 2) == 0,
+	      "%s: the rest is lost", type);
 	check(recv(p[1], buf, 10, 0) == 0, "%s: an empty message", type);
 	check(recv(p[1], buf, 3, MSG_TRUNC) == 5, "%s: MSG_TRUNC", type);
 	check(fails(recv(p[1], buf, 3, MSG_DONTWAIT), EAGAIN), "%s: no more", type);
@@ -638,15 +682,17 @@ static void test_messages(int t)
 	char *big = malloc(1 << 20);
 	memset(big, 'b', 1 << 20);
 	check(fails(send(p[0], big, 1 << 20, 0), EMSGSIZE), "%s: EMSGSIZE", type);
-	check(send(p[0], big, 150000, 0) == 150000 && recv(p[1], big, 1 << 20, 0) == 150000, "%s: a large one",
-	      type);
-	check(fails(send(p[0], nowhere, 4, 0), EFAULT) && fails(recv(p[1], buf, 9, MSG_DONTWAIT), EAGAIN),
+	check(send(p[0], big, 150000, 0) == 150000 && recv(p[1], big, 1 << 20, 0) == 150000,
+	      "%s: a large one", type);
+	check(fails(send(p[0], nowhere, 4, 0), EFAULT) &&
+		      fails(recv(p[1], buf, 9, MSG_DONTWAIT), EAGAIN),
 	      "%s: EFAULT sends nothing", type);
 	memset(big, 'x', 9000);
 	char *edge = mmap(NULL, 16384, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	munmap(edge + 8192, 8192);
 	check(fails(send(p[0], edge, 9000, 0), EFAULT) && send(p[0], big, 100, 0) == 100 &&
-	      recv(p[1], buf, 20000, 0) == 100 && buf[99] == 'x', "%s: nor does half a message", type);
+		      recv(p[1], buf, 20000, 0) == 100 && buf[99] == 'x',
+	      "%s: nor does half a message", type);
 	munmap(edge, 8192);
 	int count = 0;
 	while (send(p[0], "x", 1, MSG_DONTWAIT) == 1)
@@ -666,30 +712,38 @@ static void test_datagrams(void)
 {
 	struct sockaddr_un from;
 	socklen_t size = sizeof(from);
-	int s = make(SOCK_DGRAM, "server"), a = make(SOCK_DGRAM, "client"), b = socket(AF_UNIX, SOCK_DGRAM, 0);
+	int s = make(SOCK_DGRAM, "server"), a = make(SOCK_DGRAM, "client"),
+	    b = socket(AF_UNIX, SOCK_DGRAM, 0);
 
 	check(fails(listen(s, 1), EOPNOTSUPP) && fails(accept(s, NULL, NULL), EOPNOTSUPP),
 	      "datagrams do not listen");
 	check(fails(write(a, "x", 1), ENOTCONN), "a datagram to nobody");
 	check(send_to(a, "hello", "server") == 5 &&
-	      recvfrom(s, buf, 100, 0, (void *)&from, &size) == 5 && size == 9 &&
-	      strcmp(from.sun_path, "client") == 0, "recvfrom tells the sender");
+		      recvfrom(s, buf, 100, 0, (void *)&from, &size) == 5 && size == 9 &&
+		      strcmp(from.sun_path, "client") == 0,
+	      "recvfrom tells the sender");
 	size = sizeof(from);
 	int late = socket(AF_UNIX, SOCK_DGRAM, 0);
 	send_to(late, "x", "server");
-	check(bind_to(late, "@late") == 0 && recvfrom(s, buf, 9, 0, (void *)&from, &size) == 1 && size == 7,
+	check(bind_to(late, "@late") == 0 && recvfrom(s, buf, 9, 0, (void *)&from, &size) == 1 &&
+		      size == 7,
 	      "a name it got later counts");
 	close(late);
 	size = sizeof(from);
 	check(send_to(b, "x", "server") == 1 &&
-	      recvfrom(s, buf, 100, 0, (void *)&from, &size) == 1 && size == 0, "who may have no name");
-	check(connect_to(b, "server") == 0 && write(b, "y", 1) == 1 && read(s, buf, 10) == 1, "connect");
-	check(connect_to(s, "client") == 0 && fails(write(b, "z", 1), EPERM), "the server listens to one only");
+		      recvfrom(s, buf, 100, 0, (void *)&from, &size) == 1 && size == 0,
+	      "who may have no name");
+	check(connect_to(b, "server") == 0 && write(b, "y", 1) == 1 && read(s, buf, 10) == 1,
+	      "connect");
+	check(connect_to(s, "client") == 0 && fails(write(b, "z", 1), EPERM),
+	      "the server listens to one only");
 	check(fails(connect_to(b, "server"), EPERM), "and cannot be connected to by others");
 	struct sockaddr none = {.sa_family = AF_UNSPEC};
-	check(connect(s, &none, sizeof(none)) == 0 && write(b, "z", 1) == 1 && read(s, buf, 10) == 1,
+	check(connect(s, &none, sizeof(none)) == 0 && write(b, "z", 1) == 1 &&
+		      read(s, buf, 10) == 1,
 	      "until it disconnects");
-	check(connect(b, &none, sizeof(none)) == 0 && fails(write(b, "z", 1), ENOTCONN), "disconnected");
+	check(connect(b, &none, sizeof(none)) == 0 && fails(write(b, "z", 1), ENOTCONN),
+	      "disconnected");
 	connect_to(b, "server");
 	int count = 0;
 	while (send(b, "x", 1, MSG_DONTWAIT) == 1)
@@ -703,10 +757,13 @@ static void test_datagrams(void)
 	struct pollfd f = {b, POLLOUT, 0};
 	while (count-- > 0)
 		read(s, buf, 10);
-	check(poll(&f, 1, 1000) == 1 && status_of(pid) == 0 && read(s, buf, 10) == 4, "a sender waits for room");
-	check(connect_to(s, "server") == 0 && write(s, "self", 4) == 4 && read(s, buf, 10) == 4, "to itself");
+	check(poll(&f, 1, 1000) == 1 && status_of(pid) == 0 && read(s, buf, 10) == 4,
+	      "a sender waits for room");
+	check(connect_to(s, "server") == 0 && write(s, "self", 4) == 4 && read(s, buf, 10) == 4,
+	      "to itself");
 	close(s);
-	check(fails(write(b, "x", 1), ECONNREFUSED) && fails(write(b, "x", 1), ENOTCONN), "the server closed");
+	check(fails(write(b, "x", 1), ECONNREFUSED) && fails(write(b, "x", 1), ENOTCONN),
+	      "the server closed");
 	check(fails(send_to(b, "x", "server"), ECONNREFUSED), "its node is left");
 	close(a);
 	close(b);
@@ -727,11 +784,13 @@ static void test_many(void)
 		m[i].msg_hdr.msg_iov = &v[i];
 		m[i].msg_hdr.msg_iovlen = 1;
 	}
-	check(syscall(SYS_sendmmsg, p[0], m, 4, 0) == 4 && m[3].msg_len == 4 && m[0].msg_len == 1, "sendmmsg");
+	check(syscall(SYS_sendmmsg, p[0], m, 4, 0) == 4 && m[3].msg_len == 4 && m[0].msg_len == 1,
+	      "sendmmsg");
 	for (int i = 0; i < 4; i++)
 		v[i].iov_len = 8;
 	check(recvmmsg(p[1], m, 3, 0, NULL) == 3 && m[2].msg_len == 3, "recvmmsg");
-	check(recvmmsg(p[1], m, 4, MSG_WAITFORONE, NULL) == 1 && m[0].msg_len == 4 && data[0][3] == '3',
+	check(recvmmsg(p[1], m, 4, MSG_WAITFORONE, NULL) == 1 && m[0].msg_len == 4 &&
+		      data[0][3] == '3',
 	      "MSG_WAITFORONE");
 	check(fails(recvmmsg(p[1], m, 4, MSG_DONTWAIT, NULL), EAGAIN), "none");
 	struct timespec t = {0, 0};
@@ -743,7 +802,8 @@ static void test_many(void)
 	v[1].iov_base = nowhere;
 	check(syscall(SYS_sendmmsg, p[0], m, 4, 0) == 1, "sendmmsg stops at an error");
 	check(fails(syscall(SYS_sendmmsg, p[0], nowhere, 4, 0), EFAULT) &&
-	      syscall(SYS_sendmmsg, p[0], m, 0, 0) == 0, "bad arrays");
+		      syscall(SYS_sendmmsg, p[0], m, 0, 0) == 0,
+	      "bad arrays");
 	close(p[0]);
 	close(p[1]);
 }

@@ -157,14 +157,16 @@ static void test_shared(void)
 	int small = 1;
 	setsockopt(shared[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	for (int i = 0; i < THREADS; i++)
-		pthread_create(&threads[i], NULL, i % 2 ? add_bytes : take_bytes, (void *)(uintptr_t)i);
+		pthread_create(&threads[i], NULL, i % 2 ? add_bytes : take_bytes,
+			       (void *)(uintptr_t)i);
 	for (int i = 1; i < THREADS; i += 2)
 		pthread_join(threads[i], NULL);
 	close(shared[0]);
 	for (int i = 0; i < THREADS; i += 2)
 		pthread_join(threads[i], NULL);
 	close(shared[1]);
-	check(failures == 0 && sum_in == sum_out && sum_in > 0, "four writers, four readers, one stream");
+	check(failures == 0 && sum_in == sum_out && sum_in > 0,
+	      "four writers, four readers, one stream");
 }
 
 /* ---- Listeners that come and go ---- */
@@ -184,8 +186,8 @@ static void *serve(void *arg)
 			struct pollfd f = {l, POLLIN, 0};
 			int c = poll(&f, 1, 20) == 1 ? accept(l, NULL, NULL) : -1;
 			char byte;
-			if (c >= 0 && next(&seed) % 4 && read(c, &byte, 1) == 1 && write(c, &byte, 1) != 1 &&
-			    errno != EPIPE)
+			if (c >= 0 && next(&seed) % 4 && read(c, &byte, 1) == 1 &&
+			    write(c, &byte, 1) != 1 && errno != EPIPE)
 				failures++;
 			close(c);
 		}
@@ -293,7 +295,9 @@ static void pass(int fd, int what)
 		char bytes[CMSG_SPACE(sizeof(int))];
 	} control = {.header = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
 	struct iovec part = {"p", 1};
-	struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control,
+	struct msghdr m = {.msg_iov = &part,
+			   .msg_iovlen = 1,
+			   .msg_control = &control,
 			   .msg_controllen = sizeof(control)};
 
 	control.header.cmsg_len = CMSG_LEN(sizeof(int));
@@ -305,7 +309,9 @@ static void collect(int fd, int flags)
 {
 	char data[300], control[CMSG_SPACE(4 * sizeof(int))] __attribute__((aligned(8)));
 	struct iovec part = {data, sizeof(data)};
-	struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr m = {.msg_iov = &part,
+			   .msg_iovlen = 1,
+			   .msg_control = control,
 			   .msg_controllen = sizeof(control)};
 
 	if (recvmsg(fd, &m, MSG_DONTWAIT | flags) < 0)
