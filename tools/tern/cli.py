@@ -26,7 +26,7 @@ ARCH is x86_64 (the default), aarch64 or riscv64. Options of run:
   --machine NAME      the emulator's machine   --icount            count instructions
   --boot METHOD       direct, grub (x86_64)    --timeout S         give up after S seconds
   --preset NAME       release, debug           --gdb               wait for a debugger
-  -v                  show the kernel's log
+  --qemu "WORDS"      more for the emulator    -v                  show the kernel's log
 
 Options of bench:
 
