@@ -89,14 +89,15 @@ static void test_modes(void)
 	check(maps(all + MIB, RW, PRIVATE | MAP_NORESERVE), "MAP_NORESERVE: granted");
 	check(maps(all + MIB, PROT_READ, PRIVATE), "and what is not writable");
 	char *p = map(all - MIB, RW, PRIVATE);
-	char *between =
-		map(PAGE, PROT_NONE, PRIVATE); /* else they would be one, too large to fork */
 	char *q = map(all - MIB, RW, PRIVATE);
 	check(p && q, "twice what there is, in two requests");
+	/* Other rights at the ends of one, else they may be one region, too large to fork. */
+	check(mprotect(q, PAGE, PROT_READ) == 0 &&
+		      mprotect(q + all - MIB - PAGE, PAGE, PROT_READ) == 0,
+	      "with other rights at the ends of one");
 	check(in_child(_exit(7)) == 7, "and a fork of that");
 	munmap(p, all - MIB);
 	munmap(q, all - MIB);
-	munmap(between, PAGE);
 	p = map(all + MIB, PROT_NONE, PRIVATE);
 	check(p && mprotect(p, all + MIB, RW) < 0 && errno == ENOMEM, "mprotect is asked as mmap");
 	check(mprotect(p, all / 2, RW) == 0, "and may grant a part");
