@@ -53,7 +53,7 @@ void figures_forked(void)
 /* The part of a running thread that no switch has charged yet is its own guess: a call that ends
  * meanwhile may be missed. So what was shown once is never taken back (programs compute with
  * differences); the sum is exact. */
-void exec_cpu_times(cpu_t cpu, nsec_t *user, nsec_t *system, nsec_t *idle)
+void exec_cpu_times(cpu_t cpu, struct cpu_times *out)
 {
 	struct runqueue *rq = &runqueues[cpu];
 	bool on = spin_lock_irq(&rq->lock);
@@ -70,9 +70,9 @@ void exec_cpu_times(cpu_t cpu, nsec_t *user, nsec_t *system, nsec_t *idle)
 	kernel = MAX(MIN(kernel, busy), rq->shown_system);
 	rq->shown_user = MAX(busy - kernel, rq->shown_user);
 	rq->shown_system = busy - rq->shown_user;
-	*user = rq->shown_user;
-	*system = rq->shown_system;
-	*idle = rq->started && now > rq->started + busy ? now - rq->started - busy : 0;
+	*out = (struct cpu_times){.user = rq->shown_user, .system = rq->shown_system};
+	if (rq->started && now > rq->started + busy)
+		out->idle = now - rq->started - busy;
 	spin_unlock_irq(&rq->lock, on);
 }
 
@@ -84,14 +84,8 @@ void exec_figures(struct exec_figures *out)
 		.forks = atomic_load_explicit(&forks, memory_order_relaxed),
 		.last_pid = id_last(),
 	};
-	for (cpu_t c = 0; c < cpu_count; c++) {
-		nsec_t user, system, idle;
-		exec_cpu_times(c, &user, &system, &idle);
-		out->user_time += user;
-		out->system_time += system;
-		out->idle_time += idle;
+	for (cpu_t c = 0; c < cpu_count; c++)
 		out->context_switches += runqueues[c].stats.switches;
-	}
 	struct process *p;
 	for (int pid = 0; (p = process_next(pid)); process_put(p)) {
 		pid = p->pid;

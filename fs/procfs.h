@@ -19,6 +19,8 @@ struct text {
 void text_free(struct text *t);
 /* A name in which blanks and backslashes are written \040 (/proc/mounts). */
 void text_escaped(struct text *t, const char *name);
+/* What was written to a file, without blanks and newlines at its end. False: nothing, or too long. */
+bool text_line(const char *text, size_t length, char *line, size_t size);
 
 /* ---- tree.c: the filesystem ---- */
 

@@ -582,12 +582,8 @@ static enum kerr parse_integer(const char *text, size_t length, int *out)
 	char line[16];
 	const char *end;
 
-	while (length && (text[length - 1] == '\n' || text[length - 1] == ' '))
-		length--;
-	if (length == 0 || length >= sizeof(line))
+	if (!text_line(text, length, line, sizeof(line)))
 		return KERR_INVAL;
-	memcpy(line, text, length);
-	line[length] = 0;
 	bool negative = line[0] == '-';
 	uint64_t value = str_to_u64(line + negative, &end, 10);
 	if (*end || end == line + negative || value > INT16_MAX)

@@ -25,9 +25,9 @@ static enum kerr show_uptime(struct text *t, const struct proc_subject *s)
 	nsec_t idle = 0, now = time_now();
 
 	for (cpu_t c = 0; c < cpu_count; c++) {
-		nsec_t user, system, cpu_idle;
-		exec_cpu_times(c, &user, &system, &cpu_idle);
-		idle += cpu_idle;
+		struct cpu_times times;
+		exec_cpu_times(c, &times);
+		idle += times.idle;
 	}
 	text_print(t, "%lu.%02lu %lu.%02lu\n", proc_ticks(now) / 100, proc_ticks(now) % 100,
 		   proc_ticks(idle) / 100, proc_ticks(idle) % 100);
@@ -62,34 +62,29 @@ static enum kerr show_cpuinfo(struct text *t, const struct proc_subject *s)
 	return KERR_OK;
 }
 
-static void print_cpu_times(struct text *t, const char *name, nsec_t user, nsec_t system,
-			    nsec_t idle)
+static void print_cpu_times(struct text *t, const char *name, const struct cpu_times *c)
 {
-	text_print(t, "%s %lu 0 %lu %lu 0 0 0 0 0 0\n", name, proc_ticks(user), proc_ticks(system),
-		   proc_ticks(idle));
+	text_print(t, "%s %lu 0 %lu %lu 0 0 0 0 0 0\n", name, proc_ticks(c->user),
+		   proc_ticks(c->system), proc_ticks(c->idle));
 }
 
 static enum kerr show_stat(struct text *t, const struct proc_subject *s)
 {
 	struct exec_figures f;
-	nsec_t user = 0, system = 0, idle = 0;
-	struct {
-		nsec_t user, system, idle;
-	} each;
+	struct cpu_times each[CPU_MAX], all = {};
 	char name[16];
 
 	exec_figures(&f);
 	for (cpu_t c = 0; c < cpu_count; c++) {
-		exec_cpu_times(c, &each.user, &each.system, &each.idle);
-		user += each.user;
-		system += each.system;
-		idle += each.idle;
+		exec_cpu_times(c, &each[c]);
+		all.user += each[c].user;
+		all.system += each[c].system;
+		all.idle += each[c].idle;
 	}
-	print_cpu_times(t, "cpu ", user, system, idle);
+	print_cpu_times(t, "cpu ", &all);
 	for (cpu_t c = 0; c < cpu_count; c++) {
-		exec_cpu_times(c, &each.user, &each.system, &each.idle);
 		format(name, sizeof(name), "cpu%u", c);
-		print_cpu_times(t, name, each.user, each.system, each.idle);
+		print_cpu_times(t, name, &each[c]);
 	}
 	text_print(
 		t,

@@ -145,12 +145,8 @@ static enum kerr parse_setting(const char *text, size_t length, uint64_t *out)
 	char line[24];
 	const char *end;
 
-	while (length && (text[length - 1] == '\n' || text[length - 1] == ' '))
-		length--;
-	if (length == 0 || length >= sizeof(line))
+	if (!text_line(text, length, line, sizeof(line)))
 		return KERR_INVAL;
-	memcpy(line, text, length);
-	line[length] = 0;
 	*out = str_to_u64(line, &end, 10);
 	return *end || end == line ? KERR_INVAL : KERR_OK;
 }

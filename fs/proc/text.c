@@ -59,3 +59,14 @@ void text_free(struct text *t)
 	heap_free(t->bytes);
 	*t = (struct text){};
 }
+
+bool text_line(const char *text, size_t length, char *line, size_t size)
+{
+	while (length && (text[length - 1] == '\n' || text[length - 1] == ' '))
+		length--;
+	if (length == 0 || length >= size)
+		return false;
+	memcpy(line, text, length);
+	line[length] = 0;
+	return true;
+}

@@ -404,7 +404,7 @@ static unsigned message_poll(struct socket *s, struct poll_table *table)
 {
 	struct unix_socket *u = unix_of(s), *p;
 	bool datagram = s->ops->type == SOCK_DGRAM;
-	unsigned events = 0;
+	unsigned events;
 
 	poll_wait(table, &u->read_queue);
 	poll_wait(table, &u->write_queue);
@@ -413,14 +413,7 @@ static unsigned message_poll(struct socket *s, struct poll_table *table)
 	if (p && datagram)
 		unix_put(p);
 	mutex_lock(&u->lock);
-	if (u->error)
-		events |= POLL_ERR;
-	if (u->shutdown == SHUT_BOTH || (!datagram && u->state == UNIX_NEW))
-		events |= POLL_HUP;
-	if (u->shutdown & SHUT_READ)
-		events |= POLL_RDHUP | POLL_IN | POLL_RDNORM;
-	if (u->mark_count > 0 || u->pending_count > 0)
-		events |= POLL_IN | POLL_RDNORM;
+	events = unix_events_locked(u, u->mark_count > 0, !datagram && u->state == UNIX_NEW);
 	mutex_unlock(&u->lock);
 	return writable ? events | POLL_OUT | POLL_WRNORM : events;
 }

@@ -301,7 +301,6 @@ static enum kerr stream_receive(struct socket *s, struct socket_message *m, size
 static unsigned stream_poll(struct socket *s, struct poll_table *table)
 {
 	struct unix_socket *u = unix_of(s), *p;
-	unsigned events = 0;
 	bool writable = u->state == UNIX_NEW;
 
 	poll_wait(table, &u->read_queue);
@@ -313,14 +312,7 @@ static unsigned stream_poll(struct socket *s, struct poll_table *table)
 		mutex_unlock(&p->lock);
 	}
 	mutex_lock(&u->lock);
-	if (u->error)
-		events |= POLL_ERR;
-	if (u->shutdown == SHUT_BOTH || u->state == UNIX_NEW)
-		events |= POLL_HUP;
-	if (u->shutdown & SHUT_READ)
-		events |= POLL_RDHUP | POLL_IN | POLL_RDNORM;
-	if (ring_used(&u->ring) > 0 || u->pending_count > 0)
-		events |= POLL_IN | POLL_RDNORM;
+	unsigned events = unix_events_locked(u, ring_used(&u->ring) > 0, u->state == UNIX_NEW);
 	mutex_unlock(&u->lock);
 	return writable ? events | POLL_OUT | POLL_WRNORM : events;
 }

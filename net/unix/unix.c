@@ -141,6 +141,21 @@ enum kerr unix_take_error(struct socket *s)
 	return (enum kerr)atomic_exchange(&u->error, KERR_OK);
 }
 
+unsigned unix_events_locked(const struct unix_socket *u, bool readable, bool lonely)
+{
+	unsigned events = 0;
+
+	if (u->error)
+		events |= POLL_ERR;
+	if (u->shutdown == SHUT_BOTH || lonely)
+		events |= POLL_HUP;
+	if (u->shutdown & SHUT_READ)
+		events |= POLL_RDHUP | POLL_IN | POLL_RDNORM;
+	if (readable || u->pending_count > 0)
+		events |= POLL_IN | POLL_RDNORM;
+	return events;
+}
+
 bool unix_listening(struct socket *s)
 {
 	return unix_of(s)->state == UNIX_LISTENING;

@@ -108,6 +108,8 @@ enum kerr unix_pair(struct socket *a, struct socket *b);
 enum kerr unix_shutdown(struct socket *s, unsigned how);
 enum kerr unix_queued(struct socket *s, bool outgoing, uint32_t *out);
 enum kerr unix_take_error(struct socket *s);
+/* What poll tells of it but room to send. unix.lock is held; `lonely`: it never had a peer. */
+unsigned unix_events_locked(const struct unix_socket *u, bool readable, bool lonely);
 bool unix_listening(struct socket *s);
 void unix_peer_credentials(struct socket *s, struct socket_credentials *out);
 void unix_close(struct socket *s);

@@ -43,3 +43,10 @@ void bench_discount(uint64_t ns);
 
 /* Waits for a child; 0 if it exited with status 0. A negative pid is a fork that failed. */
 int reap(pid_t pid);
+
+/* A turn that two threads give each other by futex: 0 is the first's, 1 the partner's, 2 the end
+ * (threads.c). turn_wait() returns when it is not `whose` any more, turn_answer() is the partner. */
+void turn_start(void);
+void turn_give(int whose);
+void turn_wait(int whose);
+void *turn_answer(void *unused);

@@ -14,13 +14,10 @@
 
 #define CPUS_MAX 8
 #define KIB64 65536ul
-#define FUTEX_WAIT_PRIVATE 128 /* of the kernel ABI */
-#define FUTEX_WAKE_PRIVATE 129
 
 static int cpus;
 static unsigned long share; /* operations of each */
 static pthread_t partner;
-static _Atomic int turn;
 static int ping[2], pong[2];
 
 static int stay_on(int cpu)
@@ -151,27 +148,10 @@ static int mmap_many_spaces(unsigned long n)
 	return in_processes(n, map_and_unmap);
 }
 
-static void wait_while(int value)
-{
-	while (atomic_load(&turn) == value)
-		syscall(SYS_futex, &turn, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
-}
-
-static void give_to(int whose)
-{
-	atomic_store(&turn, whose);
-	syscall(SYS_futex, &turn, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-}
-
 static void *futex_answer(void *unused)
 {
 	stay_on(1);
-	for (;;) {
-		wait_while(0);
-		if (atomic_load(&turn) == 2)
-			return unused;
-		give_to(0);
-	}
+	return turn_answer(unused);
 }
 
 static int futex_setup(void)
@@ -180,22 +160,22 @@ static int futex_setup(void)
 
 	if (!err)
 		err = stay_on(0);
-	atomic_store(&turn, 0);
+	turn_start();
 	return err ? err : pthread_create(&partner, NULL, futex_answer, NULL);
 }
 
 static int futex_across(unsigned long n)
 {
 	while (n--) {
-		give_to(1);
-		wait_while(1);
+		turn_give(1);
+		turn_wait(1);
 	}
 	return 0;
 }
 
 static void futex_end(void)
 {
-	give_to(2);
+	turn_give(2);
 	if (partner)
 		pthread_join(partner, NULL);
 	partner = 0;

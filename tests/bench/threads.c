@@ -35,46 +35,51 @@ static int create_join(unsigned long n)
 	return 0;
 }
 
-static void wait_while(int value)
+void turn_start(void)
 {
-	while (atomic_load(&turn) == value)
-		syscall(SYS_futex, &turn, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+	atomic_store(&turn, 0);
 }
 
-static void give_to(int whose)
+void turn_wait(int whose)
+{
+	while (atomic_load(&turn) == whose)
+		syscall(SYS_futex, &turn, FUTEX_WAIT_PRIVATE, whose, NULL, NULL, 0);
+}
+
+void turn_give(int whose)
 {
 	atomic_store(&turn, whose);
 	syscall(SYS_futex, &turn, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-static void *answer(void *unused)
+void *turn_answer(void *unused)
 {
 	for (;;) {
-		wait_while(0);
+		turn_wait(0);
 		if (atomic_load(&turn) == 2)
 			return unused;
-		give_to(0);
+		turn_give(0);
 	}
 }
 
 static int futex_setup(void)
 {
-	atomic_store(&turn, 0);
-	return pthread_create(&partner, NULL, answer, NULL);
+	turn_start();
+	return pthread_create(&partner, NULL, turn_answer, NULL);
 }
 
 static int futex_round_trip(unsigned long n)
 {
 	while (n--) {
-		give_to(1);
-		wait_while(1);
+		turn_give(1);
+		turn_wait(1);
 	}
 	return 0;
 }
 
 static void futex_end(void)
 {
-	give_to(2);
+	turn_give(2);
 	pthread_join(partner, NULL);
 }
 

@@ -6,6 +6,7 @@
 #include <exec/oom.h>
 #include <exec/signal.h>
 #include <fs/device.h>
+#include <mm/heap.h>
 
 struct process fixture_process = {
 	.pid = 1,
@@ -112,9 +113,9 @@ void exec_figures(struct exec_figures *out)
 	*out = (struct exec_figures){};
 }
 
-void exec_cpu_times(cpu_t cpu, nsec_t *user, nsec_t *system, nsec_t *idle)
+void exec_cpu_times(cpu_t cpu, struct cpu_times *out)
 {
-	*user = *system = *idle = 0;
+	*out = (struct cpu_times){};
 }
 
 bool missing_call_get(size_t index, struct missing_call *out)
@@ -402,4 +403,47 @@ void signal_watch_get(struct signal_watch *w)
 void signal_watch_put(struct signal_watch *w)
 {
 	w->references--;
+}
+
+enum kerr fx_put(struct file *f, const void *data, size_t size, size_t *done)
+{
+	return file_write(f, &(struct io_buffer){(vaddr_t)data, size, false}, done);
+}
+
+enum kerr fx_get(struct file *f, void *data, size_t size, size_t *done)
+{
+	return file_read(f, &(struct io_buffer){(vaddr_t)data, size, false}, done);
+}
+
+uint8_t fx_pattern(uint64_t position)
+{
+	return (uint8_t)(position * 31 >> 3);
+}
+
+void fx_stream(cpu_t cpu, struct file *w, struct file *r, uint64_t total)
+{
+	uint8_t *bytes = heap_alloc(8192);
+	uint64_t position = 0;
+	struct test_random random = {test_seed() + cpu};
+	size_t done;
+
+	fixture_enter(cpu);
+	while (position < total) {
+		size_t n = MIN(1 + test_random_below(&random, 8192), total - position);
+		if (cpu == 0) {
+			for (size_t i = 0; i < n; i++)
+				bytes[i] = fx_pattern(position + i);
+			EXPECT_OK(fx_put(w, bytes, n, &done));
+			EXPECT_EQ(done, n);
+		} else {
+			EXPECT_OK(fx_get(r, bytes, n, &done));
+			for (size_t i = 0; i < done; i++)
+				if (bytes[i] != fx_pattern(position + i)) {
+					EXPECT_EQ(bytes[i], fx_pattern(position + i));
+					break;
+				}
+		}
+		position += done;
+	}
+	heap_free(bytes);
 }

@@ -40,5 +40,12 @@ enum kerr fx_mount(const char *type, const char *where, const char *options);
 enum kerr fx_unmount(const char *where);
 /* Names of a directory in its order, one blank between them, without . and .. */
 enum kerr fx_list(const char *name, char *buf, size_t size);
+/* Kernel memory through an open file. */
+enum kerr fx_put(struct file *f, const void *data, size_t size, size_t *done);
+enum kerr fx_get(struct file *f, void *data, size_t size, size_t *done);
+uint8_t fx_pattern(uint64_t position);
+/* One side of a stream: CPU 0 writes `total` bytes of the pattern to w in pieces of any size, CPU 1
+ * reads them from r and looks at each. */
+void fx_stream(cpu_t cpu, struct file *w, struct file *r, uint64_t total);
 /* Lets everything that waits for a grace period be freed. */
 void fx_settle(void);

@@ -9,21 +9,6 @@
 
 extern int fixture_signal;
 
-static enum kerr put(struct file *f, const void *data, size_t size, size_t *done)
-{
-	return file_write(f, &(struct io_buffer){(vaddr_t)data, size, false}, done);
-}
-
-static enum kerr get(struct file *f, void *data, size_t size, size_t *done)
-{
-	return file_read(f, &(struct io_buffer){(vaddr_t)data, size, false}, done);
-}
-
-static uint8_t pattern(uint64_t position)
-{
-	return (uint8_t)(position * 31 >> 3);
-}
-
 PROPERTY(pipe_ring, 30)
 {
 	static uint8_t out[20000], in[20000];
@@ -44,8 +29,8 @@ PROPERTY(pipe_ring, 30)
 		case 2:
 		case 3:
 			for (size_t k = 0; k < n; k++)
-				out[k] = pattern(written + k);
-			enum kerr err = put(w, out, n, &done);
+				out[k] = fx_pattern(written + k);
+			enum kerr err = fx_put(w, out, n, &done);
 			size_t want = n <= PIPE_BUF ? (n <= room ? n : 0) : MIN(n, room);
 			EXPECT_EQ(done, want);
 			EXPECT_EQ(err, want ? KERR_OK : KERR_AGAIN);
@@ -63,12 +48,12 @@ PROPERTY(pipe_ring, 30)
 			EXPECT_OK(r->ops->control(r, F_GETPIPE_SZ, 0, &size));
 			break;
 		default:
-			err = get(r, in, n, &done);
+			err = fx_get(r, in, n, &done);
 			EXPECT_EQ(err, written > read ? KERR_OK : KERR_AGAIN);
 			EXPECT_EQ(done, MIN(n, written - read));
 			for (size_t k = 0; k < done; k++)
-				if (in[k] != pattern(read + k)) {
-					EXPECT_EQ(in[k], pattern(read + k));
+				if (in[k] != fx_pattern(read + k)) {
+					EXPECT_EQ(in[k], fx_pattern(read + k));
 					break;
 				}
 			read += done;
@@ -81,7 +66,7 @@ PROPERTY(pipe_ring, 30)
 		EXPECT_EQ(file_poll(w, nullptr), left >= PIPE_BUF ? POLL_OUT | POLL_WRNORM : 0);
 	}
 	file_put(w);
-	while (get(r, in, sizeof(in), &done) == KERR_OK && done)
+	while (fx_get(r, in, sizeof(in), &done) == KERR_OK && done)
 		read += done;
 	EXPECT_EQ(read, written);
 	file_put(r);
@@ -97,8 +82,8 @@ TEST(pipe_ends)
 
 	fixture_boot(nullptr);
 	EXPECT_OK(ipc_pipe_create(&r, &w, 0));
-	EXPECT_EQ(get(w, buf, 1, &done), KERR_BADF);
-	EXPECT_EQ(put(r, buf, 1, &done), KERR_BADF);
+	EXPECT_EQ(fx_get(w, buf, 1, &done), KERR_BADF);
+	EXPECT_EQ(fx_put(r, buf, 1, &done), KERR_BADF);
 	EXPECT_OK(file_stat(r, &a));
 	EXPECT_EQ(a.mode, S_IFIFO | 0600);
 	EXPECT_OK(file_name(r, buf, sizeof(buf), &start));
@@ -109,19 +94,19 @@ TEST(pipe_ends)
 		  KERR_SPIPE);
 	EXPECT_EQ(file_poll(r, nullptr), 0);
 	EXPECT_EQ(file_poll(w, nullptr), POLL_OUT | POLL_WRNORM);
-	EXPECT_OK(put(w, "xyz", 3, &done));
+	EXPECT_OK(fx_put(w, "xyz", 3, &done));
 	EXPECT_EQ(file_poll(r, nullptr), POLL_IN | POLL_RDNORM);
 	file_put(w);
 	EXPECT_EQ(file_poll(r, nullptr), POLL_IN | POLL_RDNORM | POLL_HUP);
-	EXPECT_OK(get(r, buf, 8, &done));
+	EXPECT_OK(fx_get(r, buf, 8, &done));
 	EXPECT_EQ(done, 3);
-	EXPECT_OK(get(r, buf, 8, &done));
+	EXPECT_OK(fx_get(r, buf, 8, &done));
 	EXPECT_EQ(done, 0);
 	file_put(r);
 	EXPECT_OK(ipc_pipe_create(&r, &w, 0));
 	file_put(r);
 	fixture_signal = 0;
-	EXPECT_EQ(put(w, "x", 1, &done), KERR_PIPE);
+	EXPECT_EQ(fx_put(w, "x", 1, &done), KERR_PIPE);
 	EXPECT_EQ(fixture_signal, SIGPIPE);
 	EXPECT(file_poll(w, nullptr) & POLL_ERR);
 	file_put(w);
@@ -137,14 +122,14 @@ TEST(pipe_is_not_copied_from)
 	fixture_boot(nullptr);
 	EXPECT_OK(ipc_pipe_create(&r, &w, 0));
 	EXPECT_OK(vfs_open(nullptr, "/f", O_RDWR | O_CREAT, 0644, &f));
-	EXPECT_OK(put(w, "abc", 3, &done));
+	EXPECT_OK(fx_put(w, "abc", 3, &done));
 	EXPECT_EQ(file_copy(r, nullptr, f, nullptr, 10, &done), KERR_INVAL);
-	EXPECT_OK(get(r, buf, 8, &done));
+	EXPECT_OK(fx_get(r, buf, 8, &done));
 	EXPECT_EQ(done, 3);
 	EXPECT_OK(fx_write("/f", "text"));
 	EXPECT_OK(file_copy(f, nullptr, w, nullptr, 10, &done));
 	EXPECT_EQ(done, 4);
-	EXPECT_OK(get(r, buf, 8, &done));
+	EXPECT_OK(fx_get(r, buf, 8, &done));
 	EXPECT_MEM(buf, "text", 4);
 	file_put(f);
 	file_put(w);
@@ -161,7 +146,7 @@ TEST(pipe_gives_back)
 	uint64_t free_before = 0;
 	for (int i = 0; i < 200; i++) {
 		EXPECT_OK(ipc_pipe_create(&r, &w, 0));
-		EXPECT_OK(put(w, bytes, sizeof(bytes), &done));
+		EXPECT_OK(fx_put(w, bytes, sizeof(bytes), &done));
 		file_put(i % 2 ? r : w);
 		file_put(i % 2 ? w : r);
 		fx_settle();
@@ -181,19 +166,19 @@ TEST(pipe_fifo)
 	EXPECT_OK(vfs_make_node(nullptr, "/fifo", S_IFIFO | 0644, 0));
 	EXPECT_EQ(vfs_open(nullptr, "/fifo", O_WRONLY | O_NONBLOCK, 0, &w), KERR_NXIO);
 	EXPECT_OK(vfs_open(nullptr, "/fifo", O_RDONLY | O_NONBLOCK, 0, &r));
-	EXPECT_OK(get(r, buf, 4, &done)); /* nobody writes: the end */
+	EXPECT_OK(fx_get(r, buf, 4, &done)); /* nobody writes: the end */
 	EXPECT_EQ(done, 0);
 	EXPECT_OK(vfs_open(nullptr, "/fifo", O_WRONLY, 0, &w));
-	EXPECT_EQ(get(r, buf, 4, &done), KERR_AGAIN);
-	EXPECT_OK(put(w, "data", 4, &done));
-	EXPECT_OK(get(r, buf, 2, &done));
+	EXPECT_EQ(fx_get(r, buf, 4, &done), KERR_AGAIN);
+	EXPECT_OK(fx_put(w, "data", 4, &done));
+	EXPECT_OK(fx_get(r, buf, 2, &done));
 	EXPECT_EQ(done, 2);
 	file_put(w);
 	file_put(r); /* two bytes go with the last user */
 	EXPECT_OK(vfs_open(nullptr, "/fifo", O_RDWR | O_NONBLOCK, 0, &both));
-	EXPECT_EQ(get(both, buf, 4, &done), KERR_AGAIN);
-	EXPECT_OK(put(both, "more", 4, &done));
-	EXPECT_OK(get(both, buf, 4, &done));
+	EXPECT_EQ(fx_get(both, buf, 4, &done), KERR_AGAIN);
+	EXPECT_OK(fx_put(both, "more", 4, &done));
+	EXPECT_OK(fx_get(both, buf, 4, &done));
 	EXPECT_MEM(buf, "more", 4);
 	file_put(both);
 	EXPECT_OK(fx_unlink("/fifo"));
@@ -208,30 +193,7 @@ static struct {
 
 static void both_ends(cpu_t cpu, void *arg)
 {
-	uint8_t *bytes = heap_alloc(8192);
-	uint64_t position = 0;
-	struct test_random random = {test_seed() + cpu};
-	size_t done;
-
-	fixture_enter(cpu);
-	while (position < shared.total) {
-		size_t n = MIN(1 + test_random_below(&random, 8192), shared.total - position);
-		if (cpu == 0) {
-			for (size_t i = 0; i < n; i++)
-				bytes[i] = pattern(position + i);
-			EXPECT_OK(put(shared.w, bytes, n, &done));
-			EXPECT_EQ(done, n);
-		} else {
-			EXPECT_OK(get(shared.r, bytes, n, &done));
-			for (size_t i = 0; i < done; i++)
-				if (bytes[i] != pattern(position + i)) {
-					EXPECT_EQ(bytes[i], pattern(position + i));
-					break;
-				}
-		}
-		position += done;
-	}
-	heap_free(bytes);
+	fx_stream(cpu, shared.w, shared.r, shared.total);
 }
 
 static void run_two(struct host_config config)

@@ -21,6 +21,7 @@ struct held {
 
 static uint8_t *owned; /* by pfn */
 static bool frees;     /* the allocator takes frames back */
+static unsigned strict_seen; /* zones that gave something to a strict request */
 
 static void own(struct frame *f, size_t count, bool free)
 {
@@ -48,6 +49,20 @@ static void check_block(const struct held *h, unsigned flags)
 	own(h->f, count, false);
 }
 
+static void strict(struct held *h, enum zone_id zone, unsigned order)
+{
+	static const paddr_t bounds[] = {0, 16u << 20, 4ull << 30, UINT64_MAX};
+
+	h->order = order;
+	h->f = frame_alloc_zone(order, zone, 0);
+	if (!h->f)
+		return;
+	EXPECT(zone <= ZONE_NORMAL); /* the others have no frames */
+	paddr_t at = frame_address(h->f);
+	EXPECT(at >= bounds[zone] && at < bounds[zone + 1]);
+	strict_seen |= 1u << zone;
+}
+
 static bool take(struct held *h, struct test_random *random)
 {
 	static const unsigned kinds[] = {
@@ -64,7 +79,12 @@ static bool take(struct held *h, struct test_random *random)
 		h->order = (unsigned)test_random_below(random, FRAME_ORDERS);
 		h->f = frame_alloc(h->order, flags);
 		break;
-	case 2 ... 7:
+	case 2 ... 3: /* from one zone and no other */
+		strict(h, (enum zone_id)test_random_below(random, ZONE_COUNT),
+		       (unsigned)test_random_below(random, 5));
+		flags = 0;
+		break;
+	case 4 ... 7:
 		h->order = (unsigned)test_random_below(random, 8);
 		h->f = frame_alloc(h->order, flags);
 		break;
@@ -172,6 +192,7 @@ static void conforms(const char *name, struct test_random *random)
 		if (held[i].f)
 			give(&held[i]);
 	}
+	EXPECT_EQ(strict_seen, 1u << ZONE_DMA | 1u << ZONE_DMA32 | 1u << ZONE_NORMAL);
 	audit(never);
 	if (!frees)
 		return;

@@ -8,21 +8,6 @@
 #include <mm/heap.h>
 #include <net/socket.h>
 
-static enum kerr put(struct file *f, const void *data, size_t size, size_t *done)
-{
-	return file_write(f, &(struct io_buffer){(vaddr_t)data, size, false}, done);
-}
-
-static enum kerr get(struct file *f, void *data, size_t size, size_t *done)
-{
-	return file_read(f, &(struct io_buffer){(vaddr_t)data, size, false}, done);
-}
-
-static uint8_t pattern(uint64_t position)
-{
-	return (uint8_t)(position * 31 >> 3);
-}
-
 /* ---- Help ------------------------------------------------------------------------------------- */
 
 /* As the gate does it: closes what it cannot give a file. */
@@ -165,9 +150,9 @@ static void stream_write(struct file *ends[2], size_t n, bool with, uint8_t *byt
 	size_t done;
 
 	for (size_t k = 0; k < n; k++)
-		bytes[k] = pattern(model.written + k);
+		bytes[k] = fx_pattern(model.written + k);
 	enum kerr err = with ? send_files(ends[0], ends, 1, bytes, n, &done)
-			     : put(ends[0], bytes, n, &done);
+			     : fx_put(ends[0], bytes, n, &done);
 	EXPECT(err == KERR_OK ? done > 0 : err == KERR_AGAIN && done == 0);
 	if (with && done) {
 		model.marks[model.last].start = model.written;
@@ -189,8 +174,8 @@ static void stream_read(struct file *f, size_t n, bool peek, uint8_t *bytes)
 	EXPECT_EQ(done, want);
 	EXPECT_EQ(rights, with);
 	for (size_t k = 0; k < done; k++)
-		if (bytes[k] != pattern(model.read + k)) {
-			EXPECT_EQ(bytes[k], pattern(model.read + k));
+		if (bytes[k] != fx_pattern(model.read + k)) {
+			EXPECT_EQ(bytes[k], fx_pattern(model.read + k));
 			break;
 		}
 	if (!peek)
@@ -238,8 +223,8 @@ PROPERTY(unix_messages, 30)
 					     test_random_below(random, 4) ? 300 : sizeof(bytes));
 		if (test_random_below(random, 2)) {
 			for (size_t k = 0; k < n; k++)
-				bytes[k] = pattern(written + k);
-			if (put(ends[0], bytes, n, &done) != KERR_OK)
+				bytes[k] = fx_pattern(written + k);
+			if (fx_put(ends[0], bytes, n, &done) != KERR_OK)
 				continue;
 			EXPECT_EQ(done, n);
 			sizes[last++] = n;
@@ -254,8 +239,8 @@ PROPERTY(unix_messages, 30)
 			continue;
 		EXPECT_EQ(done, sizes[first]);
 		for (size_t k = 0; k < MIN(n, done); k++)
-			if (bytes[k] != pattern(read + k)) {
-				EXPECT_EQ(bytes[k], pattern(read + k));
+			if (bytes[k] != fx_pattern(read + k)) {
+				EXPECT_EQ(bytes[k], fx_pattern(read + k));
 				break;
 			}
 		read += peek ? 0 : done;
@@ -427,33 +412,9 @@ static struct {
 	uint64_t total;
 } shared;
 
-/* CPU 0 writes a stream and reads its echo; CPU 1 echoes. */
 static void both_ends(cpu_t cpu, void *arg)
 {
-	uint8_t *bytes = heap_alloc(8192);
-	uint64_t position = 0;
-	struct test_random random = {test_seed() + cpu};
-	size_t done;
-
-	fixture_enter(cpu);
-	while (position < shared.total) {
-		size_t n = MIN(1 + test_random_below(&random, 8192), shared.total - position);
-		if (cpu == 0) {
-			for (size_t i = 0; i < n; i++)
-				bytes[i] = pattern(position + i);
-			EXPECT_OK(put(shared.ends[0], bytes, n, &done));
-			EXPECT_EQ(done, n);
-		} else {
-			EXPECT_OK(get(shared.ends[1], bytes, n, &done));
-			for (size_t i = 0; i < done; i++)
-				if (bytes[i] != pattern(position + i)) {
-					EXPECT_EQ(bytes[i], pattern(position + i));
-					break;
-				}
-		}
-		position += done;
-	}
-	heap_free(bytes);
+	fx_stream(cpu, shared.ends[0], shared.ends[1], shared.total);
 	/* Both ends go at the same time. */
 	file_put(shared.ends[cpu]);
 }

@@ -178,10 +178,12 @@ struct exec_figures {
 	uint64_t load[3]; /* fixed point, 11 bits */
 	uint64_t context_switches, forks;
 	int last_pid;
-	nsec_t idle_time, user_time, system_time; /* all CPUs */
 };
 void exec_figures(struct exec_figures *out);
-void exec_cpu_times(cpu_t cpu, nsec_t *user, nsec_t *system, nsec_t *idle);
+struct cpu_times {
+	nsec_t user, system, idle;
+};
+void exec_cpu_times(cpu_t cpu, struct cpu_times *out);
 
 /* Program 1: a process whose first thread runs fn(arg) in the kernel and then goes to user mode
  * (fn calls exec_program()). */

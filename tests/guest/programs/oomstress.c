@@ -4,6 +4,7 @@
  * Argument: seconds of stress.
  */
 #define _GNU_SOURCE
+#include "numbers.h"
 #include "tap.h"
 #include <fcntl.h>
 #include <signal.h>
@@ -12,30 +13,12 @@
 #define PAGE 4096ul
 #define MIB (1ul << 20)
 
-static long number_in(const char *path, const char *name)
-{
-	char line[160];
-	long value = -1;
-	FILE *f = fopen(path, "r");
-
-	while (f && fgets(line, sizeof(line), f))
-		if (strncmp(line, name, strlen(name)) == 0)
-			value = atol(line + strlen(name));
-	if (f)
-		fclose(f);
-	return value;
-}
-
 static bool adjust(const char *name, int value)
 {
-	char path[64], text[16];
-	int length = snprintf(text, sizeof(text), "%d\n", value);
+	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/self/%s", name);
-	int fd = open(path, O_WRONLY);
-	bool good = write(fd, text, (size_t)length) == length;
-	close(fd);
-	return good;
+	return write_number(path, value);
 }
 
 /* Touches up to `size` bytes of fresh memory. */

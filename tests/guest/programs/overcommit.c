@@ -1,5 +1,6 @@
 /* What may be promised: the three modes of overcommit, and a count that comes out even. */
 #define _GNU_SOURCE
+#include "numbers.h"
 #include "tap.h"
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -13,40 +14,23 @@
 
 static long meminfo(const char *name)
 {
-	char line[128];
-	long value = -1;
-	FILE *f = fopen("/proc/meminfo", "r");
-
-	while (f && fgets(line, sizeof(line), f))
-		if (strncmp(line, name, strlen(name)) == 0)
-			value = atol(line + strlen(name) + 1);
-	if (f)
-		fclose(f);
-	return value;
+	return number_in("/proc/meminfo", name);
 }
 
 static bool set(const char *name, long value)
 {
-	char path[64], text[24];
-	int length = snprintf(text, sizeof(text), "%ld\n", value);
+	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/sys/vm/overcommit_%s", name);
-	int fd = open(path, O_WRONLY);
-	bool good = write(fd, text, (size_t)length) == length;
-	close(fd);
-	return good;
+	return write_number(path, value);
 }
 
 static long get(const char *name)
 {
-	char path[64], text[24] = "";
+	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/sys/vm/overcommit_%s", name);
-	int fd = open(path, O_RDONLY);
-	if (read(fd, text, sizeof(text) - 1) <= 0)
-		strcpy(text, "-1");
-	close(fd);
-	return atol(text);
+	return number_in(path, "");
 }
 
 static char *map(size_t size, int protection, int flags)
