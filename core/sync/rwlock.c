@@ -75,12 +75,17 @@ void rwlock_read_unlock(struct rwlock *l)
 		release_waiters(l);
 }
 
-void rwlock_write_lock(struct rwlock *l)
+bool rwlock_try_write_lock(struct rwlock *l)
 {
 	uint32_t expected = 0;
 
-	if (unlikely(!atomic_compare_exchange_strong_explicit(
-		    &l->state, &expected, WRITER, memory_order_acquire, memory_order_relaxed)))
+	return atomic_compare_exchange_strong_explicit(&l->state, &expected, WRITER,
+						       memory_order_acquire, memory_order_relaxed);
+}
+
+void rwlock_write_lock(struct rwlock *l)
+{
+	if (unlikely(!rwlock_try_write_lock(l)))
 		lock_slow(l, true);
 }
 

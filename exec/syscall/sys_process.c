@@ -340,6 +340,8 @@ enum {
 	PR_GET_CHILD_SUBREAPER = 37,
 	PR_SET_NO_NEW_PRIVS = 38,
 	PR_GET_NO_NEW_PRIVS = 39,
+	PR_SET_MDWE = 65,
+	PR_GET_MDWE = 66,
 };
 
 static long set_name(vaddr_t from)
@@ -408,6 +410,12 @@ SYSCALL(prctl)
 		return KERR_OK;
 	case PR_GET_NO_NEW_PRIVS:
 		return p->no_new_privileges;
+	case PR_SET_MDWE:
+		return a2 || a3 || a4 || a1 > UINT32_MAX
+			       ? KERR_INVAL
+			       : aspace_deny_exec(p->aspace, (unsigned)a1);
+	case PR_GET_MDWE:
+		return a1 || a2 || a3 || a4 ? (long)KERR_INVAL : aspace_exec_denied(p->aspace);
 	default:
 		return KERR_INVAL;
 	}

@@ -294,6 +294,7 @@ static enum kerr show_limits(struct text *t, const struct proc_subject *s)
 		{RLIMIT_CORE, "Max core file size", "bytes"},
 		{RLIMIT_NPROC, "Max processes", "processes"},
 		{RLIMIT_NOFILE, "Max open files", "files"},
+		{RLIMIT_MEMLOCK, "Max locked memory", "bytes"},
 		{RLIMIT_AS, "Max address space", "bytes"},
 		{RLIMIT_SIGPENDING, "Max pending signals", "signals"},
 	};

@@ -26,6 +26,9 @@ enum region_kind {
 #define PROT_READ 1
 #define PROT_WRITE 2
 #define PROT_EXEC 4
+#define PROT_SEM 8 /* means nothing */
+#define PROT_GROWSDOWN 0x01000000 /* mprotect: from the start of the region that grows */
+#define PROT_GROWSUP 0x02000000
 
 #define MMAP_SHARED 0x01
 #define MMAP_PRIVATE 0x02
@@ -35,6 +38,7 @@ enum region_kind {
 #define MMAP_LOCKED 0x2000
 #define MMAP_NORESERVE 0x4000
 #define MMAP_POPULATE 0x8000
+#define MMAP_NONBLOCK 0x10000 /* with POPULATE: do not */
 #define MMAP_STACK 0x20000
 #define MMAP_HUGETLB 0x40000
 #define MMAP_FIXED_NOREPLACE 0x100000
@@ -73,22 +77,46 @@ void aspace_activate(struct aspace *as);
  * referenced, not consumed. */
 enum kerr aspace_map(struct aspace *as, vaddr_t *addr, size_t size, unsigned prot, unsigned flags,
 		     struct vm_object *object, uint64_t offset);
+/* Those below: errors as Linux's calls; what comes before the place of an error is done. */
 enum kerr aspace_unmap(struct aspace *as, vaddr_t addr, size_t size);
 enum kerr aspace_protect(struct aspace *as, vaddr_t addr, size_t size, unsigned prot);
 enum kerr aspace_remap(struct aspace *as, vaddr_t old, size_t old_size, size_t new_size,
 		       unsigned flags, vaddr_t *addr);
-enum kerr aspace_advise(struct aspace *as, vaddr_t addr, size_t size, int advice);
+/* madvise(2). *purged: ADVISE_NONVOLATILE found pages gone (null: not asked for). */
+enum kerr aspace_advise(struct aspace *as, vaddr_t addr, size_t size, int advice, bool *purged);
 enum kerr aspace_brk(struct aspace *as, vaddr_t want, vaddr_t *now);
 void aspace_set_brk(struct aspace *as, vaddr_t start); /* execve */
-/* msync, mincore and mlock ask this first. KERR_NOMEM: part of the range is not mapped. */
-enum kerr aspace_check_mapped(struct aspace *as, vaddr_t addr, size_t size);
-/* mincore(2): a byte per page into `out`, bit 0 set if it is in memory. KERR_NOMEM as above. */
-enum kerr aspace_residency(struct aspace *as, vaddr_t addr, size_t pages, uint8_t *out);
-/* mlock(2), MAP_POPULATE: faults in every page, for writing where that is allowed. KERR_NOMEM:
- * part is not mapped or there is no memory. Nothing is ever swapped out, so that is all. */
-enum kerr aspace_lock(struct aspace *as, vaddr_t addr, size_t size);
+/* msync(2): pages of objects are the objects' own, so there is nothing to write. */
+enum kerr aspace_sync(struct aspace *as, vaddr_t addr, size_t size, unsigned flags);
+/* mincore(2) for `pages` from the page `addr` on: a byte each into `out`, bit 0 set if it is in memory.
+ * Stops before a hole, *done pages on; KERR_NOMEM: at once. */
+enum kerr aspace_residency(struct aspace *as, vaddr_t addr, size_t pages, uint8_t *out,
+			   size_t *done);
+/* mseal(2) */
+enum kerr aspace_seal(struct aspace *as, vaddr_t addr, size_t size);
+
+/* mlock2(2), munlock(2): any alignment. KERR_PERM: nothing may be locked; KERR_NOMEM: more than
+ * RLIMIT_MEMLOCK, a hole, or a page that cannot be had; KERR_AGAIN: no memory. */
+enum kerr aspace_lock(struct aspace *as, vaddr_t addr, size_t size, bool on_fault);
+enum kerr aspace_unlock(struct aspace *as, vaddr_t addr, size_t size);
+/* mlockall(2) with its flags; 0: munlockall(2). */
+#define LOCK_CURRENT 1u
+#define LOCK_FUTURE 2u
+#define LOCK_ON_FAULT 4u
+enum kerr aspace_lock_all(struct aspace *as, unsigned flags);
+
+/* prctl(PR_SET_MDWE): no mapping is writable and executable, none becomes executable later. It
+ * cannot be taken back (KERR_PERM). fork inherits it, unless NO_INHERIT; execve asks. */
+#define MDWE_REFUSE 1u
+#define MDWE_NO_INHERIT 2u
+enum kerr aspace_deny_exec(struct aspace *as, unsigned bits);
+unsigned aspace_exec_denied(const struct aspace *as);
+
 /* Gives a region its name for maps ("[stack]"); static string. */
 void aspace_name(struct aspace *as, vaddr_t addr, const char *name);
+/* A new program's: how far below the end of user addresses its stack may have been put, and how far
+ * mmap starts below where it could; bytes. */
+void aspace_set_random(struct aspace *as, uint64_t stack, uint64_t map);
 /* Limits for growth, from rlimits; bytes. */
 void aspace_set_limits(struct aspace *as, uint64_t stack, uint64_t data, uint64_t total);
 
