@@ -5,10 +5,14 @@
  *	dump_pt ADDRESS  the walk of the page tables, level by level: for a user address those of the
  *	                 process that reads, else the kernel's
  *
+ * and, in debug builds, /sys/kernel/debug/locks: each lock's name and kind, how often it was taken and how
+ * often somebody waited for it.
+ *
  * One question for all: it is kept until the next one (question_lock). Only for the privileged.
  */
 #include "sysfs.h"
 
+#include <core/lock_stat.h>
 #include <core/wait.h>
 #include <lib/format.h>
 #include <mm/heap.h>
@@ -148,7 +152,21 @@ static enum kerr write_question(const char *text, size_t length, const struct pr
 	return KERR_OK;
 }
 
+static enum kerr show_locks(struct text *t, const struct proc_subject *s)
+{
+	static const char *const kinds[] = {"spin", "mutex", "read", "write"};
+	struct lock_stat l;
+
+	if (!lock_stat(0, &l))
+		text_print(t, "only debug builds count how often locks are taken\n");
+	for (size_t i = 0; lock_stat(i, &l); i++)
+		text_print(t, "%s\t%s\t%lu\t%lu\n", l.name, kinds[l.kind], (unsigned long)l.taken,
+			   (unsigned long)l.contended);
+	return KERR_OK;
+}
+
 const struct proc_entry sysfs_debug[] = {
+	{.name = "locks", .mode = S_IFREG | 0400, .show = show_locks},
 	{.name = "memory", .mode = S_IFREG | 0600, .show = show_answer, .write = write_question},
 	{},
 };
