@@ -29,7 +29,8 @@ static struct {
 
 static uintptr_t key_of(const char *name, enum lock_kind kind)
 {
-	return (uintptr_t)name * 4 + kind; /* names are kernel addresses: the top bits say nothing */
+	return (uintptr_t)name * 4 +
+	       kind; /* names are kernel addresses: the top bits say nothing */
 }
 
 static size_t row_of(const char *name, enum lock_kind kind)
@@ -92,8 +93,8 @@ bool lock_stat(size_t index, struct lock_stat *out)
 		if (!name || rows[i].kind != rows[row].kind || strcmp(name, out->name) != 0)
 			continue;
 		for (cpu_t cpu = 0; cpu < CPU_MAX; cpu++) {
-			out->taken += atomic_load_explicit(&counters[cpu][i].taken,
-							   memory_order_relaxed);
+			out->taken +=
+				atomic_load_explicit(&counters[cpu][i].taken, memory_order_relaxed);
 			out->contended += atomic_load_explicit(&counters[cpu][i].contended,
 							       memory_order_relaxed);
 		}

@@ -22,9 +22,9 @@ bool rwlock_try_read_lock(struct rwlock *l)
 	uint32_t seen = atomic_load_explicit(&l->state, memory_order_relaxed);
 
 	while (!(seen & (WRITER | WAITERS)))
-		if (atomic_compare_exchange_weak_explicit(
-			    &l->state, &seen, seen + 1, memory_order_acquire,
-			    memory_order_relaxed)) {
+		if (atomic_compare_exchange_weak_explicit(&l->state, &seen, seen + 1,
+							  memory_order_acquire,
+							  memory_order_relaxed)) {
 			lock_count(l->queue.lock.name, LOCK_READ, false);
 			return true;
 		}

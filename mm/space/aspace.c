@@ -124,7 +124,7 @@ enum kerr aspace_create(struct aspace **out)
 	atomic_store_explicit(&as->references, 1, memory_order_relaxed);
 	atomic_store_explicit(&as->mapper.tables, 1, memory_order_relaxed);
 	mm_count(COUNT_TABLES, 1);
-	mutex_init(&as->lock, "address space");
+	mutex_init(&as->lock, "aspace.lock");
 	pagetree_init(&as->pages, PAGETREE_PRIVATE);
 	*out = as;
 	return KERR_OK;

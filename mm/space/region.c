@@ -82,7 +82,7 @@ struct region *region_copy(const struct region *like, struct aspace *as)
 	r->dead = false;
 	r->read_flags = like->read_flags;
 	r->name = like->name;
-	rwlock_init(&r->lock, "region");
+	rwlock_init(&r->lock, "region.lock");
 	atomic_store_explicit(&r->references, 1, memory_order_relaxed);
 	list_init(&r->object_link);
 	return r;
