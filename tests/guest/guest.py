@@ -12,6 +12,7 @@ import busybox
 import command
 import interactive
 import kernel
+import locks
 import machines
 import memory
 import programs
@@ -26,6 +27,7 @@ GROUPS = {
     "interactive": interactive.run,
     "machines": machines.run,
     "memory": memory.run,
+    "locks": locks.run,
     "budget": budget.run,
     "kernel": kernel.inside,
     "crashes": kernel.crashes,
