@@ -155,6 +155,11 @@ def local_first(t, tap):
                and full[1]["numa_foreign"] == sum(missed), (local, full))
 
 
+def little_is_used(t, tap):
+    lines = shell(t, "awk '/MemFree/ {print $2}' /proc/meminfo", ["--mem", "64M"], smp=1)
+    tap.result("64 MiB: 56 are free", lines[-1].isdigit() and int(lines[-1]) >= 56 * 1024, lines)
+
+
 def walks(t, tap):
     lines = shell(t, f"echo dump_pt 0x400000 >{MEMORY}; cat {MEMORY}; "
                      f"echo dump_pt 0x1000 >{MEMORY}; tail -n 1 {MEMORY}; "
@@ -170,7 +175,7 @@ def walks(t, tap):
               ["nothing", "1", "refused", "frame allocator: buddy"])
 
 
-CASES = (allocators, nodes_described, local_first, walks)
+CASES = (allocators, little_is_used, nodes_described, local_first, walks)
 
 
 def run(target, tap, group):
