@@ -15,6 +15,7 @@
 #include <exec/exec.h>
 #include <lib/string.h>
 #include <mm/heap.h>
+#include <mm/huge.h>
 
 #define STACK_MIN ((size_t)128 << 10)
 #define TICKS_PER_SECOND 100
@@ -410,6 +411,8 @@ enum kerr exec_program(const struct exec_request *request)
 		goto out_images;
 	aspace_set_limits(prog.aspace, p->limits[RLIMIT_STACK].current,
 			  p->limits[RLIMIT_DATA].current, p->limits[RLIMIT_AS].current);
+	if (p->aspace)
+		aspace_set_huge_disabled(prog.aspace, aspace_huge_disabled(p->aspace));
 	err = map_program(&prog);
 	if (err == KERR_OK)
 		err = build_stack(&prog);

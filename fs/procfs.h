@@ -63,6 +63,9 @@ enum kerr proc_show_mounts(struct text *t, const struct proc_subject *s);
 /* memory.c */
 enum kerr proc_show_meminfo(struct text *t, const struct proc_subject *s);
 enum kerr proc_show_vmstat(struct text *t, const struct proc_subject *s);
+/* Their lines about huge pages and translation caches. (proc/huge.c) */
+void proc_print_huge_meminfo(struct text *t);
+void proc_print_huge_vmstat(struct text *t);
 enum kerr proc_show_iomem(struct text *t, const struct proc_subject *s);
 enum kerr proc_show_zoneinfo(struct text *t, const struct proc_subject *s);
 enum kerr proc_show_buddyinfo(struct text *t, const struct proc_subject *s);

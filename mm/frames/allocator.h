@@ -108,6 +108,8 @@ struct frame *zone_allocate(const struct zone_request *r, unsigned order);
 struct frame *zone_allocate_contiguous(const struct zone_request *r, size_t count, unsigned order);
 size_t zone_allocate_batch(const struct zone_request *r, struct frame **out, size_t count);
 void zone_free(struct frame *f, unsigned order);
+/* 2^order single frames in a row, aligned, FRAME_USED: as one block. */
+void zone_free_run(struct frame *first, unsigned order);
 /* Single frames that are FRAME_USED. */
 void zone_free_batch(struct frame **frames, size_t count);
 uint64_t zone_free_frames(void);

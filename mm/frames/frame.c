@@ -257,6 +257,18 @@ void frame_free_batch(struct frame **frames, size_t count)
 		free_one(frames[i]);
 }
 
+void frame_free_run(struct frame *first, unsigned order)
+{
+	zone_free_run(first, order);
+	tightness_update();
+}
+
+bool frame_room(uint64_t frames, bool plenty)
+{
+	uint64_t keep = tight_until + (plenty ? zone_managed_frames() / 4 : 0);
+	return zone_free_frames() > keep + frames;
+}
+
 void frame_free_zeroed(struct frame *f)
 {
 	bool on = hal.cpu.irq_save();

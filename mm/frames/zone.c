@@ -290,6 +290,29 @@ void zone_free(struct frame *f, unsigned order)
 	spin_unlock_irq(&z->lock, on);
 }
 
+void zone_free_run(struct frame *first, unsigned order)
+{
+	size_t count = (size_t)1 << order;
+	struct zone *z = zone_of(first);
+	bool on = spin_lock_irq(&z->lock);
+	for (size_t i = 0; i < count; i++) {
+		struct frame *f = first + i;
+		if (unlikely(f->state != FRAME_USED || zone_of(f) != z)) {
+			frame_report("a run of frames that are not all in use", f);
+			spin_unlock_irq(&z->lock, on);
+			return;
+		}
+	}
+	for (size_t i = 0; i < count; i++) {
+		atomic_store_explicit(&first[i].references, 0, memory_order_relaxed);
+		first[i].state = FRAME_FREE;
+		first[i].order = FRAME_ORDER_NONE;
+	}
+	count_free(z, (int64_t)frame_allocator->deallocate(z, frame_pfn(first), order));
+	z->freed++;
+	spin_unlock_irq(&z->lock, on);
+}
+
 void zone_free_batch(struct frame **frames, size_t count)
 {
 	size_t i = 0;

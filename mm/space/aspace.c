@@ -36,6 +36,7 @@ void space_init(void)
 	pagetree_setup();
 	object_setup();
 	region_setup();
+	huge_setup();
 	aspaces = cache_create("aspace", sizeof(struct aspace), 64);
 	zero_frame = frame_alloc(0, FRAME_ZEROED);
 	if (!zero_frame)
@@ -292,6 +293,7 @@ enum kerr aspace_fork(struct aspace *parent, struct aspace **out)
 	as->total_limit = parent->total_limit;
 	as->virtual_pages = parent->virtual_pages;
 	as->uncommitted = parent->uncommitted;
+	as->huge_disabled = parent->huge_disabled;
 	bool unforked = parent->has_unforked;
 	mutex_unlock(&parent->lock);
 	if (err == KERR_OK && unforked)

@@ -165,10 +165,13 @@ enum kerr aspace_protect(struct aspace *as, vaddr_t addr, size_t size, unsigned 
 #define ADVISE_REMOVE 9
 #define ADVISE_DONTFORK 10
 #define ADVISE_DOFORK 11
+#define ADVISE_HUGEPAGE 14
+#define ADVISE_NOHUGEPAGE 15
 #define ADVISE_COLD 20
 #define ADVISE_PAGEOUT 21
 #define ADVISE_POPULATE_READ 22
 #define ADVISE_POPULATE_WRITE 23
+#define ADVISE_COLLAPSE 25
 
 /* Private pages in [start, end) of r are dropped, entries too: the next access starts afresh. */
 static enum kerr discard(struct aspace *as, struct region *r, vaddr_t start, vaddr_t end)
@@ -190,7 +193,24 @@ static enum kerr discard(struct aspace *as, struct region *r, vaddr_t start, vad
 	return KERR_OK;
 }
 
-static enum kerr set_fork(struct aspace *as, vaddr_t start, vaddr_t end, bool no_fork)
+/* What a region remembers of an advice. */
+static void set_advice(struct region *r, int advice)
+{
+	switch (advice) {
+	case ADVISE_DONTFORK:
+	case ADVISE_DOFORK:
+		r->no_fork = advice == ADVISE_DONTFORK;
+		r->as->has_unforked |= r->no_fork;
+		break;
+	case ADVISE_HUGEPAGE:
+		r->huge = REGION_HUGE_YES;
+		break;
+	default:
+		r->huge = REGION_HUGE_NO;
+	}
+}
+
+static enum kerr set_range(struct aspace *as, vaddr_t start, vaddr_t end, int advice)
 {
 	enum kerr err = split_at(as, start);
 	if (err == KERR_OK)
@@ -198,10 +218,9 @@ static enum kerr set_fork(struct aspace *as, vaddr_t start, vaddr_t end, bool no
 	struct region *r = region_above(as, start);
 	for (; err == KERR_OK && r && r->start < end; r = region_next(r)) {
 		rwlock_write_lock(&r->lock);
-		r->no_fork = no_fork;
+		set_advice(r, advice);
 		rwlock_write_unlock(&r->lock);
 	}
-	as->has_unforked |= no_fork;
 	merge_range(as, start, end);
 	return err;
 }
@@ -209,8 +228,9 @@ static enum kerr set_fork(struct aspace *as, vaddr_t start, vaddr_t end, bool no
 static enum kerr advise_locked(struct aspace *as, vaddr_t start, vaddr_t end, int advice)
 {
 	bool hole = !covered(as, start, end);
-	if (advice == ADVISE_DONTFORK || advice == ADVISE_DOFORK) {
-		enum kerr err = set_fork(as, start, end, advice == ADVISE_DONTFORK);
+	if (advice == ADVISE_DONTFORK || advice == ADVISE_DOFORK || advice == ADVISE_HUGEPAGE ||
+	    advice == ADVISE_NOHUGEPAGE) {
+		enum kerr err = set_range(as, start, end, advice);
 		return err != KERR_OK ? err : hole ? KERR_NOMEM : KERR_OK;
 	}
 	if (advice == ADVISE_DONTNEED || advice == ADVISE_FREE) {
@@ -231,7 +251,8 @@ enum kerr aspace_advise(struct aspace *as, vaddr_t addr, size_t size, int advice
 	vaddr_t end;
 	bool known = (advice >= 0 && advice <= ADVISE_DONTNEED) ||
 		     (advice >= ADVISE_FREE && advice <= 17 && advice != ADVISE_REMOVE) ||
-		     (advice >= ADVISE_COLD && advice <= ADVISE_POPULATE_WRITE);
+		     (advice >= ADVISE_COLD && advice <= ADVISE_POPULATE_WRITE) ||
+		     advice == ADVISE_COLLAPSE;
 	if (!known || !IS_ALIGNED(addr, PAGE_SIZE))
 		return KERR_INVAL;
 	if (size == 0)
@@ -240,6 +261,8 @@ enum kerr aspace_advise(struct aspace *as, vaddr_t addr, size_t size, int advice
 		return size > aspace_user_end() ? KERR_INVAL : KERR_NOMEM;
 	if (advice == ADVISE_POPULATE_READ || advice == ADVISE_POPULATE_WRITE)
 		return aspace_populate(as, addr, end, advice == ADVISE_POPULATE_WRITE);
+	if (advice == ADVISE_COLLAPSE)
+		return huge_collapse(as, addr, end);
 	mutex_lock(&as->lock);
 	enum kerr err = advise_locked(as, addr, end, advice);
 	mutex_unlock(&as->lock);

@@ -79,6 +79,7 @@ struct region *region_copy(const struct region *like, struct aspace *as)
 	r->accounted = like->accounted;
 	r->noreserve = like->noreserve;
 	r->no_fork = like->no_fork;
+	r->huge = like->huge;
 	r->dead = false;
 	r->read_flags = like->read_flags;
 	r->name = like->name;
@@ -183,6 +184,7 @@ bool region_alike(const struct region *r, const struct region *next)
 	       r->kind == next->kind && r->shared == next->shared && !r->grows && !next->grows &&
 	       r->no_write == next->no_write && r->accounted == next->accounted &&
 	       r->noreserve == next->noreserve && r->no_fork == next->no_fork &&
+	       r->huge == next->huge &&
 	       r->name == next->name &&
 	       (!r->object || r->offset + (r->end - r->start) == next->offset);
 }

@@ -26,6 +26,7 @@ struct aspace {
 	uint64_t hole; /* (lock) .. of at most this size */
 	uint64_t stack_limit, data_limit, total_limit; /* (lock) bytes */
 	uint64_t virtual_pages; /* (lock) */
+	bool huge_disabled; /* PR_SET_THP_DISABLE */
 	bool has_unforked; /* (lock) some region was marked MADV_DONTFORK */
 	uint64_t committed; /* (lock) pages of private memory that was ever writable .. */
 	uint64_t uncommitted; /* (lock) .. and of such that is not promised (MAP_NORESERVE) */
@@ -45,6 +46,7 @@ struct region {
 	bool accounted; /* (MW) private, and was writable once: counts as data */
 	bool noreserve; /* constant: counts as data without being promised */
 	bool no_fork, dead; /* (MW) */
+	uint8_t huge; /* (MW) enum region_huge */
 	map_flags_t read_flags; /* (MW) of an entry that only reads; 0: no access */
 	const char *name; /* (M) */
 	struct rwlock lock; /* readers: faults; writers: whoever changes the region */
@@ -53,6 +55,9 @@ struct region {
 	struct list object_link; /* (object->maps_lock) */
 	struct rcu_head rcu;
 };
+
+/* What a program said about huge pages in a region: nothing, MADV_HUGEPAGE, MADV_NOHUGEPAGE. */
+enum region_huge { REGION_HUGE_DEFAULT, REGION_HUGE_YES, REGION_HUGE_NO };
 
 extern struct frame *zero_frame; /* the shared page of zeroes */
 
@@ -127,6 +132,11 @@ void note_free(struct aspace *as, vaddr_t start, vaddr_t end);
 enum kerr aspace_populate(struct aspace *as, vaddr_t start, vaddr_t end, bool write);
 /* Limits of RLIMIT_AS and RLIMIT_DATA. aspace.lock. */
 bool within_limits(const struct aspace *as, uint64_t pages);
+
+/* Boot: what the command line says. (huge.c) */
+void huge_setup(void);
+/* MADV_COLLAPSE of [start, end). KERR_INVAL: a window cannot have a huge page; KERR_NOMEM; KERR_AGAIN. */
+enum kerr huge_collapse(struct aspace *as, vaddr_t start, vaddr_t end);
 
 /* The last reference of a frame in a private tree, and its figure. */
 void anonymous_put(struct frame *f);
