@@ -57,7 +57,7 @@ void huge_setup(void)
 		[HUGE_ALWAYS] = "always", [HUGE_MADVISE] = "madvise", [HUGE_NEVER] = "never"};
 	char word[16];
 	for (unsigned i = 0; i < FILL_LOCKS; i++)
-		mutex_init(&fill_locks[i]);
+		mutex_init(&fill_locks[i], "huge window");
 	if (!cmdline_get("transparent_hugepage", word, sizeof(word)))
 		return;
 	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
