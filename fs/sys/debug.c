@@ -46,8 +46,8 @@ static void show_mem(struct text *t)
 	print_frames(t, "slab", m.slab);
 	print_frames(t, "kmap", m.kmap);
 	print_frames(t, "committed", m.committed);
-	text_print(t, "heap: %zu bytes, %zu used, %lu allocations, %lu deallocations\n", h.total,
-		   h.used, (unsigned long)h.allocations, (unsigned long)h.deallocations);
+	text_print(t, "heap: %s, %zu bytes, %zu used, %lu allocations, %lu deallocations\n",
+		   heap_name(), h.total, h.used, (unsigned long)h.allocations, (unsigned long)h.deallocations);
 	text_print(t, "pressure: %lu events\n", (unsigned long)pressure_events());
 	for (size_t i = 0; shrinker_get(i, &s); i++)
 		text_print(t, "shrinker %s: %lu now, %lu given\n", s.name, (unsigned long)s.count,
@@ -149,6 +149,7 @@ static enum kerr write_question(const char *text, size_t length, const struct pr
 }
 
 const struct proc_entry sysfs_debug[] = {
+	{.name = "heap", .mode = S_IFREG | 0600, .show = debug_show_heap, .write = debug_write_heap},
 	{.name = "memory", .mode = S_IFREG | 0600, .show = show_answer, .write = write_question},
 	{},
 };
