@@ -75,8 +75,8 @@ static void show_mem(struct text *t)
 	print_frames(t, "slab", m.slab);
 	print_frames(t, "kmap", m.kmap);
 	print_frames(t, "committed", m.committed);
-	text_print(t, "heap: %zu bytes, %zu used, %lu allocations, %lu deallocations\n", h.total,
-		   h.used, (unsigned long)h.allocations, (unsigned long)h.deallocations);
+	text_print(t, "heap: %s, %zu bytes, %zu used, %lu allocations, %lu deallocations\n",
+		   heap_name(), h.total, h.used, (unsigned long)h.allocations, (unsigned long)h.deallocations);
 	show_flushes(t);
 	text_print(t, "pressure: %lu events\n", (unsigned long)pressure_events());
 	for (size_t i = 0; shrinker_get(i, &s); i++)
@@ -193,6 +193,7 @@ static enum kerr show_locks(struct text *t, const struct proc_subject *s)
 
 const struct proc_entry sysfs_debug[] = {
 	{.name = "locks", .mode = S_IFREG | 0400, .show = show_locks},
+	{.name = "heap", .mode = S_IFREG | 0600, .show = debug_show_heap, .write = debug_write_heap},
 	{.name = "memory", .mode = S_IFREG | 0600, .show = show_answer, .write = write_question},
 	{},
 };
