@@ -3,9 +3,11 @@
 import re
 import subprocess
 
-from harness import WORK
+from harness import HERE, WORK
 from machines import WORK_HARD
+from programs import report_program
 from tern import setup
+from tern.userland import program
 
 ALLOCATORS = ("buddy", "bitmap", "hybrid", "bump")
 MEMORY = "/sys/kernel/debug/memory"
@@ -155,6 +157,17 @@ def local_first(t, tap):
                and full[1]["numa_foreign"] == sum(missed), (local, full))
 
 
+def policies(t, tap):
+    """The program of memory policies, on machines with several nodes."""
+    numa = program(t.arch, "musl", [HERE / "programs/numa.c"])
+    for name, machine in {"two": TWO, "four": FOUR}.items():
+        for smp in (4,):
+            p = t.run(["/bin/numa", "full"],
+                      [*numa_words(t, machine), "--add", f"{numa}:/bin/numa"], smp=smp,
+                      timeout=200)
+            report_program(tap, f"{name} nodes", p.returncode, p.stdout.decode(errors="replace"))
+
+
 def walks(t, tap):
     lines = shell(t, f"echo dump_pt 0x400000 >{MEMORY}; cat {MEMORY}; "
                      f"echo dump_pt 0x1000 >{MEMORY}; tail -n 1 {MEMORY}; "
@@ -170,7 +183,7 @@ def walks(t, tap):
               ["nothing", "1", "refused", "frame allocator: buddy"])
 
 
-CASES = (allocators, nodes_described, local_first, walks)
+CASES = (allocators, nodes_described, local_first, policies, walks)
 
 
 def run(target, tap, group):
