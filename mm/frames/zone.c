@@ -180,12 +180,14 @@ static void count_taken(struct zone *z, const struct zone_request *r, uint64_t b
 {
 	count_free(z, -(int64_t)frames);
 	z->allocated += blocks;
-	z->taken[r->node] += frames;
+	z->taken[r->wanted] += frames;
+	z->local += z->node == r->cpu_node ? frames : 0;
+	z->interleaved += r->interleaved && z->node == r->wanted ? frames : 0;
 }
 
 static bool zone_suits(const struct zone *z, const struct zone_request *r, uint64_t frames)
 {
-	if (r->exact ? z->id != r->highest : z->id > r->highest)
+	if ((r->exact ? z->id != r->highest : z->id > r->highest) || !(r->nodes >> z->node & 1))
 		return false;
 	uint64_t free = atomic_load_explicit(&z->free_frames, memory_order_relaxed);
 	return free >= frames && (r->reserve || free - frames >= z->min);
@@ -339,6 +341,32 @@ uint64_t zone_free_frames(void)
 	return n;
 }
 
+bool zone_scarce(uint16_t nodes)
+{
+	for (struct zone **at = fallback[0], *z; (z = *at); at++)
+		if (nodes >> z->node & 1 &&
+		    atomic_load_explicit(&z->free_frames, memory_order_relaxed) > z->min)
+			return false;
+	return true;
+}
+
+unsigned zone_nearest(unsigned node, uint16_t nodes)
+{
+	for (struct zone **at = fallback[node], *z; (z = *at); at++)
+		if (nodes >> z->node & 1)
+			return z->node;
+	return node;
+}
+
+uint16_t numa_memory_nodes(void)
+{
+	unsigned set = 0;
+
+	for (struct zone **at = fallback[0]; *at; at++)
+		set |= 1u << (*at)->node;
+	return (uint16_t)set;
+}
+
 uint64_t zone_managed_frames(void)
 {
 	uint64_t n = 0;
@@ -369,6 +397,8 @@ struct numa_figures numa_figures(unsigned node)
 		if (z->node == node) {
 			out.total += z->managed;
 			out.free += atomic_load_explicit(&z->free_frames, memory_order_relaxed);
+			out.interleaved += z->interleaved;
+			out.local += z->local;
 		}
 		for (unsigned from = 0; from < numa_nodes(); from++) {
 			if (z->node == node)
@@ -378,6 +408,7 @@ struct numa_figures numa_figures(unsigned node)
 		}
 		spin_unlock_irq(&z->lock, on);
 	}
+	out.other = out.hit + out.miss - out.local;
 	return out;
 }
 

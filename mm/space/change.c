@@ -21,7 +21,7 @@ static bool page_range(vaddr_t addr, size_t size, vaddr_t *end)
 }
 
 /* aspace.lock. No hole in [start, end). */
-static bool covered(struct aspace *as, vaddr_t start, vaddr_t end)
+bool covered(struct aspace *as, vaddr_t start, vaddr_t end)
 {
 	struct region *r = region_find(as, start);
 	while (r && r->end < end) {
@@ -34,7 +34,7 @@ static bool covered(struct aspace *as, vaddr_t start, vaddr_t end)
 }
 
 /* aspace.lock. Makes region bounds at `start` and `end`. */
-static enum kerr split_at(struct aspace *as, vaddr_t at)
+enum kerr split_at(struct aspace *as, vaddr_t at)
 {
 	struct region *r = region_find(as, at);
 	if (!r || r->start == at)
@@ -51,7 +51,7 @@ static enum kerr split_at(struct aspace *as, vaddr_t at)
 }
 
 /* aspace.lock. Undoes splits that turned out to be needless, and joins what became alike. */
-static void merge_range(struct aspace *as, vaddr_t start, vaddr_t end)
+void merge_range(struct aspace *as, vaddr_t start, vaddr_t end)
 {
 	struct region *r = region_find(as, start), *next;
 	if (r && region_prev(r))

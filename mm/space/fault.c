@@ -31,6 +31,7 @@
  */
 #include "commit_private.h"
 #include "fault.h"
+#include "policy_private.h"
 
 #include <core/panic.h>
 #include <lib/string.h>
@@ -414,7 +415,9 @@ static enum fault_result fault_at(struct aspace *as, vaddr_t addr, enum trap_acc
 				  .access = access};
 		if (unlikely(!x.r))
 			return FAULT_MAPERR;
+		policy_enter(&x.r->policy, (x.r->object ? object_index(x.r, x.va) : x.va >> PAGE_SHIFT));
 		enum fault_result result = resolve(&x, pin);
+		policy_leave();
 		if (pin && result == FAULT_CONTINUE) {
 			*pin = (struct fault_pin){x.frame, x.private};
 			frame_get(x.frame);

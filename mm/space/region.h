@@ -49,6 +49,7 @@ struct region {
 	uint8_t huge; /* (MW) enum region_huge */
 	map_flags_t read_flags; /* (MW) of an entry that only reads; 0: no access */
 	const char *name; /* (M) */
+	struct memory_policy policy; /* (MW) all zero: the task's */
 	struct rwlock lock; /* readers: faults; writers: whoever changes the region */
 	_Atomic uint32_t references; /* the tree's, and truncations on their way */
 	uint32_t epoch; /* (object->maps_lock) last truncation seen */
@@ -126,6 +127,12 @@ bool range_free_locked(struct aspace *as, vaddr_t start, vaddr_t end);
 void gap_around(struct aspace *as, vaddr_t start, vaddr_t end, vaddr_t *low, vaddr_t *high);
 /* The heap grows over [start, end). aspace.lock. */
 enum kerr map_brk_locked(struct aspace *as, vaddr_t start, vaddr_t end);
+/* No hole in [start, end). aspace.lock. (change.c, like these two) */
+bool covered(struct aspace *as, vaddr_t start, vaddr_t end);
+/* Makes a region begin at `at`, if one contains it. aspace.lock. */
+enum kerr split_at(struct aspace *as, vaddr_t at);
+/* Joins regions in and round [start, end) that are alike. aspace.lock. */
+void merge_range(struct aspace *as, vaddr_t start, vaddr_t end);
 /* The hint for find_free_locked after [start, end) became free. */
 void note_free(struct aspace *as, vaddr_t start, vaddr_t end);
 /* Faults in what is not there. Thread context, no lock. (fault.c) */

@@ -3,9 +3,11 @@
 import re
 import subprocess
 
-from harness import WORK
+from harness import HERE, WORK
 from machines import WORK_HARD
+from programs import report_program
 from tern import setup
+from tern.userland import program
 
 ALLOCATORS = ("buddy", "bitmap", "hybrid", "bump")
 MEMORY = "/sys/kernel/debug/memory"
@@ -201,6 +203,17 @@ def little_is_used(t, tap):
     tap.result("64 MiB: 56 are free", lines[-1].isdigit() and int(lines[-1]) >= 56 * 1024, lines)
 
 
+def policies(t, tap):
+    """The program of memory policies, on machines with several nodes."""
+    numa = program(t.arch, "musl", [HERE / "programs/numa.c"])
+    for name, machine in {"two": TWO, "four": FOUR}.items():
+        for smp in (4,):
+            p = t.run(["/bin/numa", "full"],
+                      [*numa_words(t, machine), "--add", f"{numa}:/bin/numa"], smp=smp,
+                      timeout=200)
+            report_program(tap, f"{name} nodes", p.returncode, p.stdout.decode(errors="replace"))
+
+
 def walks(t, tap):
     lines = shell(t, f"echo dump_pt 0x400000 >{MEMORY}; cat {MEMORY}; "
                      f"echo dump_pt 0x1000 >{MEMORY}; tail -n 1 {MEMORY}; "
@@ -216,7 +229,7 @@ def walks(t, tap):
               ["nothing", "1", "refused", "frame allocator: buddy"])
 
 
-CASES = (allocators, heaps, heap_debug, little_is_used, nodes_described, local_first, walks)
+CASES = (allocators, heaps, heap_debug, little_is_used, nodes_described, local_first, policies, walks)
 
 
 def run(target, tap, group):
