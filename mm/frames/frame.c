@@ -275,6 +275,11 @@ struct frame *frame_alloc_contiguous(size_t count, unsigned align_order, unsigne
 	if (memory_should_fail())
 		return nullptr;
 	struct zone_request r = request(flags);
+	if (is_policed(flags))
+		policy_apply(&r);
+	/* A program's run in another node than it asked for would not be worth it. */
+	if (numa_many && (flags & FRAME_USER))
+		r.nodes &= (uint16_t)(1u << r.node);
 	struct frame *f = zone_allocate_contiguous(&r, count, align_order);
 	zero_block(f, count, flags);
 	return f;
