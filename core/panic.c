@@ -58,6 +58,24 @@ void backtrace_log(vaddr_t ip, vaddr_t fp)
 	walk(ip, fp, log_line);
 }
 
+NOINLINE size_t backtrace_take(vaddr_t *chain, size_t max)
+{
+	struct hal_unwind u = {.fp = (vaddr_t)__builtin_frame_address(0)};
+	vaddr_t low = u.fp, high = low + STACK_SPAN;
+	const struct task *t = current_task();
+	size_t n = 0;
+
+	if (t && t->hal.stack_top > low && t->hal.stack_top < high)
+		high = t->hal.stack_top;
+	/* The first one is in the caller. */
+	for (bool caller = true; n < max && u.fp && hal.cpu.unwind(&u, low, high); caller = false) {
+		low = u.fp;
+		if (!caller)
+			chain[n++] = u.ip;
+	}
+	return n;
+}
+
 /* True on the one CPU, once; the others and later panics never return. */
 static void panic_begin(void)
 {

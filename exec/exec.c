@@ -15,6 +15,7 @@
 #include <exec/exec.h>
 #include <lib/string.h>
 #include <mm/heap.h>
+#include <mm/huge.h>
 
 #define STACK_MIN ((size_t)128 << 10)
 #define TICKS_PER_SECOND 100
@@ -458,6 +459,8 @@ enum kerr exec_program(const struct exec_request *request)
 			  p->limits[RLIMIT_DATA].current, p->limits[RLIMIT_AS].current);
 	aspace_set_random(prog.aspace, randomized(1) ? PAGE_SIZE << stack_bits() : 0,
 			  random_pages(map_bits(), 1));
+	if (p->aspace)
+		aspace_set_huge_disabled(prog.aspace, aspace_huge_disabled(p->aspace));
 	err = aspace_deny_exec(prog.aspace, inherited_denial(p));
 	if (err == KERR_OK)
 		err = map_program(&prog);

@@ -346,6 +346,7 @@ bool process_thread_next(struct process *p, int after, struct thread_info *out)
 			.policy = best->policy,
 			.nice = best->nice,
 			.cpu = best->task.hal.cpu,
+			.affinity = best->affinity,
 			.wait_reason = best->wait_reason,
 			.voluntary_switches = best->voluntary_switches,
 			.involuntary_switches = best->involuntary_switches,

@@ -54,7 +54,7 @@ static struct file *file_new(int flags)
 		f->readable = (flags & O_ACCMODE) != O_WRONLY;
 		f->writable = (flags & O_ACCMODE) != O_RDONLY;
 	}
-	mutex_init(&f->position);
+	mutex_init(&f->position, "file.position");
 	return f;
 }
 

@@ -9,7 +9,7 @@
  *	frame table         32 bytes a frame
  *	numa_init           which node each range is on
  *	frame_init          bump retires, the chosen allocator takes the rest
- *	heap                slabs
+ *	heap                the provider that heap= names
  *	space               the zero page, caches of address spaces
  */
 #include <mm/memory.h>
@@ -43,10 +43,9 @@ static enum kerr memory_init(const struct boot_info *info)
 	frame_init();
 	layout_set_frames_ready();
 	tlb_init(kernel_mapper.root);
-	heap_start_slab();
-	space_init();
 	shrinker_register(&frame_shrinker);
-	shrinker_register(&slab_shrinker);
+	heap_start();
+	space_init();
 	shrinker_register(&kstack_shrinker);
 
 	struct frame_totals t = frame_totals();
@@ -115,7 +114,7 @@ void memory_stats(struct memory_stats *out)
 		.free = t.free,
 		.reserved = t.reserved,
 		.kernel_stacks = kstack_frame_count(),
-		.slab = slab_frame_count(),
+		.slab = heap_frame_count(),
 		.kmap = kmap_frame_count(),
 		.kmap_total = kernel_areas[AREA_KMAP].end - kernel_areas[AREA_KMAP].start,
 	};

@@ -4,6 +4,7 @@
  */
 #include "procfs.h"
 
+#include <core/cpu.h>
 #include <core/time.h>
 #include <exec/oom.h>
 #include <exec/signal.h>
@@ -243,6 +244,7 @@ static enum kerr show_status(struct text *t, const struct proc_subject *s)
 		   "016lx\nSigCgt:\t%016lx\n",
 		   p->thread_count, (unsigned long)f.pending, (unsigned long)f.shared_pending,
 		   (unsigned long)f.blocked, (unsigned long)f.ignored, (unsigned long)f.caught);
+	proc_print_allowed(t, info.affinity & cpu_online());
 	text_print(t, "voluntary_ctxt_switches:\t%lu\nnonvoluntary_ctxt_switches:\t%lu\n",
 		   (unsigned long)info.voluntary_switches,
 		   (unsigned long)info.involuntary_switches);
@@ -652,6 +654,7 @@ static const struct proc_entry each_fd = {
 		{.name = "maps", .mode = FILE_MODE, .show = proc_show_maps},                       \
 		{.name = "mounts", .mode = FILE_MODE, .show = proc_show_mounts},                   \
 		{.name = "net", .mode = S_IFDIR | 0555, .children = proc_net},                     \
+		{.name = "numa_maps", .mode = FILE_MODE, .show = proc_show_numa_maps},             \
 		{.name = "oom_adj",                                                                \
 		 .mode = SETTING_MODE,                                                             \
 		 .show = show_oom_adj,                                                             \

@@ -40,16 +40,20 @@ static const char *inode_name(struct inode *i, char *buf, size_t size)
 	return named && *start ? start : nullptr;
 }
 
+const char *proc_region_name(const struct region_info *r, char *buf)
+{
+	if (r->kind != REGION_FILE || !r->object || !r->object->owner)
+		return r->name;
+	return inode_name(r->object->owner, buf, PATH_SIZE);
+}
+
 static void print_region(struct text *t, const struct region_info *r, char *name)
 {
 	struct inode_attributes a = {};
-	const char *label = r->name;
+	const char *label = proc_region_name(r, name);
 
-	if (r->kind == REGION_FILE && r->object && r->object->owner) {
-		struct inode *i = r->object->owner;
-		inode_attributes_get(i, &a);
-		label = inode_name(i, name, PATH_SIZE);
-	}
+	if (r->kind == REGION_FILE && r->object && r->object->owner)
+		inode_attributes_get(r->object->owner, &a);
 	size_t before = t->length;
 	text_print(t, "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu ", (unsigned long)r->start,
 		   (unsigned long)r->end, r->prot & PROT_READ ? 'r' : '-',

@@ -87,7 +87,7 @@ struct host_cpu {
 	atomic_flag tlb_lock;
 	struct tlb_entry tlb[TLB_SLOTS];
 	struct host_counters counters; /* (own CPU) */
-};
+} ALIGNED(128); /* two lines: processors fetch the neighbour too */
 
 extern struct host_machine {
 	struct host_config config;
@@ -187,7 +187,7 @@ void host_sim_start(struct host_cpu *cpu);
 
 /* threads.c: HOST_THREADS */
 nsec_t host_threads_now(void);
-void host_threads_point(struct host_cpu *cpu);
+bool host_threads_point(struct host_cpu *cpu); /* true: an interrupt is pending */
 void host_threads_relax(void);
 void host_threads_wait(struct host_cpu *cpu);
 void host_threads_wake(struct host_cpu *cpu);

@@ -72,6 +72,7 @@ void host_mmu_init(void)
 		.leaf_levels = 7,
 		.physical_bits = HOST_PHYSICAL_BITS,
 		.asid_bits = (uint8_t)c->asid_bits,
+		.flush_pages_max = 64,
 		.split_root = c->split_root,
 		.broadcast = c->broadcast,
 		.user_end = (vaddr_t)1 << (bits - 1),

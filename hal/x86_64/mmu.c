@@ -29,12 +29,10 @@
 static_assert(MAP_PRESENT == PTE_P && MAP_WRITABLE == PTE_W && MAP_USER == PTE_U &&
 	      MAP_ACCESSED == PTE_A && MAP_DIRTY == PTE_D && MAP_GLOBAL == PTE_G);
 
-/* More pages than this are dropped faster by reloading CR3. */
-#define FLUSH_SINGLE_MAX 32
-
 static struct hal_mmu_geometry geometry RO_AFTER_INIT = {
 	.levels = 4,
 	.leaf_levels = 3,
+	.flush_pages_max = 32,
 	.user_end = 0x00007ffffffff000, /* not the page before the hole: trap.S, SYSRET */
 	.kernel_start = 0xffff800000000000,
 };
@@ -116,7 +114,7 @@ void x86_mmu_activate(paddr_t root, unsigned asid)
  * what is cached of the tables on the way. */
 void x86_mmu_flush(unsigned asid, vaddr_t va, size_t pages, bool tables)
 {
-	if (pages <= FLUSH_SINGLE_MAX) {
+	if (pages != HAL_FLUSH_ALL) {
 		for (; pages; pages--, va += PAGE_SIZE)
 			asm volatile("invlpg (%0)" ::"r"(va) : "memory");
 		return;

@@ -51,6 +51,7 @@ static bool known(int advice)
 	case ADVISE_POPULATE_READ:
 	case ADVISE_POPULATE_WRITE:
 	case ADVISE_DONTNEED_LOCKED:
+	case ADVISE_COLLAPSE:
 	case ADVISE_VOLATILE:
 	case ADVISE_NONVOLATILE:
 		return true;
@@ -120,6 +121,23 @@ static enum kerr change_marks(struct aspace *as, struct region *r, vaddr_t start
 	return mark_part(as, r, start, end, m->clear, m->set, &r);
 }
 
+static enum kerr change_huge(struct aspace *as, struct region *r, vaddr_t start, vaddr_t end,
+			     enum region_huge huge)
+{
+	if (r->huge == huge)
+		return KERR_OK;
+	enum kerr err = split_at(as, start);
+	if (err == KERR_OK)
+		err = split_at(as, end);
+	if (err != KERR_OK)
+		return err;
+	r = region_find(as, start);
+	rwlock_write_lock(&r->lock);
+	r->huge = (uint8_t)huge;
+	rwlock_write_unlock(&r->lock);
+	return KERR_OK;
+}
+
 static enum kerr change_volatile(struct aspace *as, struct region *r, vaddr_t start, vaddr_t end,
 				 bool on, bool *purged)
 {
@@ -156,6 +174,10 @@ static enum kerr advise_region(struct aspace *as, struct region *r, vaddr_t star
 		return KERR_OK;
 	case ADVISE_REMOVE:
 		return remove(as, r, start, end);
+	case ADVISE_HUGEPAGE:
+		return change_huge(as, r, start, end, REGION_HUGE_YES);
+	case ADVISE_NOHUGEPAGE:
+		return change_huge(as, r, start, end, REGION_HUGE_NO);
 	case ADVISE_COLD:
 	case ADVISE_PAGEOUT:
 		return stays ? KERR_INVAL : KERR_OK;
@@ -186,8 +208,7 @@ static enum kerr advise_locked(struct aspace *as, vaddr_t start, vaddr_t end, in
 		err = advise_region(as, r, at, to, advice, purged);
 		at = to;
 	}
-	if (changes_marks(advice) || advice == ADVISE_VOLATILE || advice == ADVISE_NONVOLATILE)
-		merge_range(as, start, end);
+	merge_range(as, start, end);
 	return err != KERR_OK ? err : hole;
 }
 
@@ -222,6 +243,8 @@ enum kerr aspace_advise(struct aspace *as, vaddr_t addr, size_t size, int advice
 		return KERR_OK;
 	if (advice == ADVISE_POPULATE_READ || advice == ADVISE_POPULATE_WRITE)
 		return populate(as, addr, end, advice == ADVISE_POPULATE_WRITE);
+	if (advice == ADVISE_COLLAPSE)
+		return huge_collapse(as, addr, end);
 	mutex_lock(&as->lock);
 	enum kerr err = advise_locked(as, addr, end, advice, purged);
 	mutex_unlock(&as->lock);

@@ -39,6 +39,7 @@ void space_init(void)
 	object_setup();
 	region_setup();
 	purge_setup();
+	huge_setup();
 	aspaces = cache_create("aspace", sizeof(struct aspace), 64);
 	zero_frame = frame_alloc(0, FRAME_ZEROED);
 	if (!zero_frame)
@@ -127,7 +128,7 @@ enum kerr aspace_create(struct aspace **out)
 	atomic_store_explicit(&as->references, 1, memory_order_relaxed);
 	atomic_store_explicit(&as->mapper.tables, 1, memory_order_relaxed);
 	mm_count(COUNT_TABLES, 1);
-	mutex_init(&as->lock);
+	mutex_init(&as->lock, "aspace.lock");
 	pagetree_init(&as->pages, PAGETREE_PRIVATE);
 	spin_lock(&all_lock);
 	list_add_tail(&all_spaces, &as->all_link);
@@ -322,6 +323,7 @@ enum kerr aspace_fork(struct aspace *parent, struct aspace **out)
 	as->deny_exec = parent->deny_exec & MDWE_NO_INHERIT ? 0 : parent->deny_exec;
 	as->special_fork = parent->special_fork;
 	bool sealed = parent->sealed, purgeable = parent->purgeable;
+	as->huge_disabled = parent->huge_disabled;
 	mutex_unlock(&parent->lock);
 	if (err == KERR_OK && as->special_fork)
 		err = apply_fork_marks(as);

@@ -8,12 +8,18 @@
 
 struct leaf_count {
 	struct aspace *as;
+	vaddr_t last;
 	uint64_t zero, of_tree, others;
 };
 
 static void count_leaf(vaddr_t va, unsigned level, struct pte_parts leaf, void *arg)
 {
 	struct leaf_count *c = arg;
+	if (level > 0) { /* huge leaves are always the tree's */
+		vaddr_t end = va | (mapper_span(level) - 1);
+		c->of_tree += ((MIN(end, c->last) - va) >> PAGE_SHIFT) + 1;
+		return;
+	}
 	struct frame *f = frame_table + (leaf.address >> PAGE_SHIFT);
 	rcu_read_lock();
 	struct frame *own = page_slot_frame(pagetree_get(&c->as->pages, va >> PAGE_SHIFT));
@@ -29,7 +35,7 @@ static void count_leaf(vaddr_t va, unsigned level, struct pte_parts leaf, void *
 /* aspace.lock held. */
 static struct region_usage usage_locked(struct region *r)
 {
-	struct leaf_count c = {.as = r->as};
+	struct leaf_count c = {.as = r->as, .last = r->end - 1};
 	struct region_usage u = {.virtual = (r->end - r->start) >> PAGE_SHIFT};
 	if (!r->shared)
 		u.private_dirty = pagetree_count(&r->as->pages, r->start >> PAGE_SHIFT,
@@ -92,7 +98,7 @@ struct aspace_stats aspace_stats(struct aspace *as)
 		else if ((r->prot & PROT_EXEC) && r->object)
 			s.text_pages += pages;
 		if (r->object) {
-			struct leaf_count c = {.as = as};
+			struct leaf_count c = {.as = as, .last = r->end - 1};
 			mapper_visit(&as->mapper, r->start, r->end - 1, count_leaf, &c);
 			s.shared_pages += c.others;
 		}

@@ -16,6 +16,7 @@
 
 #include <core/panic.h>
 #include <core/upcalls.h>
+#include <mm/huge.h>
 
 static vaddr_t user_end(void)
 {
@@ -63,7 +64,7 @@ static vaddr_t search(struct aspace *as, size_t size, vaddr_t top, uint64_t *lar
 	}
 }
 
-vaddr_t find_free_locked(struct aspace *as, size_t size)
+static vaddr_t find_free(struct aspace *as, size_t size)
 {
 	uint64_t largest;
 	vaddr_t top = as->map_top, at = 0;
@@ -83,6 +84,21 @@ vaddr_t find_free_locked(struct aspace *as, size_t size)
 		as->hint = at;
 	}
 	return at;
+}
+
+/* Whole huge pages are laid so that they can be. */
+vaddr_t find_free_locked(struct aspace *as, size_t size)
+{
+	if (size >= HUGE_SIZE && IS_ALIGNED(size, HUGE_SIZE)) {
+		vaddr_t at = find_free(as, size + HUGE_SIZE - PAGE_SIZE);
+		if (at) {
+			at = ALIGN_UP(at, HUGE_SIZE);
+			as->hint = at;
+			as->hole = MAX(as->hole, HUGE_SIZE);
+			return at;
+		}
+	}
+	return find_free(as, size);
 }
 
 void note_free(struct aspace *as, vaddr_t start, vaddr_t end)
@@ -240,6 +256,8 @@ static void describe(struct region *t, struct aspace *as, unsigned prot, unsigne
 	};
 	if (t->grows)
 		t->kind = REGION_STACK;
+	if (flags & MMAP_STACK)
+		t->huge = REGION_HUGE_NO;
 	region_set_prot(t, prot);
 	t->accounted = !t->shared && (t->prot & PROT_WRITE);
 	t->noreserve = !t->shared && (flags & MMAP_NORESERVE) && commit_honours_noreserve();

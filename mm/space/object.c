@@ -40,7 +40,7 @@ void vm_object_init(struct vm_object *o, const struct vm_object_ops *ops, uint64
 	atomic_store_explicit(&o->references, 1, memory_order_relaxed);
 	atomic_store_explicit(&o->size, size, memory_order_relaxed);
 	pagetree_init(&o->pages, PAGETREE_OBJECT);
-	mutex_init(&o->grow);
+	mutex_init(&o->grow, "object.grow");
 	spin_init(&o->maps_lock, RANK_OBJECT, "object maps");
 	list_init(&o->maps);
 }

@@ -79,10 +79,12 @@ struct region *region_copy(const struct region *like, struct aspace *as)
 	r->accounted = like->accounted;
 	r->noreserve = like->noreserve;
 	r->marks = like->marks;
+	r->huge = like->huge;
 	r->dead = false;
 	r->read_flags = like->read_flags;
 	r->name = like->name;
-	rwlock_init(&r->lock);
+	r->policy = like->policy;
+	rwlock_init(&r->lock, "region.lock");
 	atomic_store_explicit(&r->references, 1, memory_order_relaxed);
 	list_init(&r->object_link);
 	return r;
@@ -179,13 +181,20 @@ void region_split(struct aspace *as, struct region *r, vaddr_t at, struct region
 	region_insert(as, upper, r);
 }
 
+static bool policy_equal(const struct memory_policy *a, const struct memory_policy *b)
+{
+	return a->mode == b->mode && a->flags == b->flags && a->nodes == b->nodes &&
+	       a->asked == b->asked && a->home == b->home;
+}
+
 bool region_alike(const struct region *r, const struct region *next)
 {
 	return r->end == next->start && r->object == next->object && r->prot == next->prot &&
 	       r->kind == next->kind && r->shared == next->shared && !r->grows && !next->grows &&
 	       r->no_write == next->no_write && r->accounted == next->accounted &&
 	       r->noreserve == next->noreserve && r->marks == next->marks &&
-	       r->name == next->name &&
+	       r->huge == next->huge && r->name == next->name &&
+	       policy_equal(&r->policy, &next->policy) &&
 	       (!r->object || r->offset + (r->end - r->start) == next->offset);
 }
 

@@ -37,6 +37,7 @@ struct aspace {
 	bool purgeable; /* (purge_lock) in the list of those that have pages to give */
 	struct list all_link; /* (all_lock) */
 	struct list purge_link; /* (purge_lock) */
+	bool huge_disabled; /* PR_SET_THP_DISABLE */
 	uint64_t committed; /* (lock) pages of private memory that was ever writable .. */
 	uint64_t uncommitted; /* (lock) .. and of such that is not promised (MAP_NORESERVE) */
 };
@@ -70,8 +71,10 @@ struct region {
 	bool noreserve; /* constant: counts as data without being promised */
 	bool dead; /* (MW) */
 	uint16_t marks; /* (MW) MARK_* */
+	uint8_t huge; /* (MW) enum region_huge */
 	map_flags_t read_flags; /* (MW) of an entry that only reads; 0: no access */
 	const char *name; /* (M) */
+	struct memory_policy policy; /* (MW) all zero: the task's */
 	struct rwlock lock; /* readers: faults; writers: whoever changes the region */
 	_Atomic uint32_t references; /* the tree's, and truncations on their way */
 	uint32_t epoch; /* (object->maps_lock) last truncation seen */
@@ -84,6 +87,9 @@ static inline bool is_pinned(unsigned marks)
 {
 	return (marks & (MARK_LOCKED | MARK_ON_FAULT)) == MARK_LOCKED;
 }
+
+/* What a program said about huge pages in a region: nothing, MADV_HUGEPAGE, MADV_NOHUGEPAGE. */
+enum region_huge { REGION_HUGE_DEFAULT, REGION_HUGE_YES, REGION_HUGE_NO };
 
 extern struct frame *zero_frame; /* the shared page of zeroes */
 
@@ -174,6 +180,11 @@ void note_free(struct aspace *as, vaddr_t start, vaddr_t end);
 enum kerr aspace_populate(struct aspace *as, vaddr_t start, vaddr_t end, bool write);
 /* RLIMIT_AS. aspace.lock. */
 bool within_limits(const struct aspace *as, uint64_t pages);
+
+/* Boot: what the command line says. (huge.c) */
+void huge_setup(void);
+/* MADV_COLLAPSE of [start, end). KERR_INVAL: a window cannot have a huge page; KERR_NOMEM; KERR_AGAIN. */
+enum kerr huge_collapse(struct aspace *as, vaddr_t start, vaddr_t end);
 
 /* The last reference of a frame in a private tree, and its figure. */
 void anonymous_put(struct frame *f);

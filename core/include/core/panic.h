@@ -26,3 +26,5 @@
 size_t symbol_format(vaddr_t address, char *buf, size_t size);
 /* Logs the call chain from `ip`, `fp` (within the current stack). */
 void backtrace_log(vaddr_t ip, vaddr_t fp);
+/* The return addresses of who called the caller, and so on: at most `max`; how many. Any context. */
+size_t backtrace_take(vaddr_t *chain, size_t max);

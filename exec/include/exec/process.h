@@ -155,6 +155,7 @@ struct thread_info {
 	uint8_t wait_reason;
 	nsec_t user_time, system_time;
 	uint64_t voluntary_switches, involuntary_switches;
+	cpuset_t affinity;
 	char name[16];
 };
 bool process_thread_next(struct process *p, int after, struct thread_info *out);

@@ -64,6 +64,7 @@ struct hal_mmu_geometry {
 	uint8_t leaf_levels;  /* bit n: leaves are allowed on level n */
 	uint8_t physical_bits;
 	uint8_t asid_bits;    /* 0: no address-space tags, activate() flushes */
+	uint16_t flush_pages_max; /* to forget more pages than that, HAL_FLUSH_ALL is cheaper */
 	bool split_root;      /* the kernel half has a root register of its own (AArch64): process
 			         roots hold user entries only. Otherwise the upper 256 entries of
 			         each root are the kernel's, copied by mm. */

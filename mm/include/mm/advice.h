@@ -21,6 +21,7 @@
 #define ADVISE_POPULATE_READ 22
 #define ADVISE_POPULATE_WRITE 23
 #define ADVISE_DONTNEED_LOCKED 24
+#define ADVISE_COLLAPSE 25
 
 /* Private anonymous memory whose pages may go under pressure, until it is made non-volatile again;
  * that tells (madvise gives 1) whether any went. */

@@ -71,6 +71,28 @@ enum kerr pagetree_ref(struct pagetree *t, uint64_t key, bool create, struct pag
 bool pagetree_swap(struct pagetree *t, struct page_ref *ref, uint64_t key, page_slot_t *old,
 		   page_slot_t new);
 
+/* ---- Blocks: 512 slots from `first` on, a multiple of 512. What no table maps, in a region that is
+ * locked (for reading: then faults may be in each other's way, and the calls notice). --------- */
+
+#define PAGETREE_BLOCK 512u
+enum pagetree_block {
+	BLOCK_EMPTY,
+	BLOCK_MIXED,
+	BLOCK_WHOLE, /* frames in a row, the first aligned to 512 */
+};
+/* *base: the first frame; *owned: all are the tree's own, to be written in place. */
+enum pagetree_block pagetree_block_state(struct pagetree *t, uint64_t first, struct frame **base,
+					 bool *owned);
+/* A whole block becomes the tree's own if nobody else holds any of its frames. */
+bool pagetree_block_own(struct pagetree *t, uint64_t first, struct frame *base);
+/* Puts frames `base` and following into empty slots, in order, up to the first that is taken; returns how
+ * many. */
+unsigned pagetree_block_fill(struct pagetree *t, uint64_t first, struct frame *base);
+/* Region locked for writing, nothing mapped: the frames that are there are copied to `base` and
+ * following, which replace them; what was not there is zeroed. KERR_NOMEM, KERR_AGAIN (somebody is just
+ * using one of the frames), KERR_NOENT (there are none): nothing was changed. */
+enum kerr pagetree_block_replace(struct pagetree *t, uint64_t first, struct frame *base);
+
 /* *to, which is empty, becomes a copy of *from. Nobody touches either meanwhile. O(1). */
 void pagetree_clone(struct pagetree *from, struct pagetree *to);
 

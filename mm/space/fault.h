@@ -1,0 +1,35 @@
+/* A page fault under way: what fault.c and huge.c share. */
+#pragma once
+
+#include "region.h"
+
+struct fault {
+	struct aspace *as;
+	struct region *r;
+	vaddr_t va;              /* page aligned */
+	enum trap_access access;
+	pte_t *entry;            /* of va */
+	struct frame *table;     /* it lies in */
+	struct frame *frame;     /* result */
+	bool private;            /* result: it is from the page tree */
+	bool promote;            /* result: the end of a window was written, see huge_promote */
+};
+
+/* Whether an entry allows what the fault wants. */
+static inline bool fault_allows(struct pte_parts parts, enum trap_access access)
+{
+	if (parts.kind != PTE_LEAF || !(parts.flags & MAP_PRESENT))
+		return false;
+	if (access == TRAP_WRITE)
+		return (parts.flags & (MAP_WRITABLE | MAP_DIRTY)) == (MAP_WRITABLE | MAP_DIRTY);
+	return access != TRAP_EXECUTE || !(parts.flags & MAP_NO_EXECUTE);
+}
+
+/* There is no table for va, or a huge leaf: gives it a huge leaf, or uses or splits the one there is.
+ * HUGE_NO: to be done page by page; HUGE_BUS: explicit huge pages have run out. Region locked for
+ * reading. */
+enum huge_result { HUGE_DONE, HUGE_NO, HUGE_BUS };
+enum huge_result huge_fault(struct fault *x);
+/* After a fault, no lock held: if the window that ends with this page has become one run of frames,
+ * it gets a huge leaf. */
+void huge_promote(struct aspace *as, vaddr_t va);
