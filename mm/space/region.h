@@ -42,20 +42,6 @@ struct aspace {
 	uint64_t uncommitted; /* (lock) .. and of such that is not promised (MAP_NORESERVE) */
 };
 
-/* What was asked for a region, besides its rights. */
-enum region_mark {
-	MARK_LOCKED = 0x1,      /* mlock: its pages stay */
-	MARK_ON_FAULT = 0x2,    /* with LOCKED: they come one by one */
-	MARK_NO_FORK = 0x4,     /* MADV_DONTFORK: not in a child */
-	MARK_WIPE = 0x8,        /* MADV_WIPEONFORK: empty in a child */
-	MARK_NO_DUMP = 0x10,    /* MADV_DONTDUMP */
-	MARK_SEALED = 0x20,     /* mseal: stays as it is */
-	MARK_SEQUENTIAL = 0x40, /* MADV_SEQUENTIAL, MADV_RANDOM: for smaps */
-	MARK_RANDOM = 0x80,
-	MARK_VOLATILE = 0x100,  /* its pages may be purged (purge.c) */
-	MARK_PURGED = 0x200,    /* with VOLATILE: and some were */
-};
-
 /* (M) under aspace.lock; (MW) under aspace.lock and region.lock for writing, so that either suffices
  * for reading. */
 struct region {

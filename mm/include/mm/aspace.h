@@ -21,6 +21,20 @@ enum region_kind {
 	REGION_STACK,
 };
 
+/* What was asked for a region, besides its rights. */
+enum region_mark {
+	MARK_LOCKED = 0x1,      /* mlock: its pages stay */
+	MARK_ON_FAULT = 0x2,    /* with LOCKED: they come one by one */
+	MARK_NO_FORK = 0x4,     /* MADV_DONTFORK: not in a child */
+	MARK_WIPE = 0x8,        /* MADV_WIPEONFORK: empty in a child */
+	MARK_NO_DUMP = 0x10,    /* MADV_DONTDUMP */
+	MARK_SEALED = 0x20,     /* mseal: stays as it is */
+	MARK_SEQUENTIAL = 0x40, /* MADV_SEQUENTIAL, MADV_RANDOM: for smaps */
+	MARK_RANDOM = 0x80,
+	MARK_VOLATILE = 0x100,  /* its pages may be purged (purge.c) */
+	MARK_PURGED = 0x200,    /* with VOLATILE: and some were */
+};
+
 /* Protection and flags of a region: the Linux PROT_* and MAP_* values of mmap(2). */
 #define PROT_NONE 0
 #define PROT_READ 1
@@ -53,14 +67,18 @@ struct region_info {
 	vaddr_t start, end;
 	unsigned prot;
 	enum region_kind kind;
-	bool shared;
+	bool shared, may_write, grows, accounted, noreserve;
+	uint8_t huge;             /* 1, 2: MADV_HUGEPAGE, MADV_NOHUGEPAGE */
+	uint16_t marks;           /* enum region_mark */
 	uint64_t offset;          /* bytes in the object */
 	struct vm_object *object; /* null: anonymous; referenced: vm_object_put it */
 	const char *name;         /* "[stack]", "[heap]", "[vdso]" or null */
 };
 
-struct aspace_stats {
-	uint64_t virtual_pages, resident_pages, shared_pages, data_pages, stack_pages, text_pages;
+struct aspace_stats { /* pages */
+	uint64_t virtual_pages, peak_pages, locked_pages;
+	uint64_t resident_pages, shared_pages; /* shared: of objects, which includes files */
+	uint64_t data_pages, stack_pages, text_pages;
 };
 
 enum kerr aspace_create(struct aspace **out);
@@ -134,13 +152,21 @@ enum fault_result aspace_fault(struct aspace *as, vaddr_t addr, enum trap_access
 bool aspace_region_at(struct aspace *as, vaddr_t from, struct region_info *out);
 struct aspace_stats aspace_stats(struct aspace *as);
 
-/* For /proc/PID/smaps: the region that region_info describes; pages. */
+/* For /proc/PID/smaps, of a region; bytes. A page is shared if it is mapped (or, private, belongs) more
+ * than once; dirty: private and not lazy, or can be written without a fault. */
 struct region_usage {
-	uint64_t virtual, resident;
-	uint64_t shared_clean;  /* of an object, mapped here */
-	uint64_t private_dirty; /* in the page tree */
-	uint64_t zero;          /* the shared page of zeroes */
+	uint64_t resident, huge;
+	uint64_t shared_clean, shared_dirty, private_clean, private_dirty;
+	uint64_t referenced; /* in the hardware table */
+	uint64_t anonymous;  /* private pages */
+	uint64_t lazy;       /* MADV_FREE, not written since */
+	uint64_t is_volatile; /* private pages that may be purged; the rest of `anonymous` may not */
+	uint64_t locked;
+	/* A page counts by its part; in bytes << USAGE_SHIFT. */
+	uint64_t pss, pss_dirty, pss_anonymous, pss_locked;
 };
+#define USAGE_SHIFT 12
+/* Sleeps; costs a look at each page, and at each address space for pages shared since a fork. */
 bool aspace_region_usage(struct aspace *as, vaddr_t start, struct region_usage *out);
 /* Page tables of this address space, bytes (VmPTE), and pages it was promised. */
 uint64_t aspace_table_bytes(struct aspace *as);
