@@ -13,7 +13,7 @@ TIMEOUT = 400
 FOLDER = HERE / "programs"
 # Program: arguments in the guest; {} is the folder of the programs of the same flavour.
 BOTH = {"threads": "", "signals": "", "memory": "", "files": "", "processes": "", "fpu": "",
-        "epoll": "", "events": "", "locks": "", "sockets": "", "rights": "", "overcommit": "", "numa": "", "pkeys": "",
+        "epoll": "", "events": "", "locks": "", "sockets": "", "rights": "", "overcommit": "", "badmem": "", "figures": "", "aslr": "", "mapmodel": "2 10000", "numa": "", "pkeys": "",
         "badelf": "{}/crash"}
 # Hard on the machine, the same for both flavours: once is enough.
 ONCE = {"epollstress": "", "socketstress": "", "hostile": "", "forkbomb": "", "exhaust": ""}
