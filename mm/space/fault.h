@@ -3,6 +3,8 @@
 
 #include "region.h"
 
+#include <mm/huge.h>
+
 struct fault {
 	struct aspace *as;
 	struct region *r;
@@ -23,6 +25,14 @@ static inline bool fault_allows(struct pte_parts parts, enum trap_access access)
 	if (access == TRAP_WRITE)
 		return (parts.flags & (MAP_WRITABLE | MAP_DIRTY)) == (MAP_WRITABLE | MAP_DIRTY);
 	return access != TRAP_EXECUTE || !(parts.flags & MAP_NO_EXECUTE);
+}
+
+/* Whether r may have a huge leaf at `window`. */
+static inline bool huge_possible(const struct region *r, vaddr_t window)
+{
+	return window >= r->start && r->end > window && r->end - window >= HUGE_SIZE &&
+	       !r->object && !r->grows && r->prot && !(r->prot & PROT_EXEC) &&
+	       r->huge != REGION_HUGE_NO && (hal.mmu.geometry()->leaf_levels >> MAPPER_HUGE & 1);
 }
 
 /* There is no table for va, or a huge leaf: gives it a huge leaf, or uses or splits the one there is.

@@ -133,6 +133,12 @@ enum kerr mapper_entry_make(struct mapper *m, vaddr_t va, unsigned level, pte_t 
 	paddr_t table = m->root;
 	bool leaf = false;
 	for (unsigned l = hal.mmu.geometry()->levels - 1u; l > level; l--) {
+		pte_t e = mapper_load(&mapper_table_at(table)[mapper_index(va, l)]);
+		struct pte_parts parts = hal.mmu.decode(e, l);
+		if (likely(parts.kind == PTE_TABLE)) {
+			table = parts.address;
+			continue;
+		}
 		table = descend(m, table, mapper_index(va, l), l, &leaf);
 		if (unlikely(!table))
 			return leaf ? KERR_EXIST : KERR_NOMEM;

@@ -293,7 +293,7 @@ static void *disturb(void *arg)
 	unsigned me = (unsigned)(uintptr_t)arg, state = me * 77 + 5;
 	unsigned *value = calloc(WINDOWS * PAGES_HUGE, sizeof(*value));
 
-	for (int i = 0; i < ROUNDS * 60; i++) {
+	for (int i = 0; i < 2000; i++) {
 		size_t page = next_random(&state) % (WINDOWS * PAGES_HUGE / THREADS) * THREADS + me;
 		unsigned *at = (unsigned *)(arena + page * PAGE);
 		unsigned what = next_random(&state) % 16;
