@@ -213,7 +213,13 @@ enum huge_result huge_fault(struct fault *x)
 	pte_t *e;
 	enum kerr err = mapper_entry_make(&x->as->mapper, x->va, MAPPER_HUGE, &e, &table);
 	if (err != KERR_OK)
-		return HUGE_NO;
+		return x->r->hugetlb ? HUGE_MEMORY : HUGE_NO;
+	if (x->r->hugetlb) {
+		mutex_lock(lock);
+		enum huge_result result = hugetlb_fault(x, e, table);
+		mutex_unlock(lock);
+		return result;
+	}
 	pte_t old = mapper_load(e);
 	if (!old.raw && may && wanted(x->r)) {
 		enum huge_result result = HUGE_NO;
