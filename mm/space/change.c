@@ -8,6 +8,7 @@
 #include "region.h"
 
 #include <core/panic.h>
+#include <mm/huge.h>
 #include <mm/user_copy.h>
 
 /* [addr, addr + size) as whole pages in *end; false: not page aligned or no user range. */
@@ -39,6 +40,8 @@ enum kerr split_at(struct aspace *as, vaddr_t at)
 	struct region *r = region_find(as, at);
 	if (!r || r->start == at)
 		return KERR_OK;
+	if (r->hugetlb && !IS_ALIGNED(at, HUGE_SIZE))
+		return KERR_INVAL;
 	if (as->region_count >= REGION_MAX)
 		return KERR_NOMEM;
 	struct region *upper = region_copy(r, as);
@@ -72,7 +75,7 @@ void merge_range(struct aspace *as, vaddr_t start, vaddr_t end)
 /* r becomes data once it is made writable. */
 static bool becomes_data(const struct region *r, unsigned prot)
 {
-	return !r->accounted && !r->shared && (prot & PROT_WRITE);
+	return !r->accounted && !r->shared && !r->hugetlb && (prot & PROT_WRITE);
 }
 
 /* aspace.lock. Promises what becomes data in [start, end). */
@@ -176,6 +179,13 @@ enum kerr aspace_protect(struct aspace *as, vaddr_t addr, size_t size, unsigned 
 /* Private pages in [start, end) of r are dropped, entries too: the next access starts afresh. */
 static enum kerr discard(struct aspace *as, struct region *r, vaddr_t start, vaddr_t end)
 {
+	if (r->hugetlb) {
+		end = ALIGN_DOWN(end, HUGE_SIZE);
+		if (!IS_ALIGNED(start, HUGE_SIZE))
+			return KERR_INVAL;
+		if (start >= end)
+			return KERR_OK;
+	}
 	uint64_t first = start >> PAGE_SHIFT, last = (end - 1) >> PAGE_SHIFT;
 	/* Nodes go whole only if they lie in the range: the region goes on around it. */
 	enum kerr err = pagetree_prepare(&as->pages, first, last, first, last);
@@ -187,8 +197,11 @@ static enum kerr discard(struct aspace *as, struct region *r, vaddr_t start, vad
 	err = mapper_unmap_range(&as->mapper, start, end - start, true, 0, 0, &batch);
 	BUG_ON(err != KERR_OK);
 	tlb_batch_finish(&batch);
+	uint64_t untouched = unlikely(r->hugetlb) ? hugetlb_untouched(r) : 0;
 	if (!r->shared)
 		pagetree_remove(&as->pages, first, last, first, last);
+	if (unlikely(r->hugetlb))
+		hugetlb_discarded(r, untouched);
 	rwlock_write_unlock(&r->lock);
 	return KERR_OK;
 }
@@ -355,6 +368,8 @@ static enum kerr remap_locked(struct aspace *as, vaddr_t old, size_t old_size, s
 	struct region *r = region_find(as, old);
 	if (!r || old + old_size > r->end)
 		return KERR_FAULT;
+	if (r->hugetlb && (new_size > old_size || (flags & (REMAP_FIXED | REMAP_DONTUNMAP))))
+		return KERR_INVAL;
 	if (new_size <= old_size && !(flags & REMAP_FIXED)) {
 		*addr = old;
 		return new_size < old_size ? unmap_locked(as, old + new_size, old + old_size)
