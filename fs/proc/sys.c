@@ -9,6 +9,7 @@
 #include <core/random.h>
 #include <core/spinlock.h>
 #include <core/version.h>
+#include <exec/exec.h>
 #include <fs/proc.h>
 #include <lib/format.h>
 #include <mm/commit.h>
@@ -263,6 +264,23 @@ static enum kerr write_overcommit_kbytes(const char *text, size_t length,
 	return commit_configure(&c);
 }
 
+static enum kerr show_randomize(struct text *t, const struct proc_subject *s)
+{
+	text_print(t, "%u\n", atomic_load_explicit(&exec_randomize, memory_order_relaxed));
+	return KERR_OK;
+}
+
+static enum kerr write_randomize(const char *text, size_t length, const struct proc_subject *s)
+{
+	uint64_t value;
+	enum kerr err = parse_setting(text, length, &value);
+
+	if (err != KERR_OK || value > 2)
+		return KERR_INVAL;
+	atomic_store_explicit(&exec_randomize, (unsigned)value, memory_order_relaxed);
+	return KERR_OK;
+}
+
 #define FILE_MODE (S_IFREG | 0444)
 #define SETTING_MODE (S_IFREG | 0644)
 #define DIR_MODE (S_IFDIR | 0555)
@@ -285,6 +303,10 @@ static const struct proc_entry sys_kernel[] = {
 	{.name = "ostype", .mode = FILE_MODE, .show = show_ostype},
 	{.name = "pid_max", .mode = FILE_MODE, .show = show_pid_max},
 	{.name = "random", .mode = DIR_MODE, .children = sys_random},
+	{.name = "randomize_va_space",
+	 .mode = SETTING_MODE,
+	 .show = show_randomize,
+	 .write = write_randomize},
 	{.name = "version", .mode = FILE_MODE, .show = show_version},
 	{},
 };

@@ -266,7 +266,8 @@ static struct frame *write_slot(struct fault *x, struct frame **old, enum kerr *
 		if (v & PAGE_OWNED)
 			return from;
 		if (from && atomic_load_explicit(&from->references, memory_order_acquire) == 1) {
-			if (pagetree_swap(&x->as->pages, &ref, key, &v, v | PAGE_OWNED))
+			if (pagetree_swap(&x->as->pages, &ref, key, &v,
+					  (v & ~PAGE_LAZY) | PAGE_OWNED))
 				return from;
 			continue;
 		}
@@ -368,7 +369,8 @@ static struct region *grow_stack(struct aspace *as, vaddr_t addr)
 	if (below && below->prot && start - below->end < STACK_GAP)
 		return nullptr;
 	uint64_t pages = (r->start - start) >> PAGE_SHIFT;
-	if (!within_limits(as, pages) || (below && below->end > start) ||
+	if (!within_limits(as, pages) || !lock_allowed(as, r->marks, pages << PAGE_SHIFT) ||
+	    (below && below->end > start) ||
 	    commit_charge(region_promised(r, pages)) != KERR_OK)
 		return nullptr;
 	rwlock_write_lock(&r->lock);

@@ -16,6 +16,7 @@
 #include "region.h"
 
 #include <core/panic.h>
+#include <core/upcalls.h>
 #include <mm/huge.h>
 
 static vaddr_t user_end(void)
@@ -170,11 +171,11 @@ static bool cut(struct aspace *as, struct region *r, vaddr_t start, vaddr_t end,
 {
 	vaddr_t from = MAX(r->start, start), to = MIN(r->end, end);
 	uint64_t pages = (to - from) >> PAGE_SHIFT;
+	as->peak_pages = MAX(as->peak_pages, as->virtual_pages);
 	as->virtual_pages -= pages;
-	if (r->accounted) {
-		region_account(r, -(int64_t)pages);
+	region_account(r, -(int64_t)pages);
+	if (r->accounted)
 		commit_release(region_promised(r, pages));
-	}
 	if (r->start < start && r->end > end) {
 		region_split(as, r, end, *spare);
 		*spare = nullptr;
@@ -197,6 +198,8 @@ enum kerr unmap_locked(struct aspace *as, vaddr_t start, vaddr_t end)
 	struct region *first = region_above(as, start), *spare = nullptr, *r, *next;
 	if (!first || first->start >= end)
 		return KERR_OK;
+	if (unlikely(as->sealed) && any_marked(as, start, end, MARK_SEALED))
+		return KERR_PERM;
 	if (!hugetlb_may_cut(as, start) || !hugetlb_may_cut(as, end))
 		return KERR_INVAL;
 	if (first->start < start && first->end > end) {
@@ -249,10 +252,13 @@ static void describe(struct region *t, struct aspace *as, unsigned prot, unsigne
 		.as = as,
 		.object = object,
 		.offset = object ? offset : 0,
-		.kind = object ? REGION_FILE : REGION_ANONYMOUS,
+		.kind = !object		    ? REGION_ANONYMOUS
+			: object->ops->place ? REGION_DEVICE
+					     : REGION_FILE,
 		.shared = flags & MMAP_SHARED,
 		.grows = flags & MMAP_GROWSDOWN,
 		.no_write = flags & MMAP_DENY_WRITE,
+		.marks = flags & MMAP_LOCKED ? MARK_LOCKED : 0,
 	};
 	if (t->grows)
 		t->kind = REGION_STACK;
@@ -270,10 +276,10 @@ static void describe(struct region *t, struct aspace *as, unsigned prot, unsigne
 static enum kerr choose(struct aspace *as, vaddr_t *addr, size_t size, unsigned flags)
 {
 	if (flags & (MMAP_FIXED | MMAP_FIXED_NOREPLACE)) {
-		if (!IS_ALIGNED(*addr, PAGE_SIZE))
-			return KERR_INVAL;
 		if (size > user_end() || *addr > user_end() - size)
 			return KERR_NOMEM;
+		if (!IS_ALIGNED(*addr, PAGE_SIZE))
+			return KERR_INVAL;
 		if (*addr < MMAP_MIN)
 			return KERR_PERM;
 		if ((flags & MMAP_FIXED_NOREPLACE) && !range_free_locked(as, *addr, *addr + size))
@@ -354,6 +360,14 @@ static enum kerr promise(struct aspace *as, const struct region *t, unsigned fla
 	return err;
 }
 
+bool lock_allowed(const struct aspace *as, unsigned marks, uint64_t bytes)
+{
+	if (likely(!(marks & MARK_LOCKED)))
+		return true;
+	uint64_t limit = upcalls.lock_limit() >> PAGE_SHIFT, pages = bytes >> PAGE_SHIFT;
+	return as->locked_pages <= limit && pages <= limit - as->locked_pages;
+}
+
 static enum kerr map_locked(struct aspace *as, struct region *t, size_t size, unsigned flags)
 {
 	struct region *spare = nullptr;
@@ -361,6 +375,11 @@ static enum kerr map_locked(struct aspace *as, struct region *t, size_t size, un
 	if (err != KERR_OK)
 		return err;
 	t->end = t->start + size;
+	t->marks |= t->kind == REGION_DEVICE ? 0 : as->future_marks;
+	if (!lock_allowed(as, t->marks, size))
+		return KERR_AGAIN;
+	if (as->deny_exec && (t->prot & (PROT_WRITE | PROT_EXEC)) == (PROT_WRITE | PROT_EXEC))
+		return KERR_ACCESS;
 	if (!within_limits(as, size >> PAGE_SHIFT) || as->region_count >= REGION_MAX ||
 	    (t->accounted && !t->grows && !data_within_limit(as, size >> PAGE_SHIFT)))
 		return KERR_NOMEM;
@@ -392,7 +411,8 @@ enum kerr aspace_map(struct aspace *as, vaddr_t *addr, size_t size, unsigned pro
 	struct region t;
 	unsigned type = flags & (MMAP_SHARED | MMAP_PRIVATE);
 	if (size == 0 || !IS_ALIGNED(offset, PAGE_SIZE) || type == 0 ||
-	    (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC)))
+	    (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC)) ||
+	    ((flags & MMAP_GROWSDOWN) && (object || (flags & MMAP_SHARED))))
 		return KERR_INVAL;
 	if (size > user_end() || (object && offset + size < offset))
 		return KERR_NOMEM;
@@ -406,6 +426,9 @@ enum kerr aspace_map(struct aspace *as, vaddr_t *addr, size_t size, unsigned pro
 		if (err != KERR_OK)
 			return err;
 	}
+	/* A copy of a page needs a frame behind it. */
+	if (object && object->ops->place && !(flags & MMAP_SHARED))
+		return KERR_INVAL;
 	if (!object && (flags & MMAP_SHARED) && (flags & MMAP_HUGETLB)) {
 		enum kerr err = hugetlb_object_create(size, !(flags & MMAP_NORESERVE), &own);
 		if (err != KERR_OK)
@@ -431,8 +454,9 @@ enum kerr aspace_map(struct aspace *as, vaddr_t *addr, size_t size, unsigned pro
 	if (err != KERR_OK)
 		return err;
 	*addr = t.start;
-	if (flags & (MMAP_POPULATE | MMAP_LOCKED))
-		(void)!aspace_populate(as, t.start, t.start + size, prot & PROT_WRITE);
+	if ((flags & (MMAP_POPULATE | MMAP_NONBLOCK)) == MMAP_POPULATE || is_pinned(t.marks))
+		(void)!aspace_populate(as, t.start, t.start + size,
+				       !t.shared && (prot & PROT_WRITE));
 	return KERR_OK;
 }
 

@@ -80,7 +80,7 @@ struct region *region_copy(const struct region *like, struct aspace *as)
 	r->no_write = like->no_write;
 	r->accounted = like->accounted;
 	r->noreserve = like->noreserve;
-	r->no_fork = like->no_fork;
+	r->marks = like->marks;
 	r->huge = like->huge;
 	r->hugetlb = like->hugetlb;
 	r->dead = false;
@@ -135,6 +135,8 @@ struct region *region_above(const struct aspace *as, vaddr_t addr)
 
 void region_account(struct region *r, int64_t pages)
 {
+	if (unlikely(r->marks & MARK_LOCKED))
+		r->as->locked_pages += (uint64_t)pages;
 	if (!r->accounted)
 		return;
 	if (likely(!r->noreserve))
@@ -193,7 +195,7 @@ bool region_alike(const struct region *r, const struct region *next)
 	return r->end == next->start && r->object == next->object && r->prot == next->prot &&
 	       r->kind == next->kind && r->shared == next->shared && !r->grows && !next->grows &&
 	       r->no_write == next->no_write && r->accounted == next->accounted &&
-	       r->noreserve == next->noreserve && r->no_fork == next->no_fork &&
+	       r->noreserve == next->noreserve && r->marks == next->marks &&
 	       r->huge == next->huge && r->hugetlb == next->hugetlb && r->name == next->name &&
 	       policy_equal(&r->policy, &next->policy) &&
 	       (!r->object || r->offset + (r->end - r->start) == next->offset);
