@@ -13,6 +13,7 @@
 #include <fs/proc.h>
 #include <lib/format.h>
 #include <mm/commit.h>
+#include <mm/huge.h>
 
 #define NODE_NAME_SIZE 65
 
@@ -152,6 +153,45 @@ static enum kerr parse_setting(const char *text, size_t length, uint64_t *out)
 	return *end || end == line ? KERR_INVAL : KERR_OK;
 }
 
+static enum kerr show_hugepages(struct text *t, const struct proc_subject *s)
+{
+	struct hugepool_stats p;
+
+	hugepool_stats(&p);
+	text_print(t, "%lu\n", (unsigned long)(p.total - p.surplus));
+	return KERR_OK;
+}
+
+static enum kerr write_hugepages(const char *text, size_t length, const struct proc_subject *s)
+{
+	uint64_t value;
+	enum kerr err = parse_setting(text, length, &value);
+
+	if (err == KERR_OK)
+		hugepool_resize(value);
+	return err;
+}
+
+static enum kerr show_overcommit_hugepages(struct text *t, const struct proc_subject *s)
+{
+	struct hugepool_stats p;
+
+	hugepool_stats(&p);
+	text_print(t, "%lu\n", (unsigned long)p.overcommit);
+	return KERR_OK;
+}
+
+static enum kerr write_overcommit_hugepages(const char *text, size_t length,
+					    const struct proc_subject *s)
+{
+	uint64_t value;
+	enum kerr err = parse_setting(text, length, &value);
+
+	if (err == KERR_OK)
+		hugepool_set_overcommit(value);
+	return err;
+}
+
 static enum kerr show_overcommit_memory(struct text *t, const struct proc_subject *s)
 {
 	struct commit_settings c;
@@ -272,6 +312,14 @@ static const struct proc_entry sys_kernel[] = {
 };
 
 static const struct proc_entry sys_vm[] = {
+	{.name = "nr_hugepages",
+	 .mode = SETTING_MODE,
+	 .show = show_hugepages,
+	 .write = write_hugepages},
+	{.name = "nr_overcommit_hugepages",
+	 .mode = SETTING_MODE,
+	 .show = show_overcommit_hugepages,
+	 .write = write_overcommit_hugepages},
 	{.name = "overcommit_kbytes",
 	 .mode = SETTING_MODE,
 	 .show = show_overcommit_kbytes,

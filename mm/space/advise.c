@@ -13,6 +13,7 @@
 
 #include <core/panic.h>
 #include <mm/advice.h>
+#include <mm/huge.h>
 
 /* Advice that only changes marks. */
 struct mark_advice {
@@ -63,6 +64,13 @@ static bool known(int advice)
 /* Private pages in [start, end) of r are dropped, entries too: the next access starts afresh. */
 static enum kerr discard(struct aspace *as, struct region *r, vaddr_t start, vaddr_t end)
 {
+	if (unlikely(r->hugetlb)) {
+		end = ALIGN_DOWN(end, HUGE_SIZE);
+		if (!IS_ALIGNED(start, HUGE_SIZE))
+			return KERR_INVAL;
+		if (start >= end)
+			return KERR_OK;
+	}
 	uint64_t first = start >> PAGE_SHIFT, last = (end - 1) >> PAGE_SHIFT;
 	/* Nodes go whole only if they lie in the range: the region goes on around it. */
 	enum kerr err = pagetree_prepare(&as->pages, first, last, first, last);
@@ -74,8 +82,11 @@ static enum kerr discard(struct aspace *as, struct region *r, vaddr_t start, vad
 	err = mapper_unmap_range(&as->mapper, start, end - start, true, 0, 0, &batch);
 	BUG_ON(err != KERR_OK);
 	tlb_batch_finish(&batch);
+	uint64_t untouched = unlikely(r->hugetlb) ? hugetlb_untouched(r) : 0;
 	if (!r->shared)
 		pagetree_remove(&as->pages, first, last, first, last);
+	if (unlikely(r->hugetlb))
+		hugetlb_discarded(r, untouched);
 	rwlock_write_unlock(&r->lock);
 	return KERR_OK;
 }
@@ -141,7 +152,7 @@ static enum kerr change_huge(struct aspace *as, struct region *r, vaddr_t start,
 static enum kerr change_volatile(struct aspace *as, struct region *r, vaddr_t start, vaddr_t end,
 				 bool on, bool *purged)
 {
-	if (r->object)
+	if (r->object || r->hugetlb)
 		return KERR_INVAL;
 	if (!on) {
 		if ((r->marks & MARK_PURGED) && purged)
@@ -167,7 +178,7 @@ static enum kerr advise_region(struct aspace *as, struct region *r, vaddr_t star
 	case ADVISE_DONTNEED_LOCKED:
 		return r->kind == REGION_DEVICE ? KERR_INVAL : discard(as, r, start, end);
 	case ADVISE_FREE:
-		if (stays || r->object)
+		if (stays || r->object || r->hugetlb)
 			return KERR_INVAL;
 		purge_enter(as);
 		purge_mark_lazy(as, r, start, end);

@@ -194,6 +194,8 @@ static bool copy_regions(struct aspace *as, struct rb_node *from, struct rb_node
 	r->node.parent_color = (uintptr_t)parent | (from->parent_color & 1);
 	r->node.left = r->node.right = nullptr;
 	*copy = &r->node;
+	if (r->hugetlb)
+		r->hugetlb = HUGETLB_PLAIN; /* the promise stays with the parent */
 	r->marks &= ~(MARK_LOCKED | MARK_ON_FAULT);
 	if (r->object) {
 		vm_object_get(r->object);

@@ -10,6 +10,7 @@
 #include "region.h"
 
 #include <core/panic.h>
+#include <mm/huge.h>
 
 bool whole_pages(vaddr_t addr, size_t size, vaddr_t *end)
 {
@@ -44,6 +45,8 @@ enum kerr split_at(struct aspace *as, vaddr_t at)
 	struct region *r = region_find(as, at);
 	if (!r || r->start == at)
 		return KERR_OK;
+	if (r->hugetlb && !IS_ALIGNED(at, HUGE_SIZE))
+		return KERR_INVAL;
 	if (as->region_count >= REGION_MAX)
 		return KERR_NOMEM;
 	struct region *upper = region_copy(r, as);
@@ -111,7 +114,7 @@ enum kerr mark_part(struct aspace *as, struct region *r, vaddr_t start, vaddr_t 
 /* r becomes data once it is made writable. */
 static bool becomes_data(const struct region *r, unsigned prot)
 {
-	return !r->accounted && !r->shared && (prot & PROT_WRITE);
+	return !r->accounted && !r->shared && !r->hugetlb && (prot & PROT_WRITE);
 }
 
 static void protect_region(struct aspace *as, struct region *r, unsigned prot)

@@ -323,17 +323,20 @@ static enum fault_result fault_write(struct fault *x)
 /* No table, or a huge leaf: FAULT_CONTINUE and no entry: done; and an entry: go on with it. */
 static NOINLINE enum fault_result entry_slow(struct fault *x)
 {
+	bool ask = x->r->hugetlb || huge_possible(x->r, ALIGN_DOWN(x->va, HUGE_SIZE));
 	for (;;) {
-		enum huge_result huge = huge_fault(x);
+		enum huge_result huge = ask ? huge_fault(x) : HUGE_NO;
 		if (huge != HUGE_NO)
-			return huge == HUGE_DONE ? FAULT_CONTINUE : FAULT_BUS;
+			return huge == HUGE_DONE  ? FAULT_CONTINUE
+			       : huge == HUGE_BUS ? FAULT_BUS
+						  : FAULT_NO_MEMORY;
 		enum kerr err = mapper_entry_make(&x->as->mapper, x->va, 0, &x->entry, &x->table);
 		if (err == KERR_OK)
 			return FAULT_CONTINUE;
 		x->entry = nullptr;
 		if (err != KERR_EXIST)
 			return FAULT_NO_MEMORY;
-		/* Another fault has just put a huge leaf in. */
+		ask = true; /* there is a huge leaf */
 	}
 }
 

@@ -12,6 +12,7 @@
  * not walk over the same regions again.
  */
 #include "commit_private.h"
+#include "hugepool.h"
 #include "region.h"
 
 #include <core/panic.h>
@@ -199,6 +200,8 @@ enum kerr unmap_locked(struct aspace *as, vaddr_t start, vaddr_t end)
 		return KERR_OK;
 	if (unlikely(as->sealed) && any_marked(as, start, end, MARK_SEALED))
 		return KERR_PERM;
+	if (!hugetlb_may_cut(as, start) || !hugetlb_may_cut(as, end))
+		return KERR_INVAL;
 	if (first->start < start && first->end > end) {
 		if (as->region_count >= REGION_MAX || !(spare = region_copy(first, as)))
 			return KERR_NOMEM;
@@ -211,8 +214,11 @@ enum kerr unmap_locked(struct aspace *as, vaddr_t start, vaddr_t end)
 		region_free_unused(spare);
 		return err;
 	}
-	for (r = first; r && r->start < end; r = region_next(r))
+	for (r = first; r && r->start < end; r = region_next(r)) {
 		rwlock_write_lock(&r->lock);
+		if (unlikely(r->hugetlb))
+			hugetlb_release(r, MAX(r->start, start), MIN(r->end, end));
+	}
 	zap(as, start, end, low, high);
 	for (r = first; r && r->start < end; r = next) {
 		next = region_next(r);
@@ -259,7 +265,10 @@ static void describe(struct region *t, struct aspace *as, unsigned prot, unsigne
 	if (flags & MMAP_STACK)
 		t->huge = REGION_HUGE_NO;
 	region_set_prot(t, prot);
-	t->accounted = !t->shared && (t->prot & PROT_WRITE);
+	if (flags & MMAP_HUGETLB)
+		t->hugetlb = t->shared || (flags & MMAP_NORESERVE) ? HUGETLB_PLAIN
+								   : HUGETLB_RESERVED;
+	t->accounted = !t->shared && !t->hugetlb && (t->prot & PROT_WRITE);
 	t->noreserve = !t->shared && (flags & MMAP_NORESERVE) && commit_honours_noreserve();
 }
 
@@ -277,13 +286,16 @@ static enum kerr choose(struct aspace *as, vaddr_t *addr, size_t size, unsigned 
 			return KERR_EXIST;
 		return KERR_OK;
 	}
-	vaddr_t hint = ALIGN_DOWN(*addr, PAGE_SIZE);
+	vaddr_t hint = flags & MMAP_HUGETLB ? ALIGN_UP(*addr, HUGE_SIZE)
+					    : ALIGN_DOWN(*addr, PAGE_SIZE);
 	if (hint >= MMAP_MIN && size <= user_end() && hint <= user_end() - size &&
 	    range_free_locked(as, hint, hint + size)) {
 		*addr = hint;
 		return KERR_OK;
 	}
 	*addr = find_free_locked(as, size);
+	if ((flags & MMAP_HUGETLB) && !IS_ALIGNED(*addr, HUGE_SIZE))
+		return KERR_NOMEM;
 	return *addr ? KERR_OK : KERR_NOMEM;
 }
 
@@ -373,13 +385,16 @@ static enum kerr map_locked(struct aspace *as, struct region *t, size_t size, un
 		return KERR_NOMEM;
 	if (!will_merge(as, t) && !(spare = region_copy(t, as)))
 		return KERR_NOMEM;
-	err = promise(as, t, flags);
+	uint64_t blocks = t->hugetlb == HUGETLB_RESERVED ? size / HUGE_SIZE : 0;
+	err = unlikely(blocks) ? hugepool_reserve(blocks) : promise(as, t, flags);
 	if (err != KERR_OK)
 		goto out;
 	if (flags & MMAP_FIXED) {
 		err = unmap_locked(as, t->start, t->end);
 		if (err != KERR_OK) {
 			commit_release(region_promised(t, size >> PAGE_SHIFT));
+			if (unlikely(blocks))
+				hugepool_unreserve(blocks);
 			goto out;
 		}
 	}
@@ -406,10 +421,20 @@ enum kerr aspace_map(struct aspace *as, vaddr_t *addr, size_t size, unsigned pro
 		flags &= ~MMAP_PRIVATE;
 	if ((flags & MMAP_DENY_WRITE) && (flags & MMAP_SHARED) && (prot & PROT_WRITE))
 		return KERR_ACCESS;
+	if (flags & MMAP_HUGETLB) {
+		enum kerr err = hugetlb_check(flags, *addr, &size, object);
+		if (err != KERR_OK)
+			return err;
+	}
 	/* A copy of a page needs a frame behind it. */
 	if (object && object->ops->place && !(flags & MMAP_SHARED))
 		return KERR_INVAL;
-	if (!object && (flags & MMAP_SHARED)) {
+	if (!object && (flags & MMAP_SHARED) && (flags & MMAP_HUGETLB)) {
+		enum kerr err = hugetlb_object_create(size, !(flags & MMAP_NORESERVE), &own);
+		if (err != KERR_OK)
+			return err;
+		offset = 0;
+	} else if (!object && (flags & MMAP_SHARED)) {
 		enum kerr err = flags & MMAP_NORESERVE && commit_honours_noreserve()
 					? vm_object_create_anonymous(size, &own)
 					: object_create_promised(size, &own);

@@ -45,6 +45,8 @@ void region_free_unused(struct region *r)
 
 void region_free_now(struct region *r)
 {
+	if (unlikely(r->hugetlb) && !r->dead)
+		hugetlb_release(r, r->start, r->end);
 	if (r->object) {
 		object_remove_region(r->object, r);
 		if (atomic_load_explicit(&r->references, memory_order_acquire) > 1) {
@@ -80,6 +82,7 @@ struct region *region_copy(const struct region *like, struct aspace *as)
 	r->noreserve = like->noreserve;
 	r->marks = like->marks;
 	r->huge = like->huge;
+	r->hugetlb = like->hugetlb;
 	r->dead = false;
 	r->read_flags = like->read_flags;
 	r->name = like->name;
@@ -193,7 +196,7 @@ bool region_alike(const struct region *r, const struct region *next)
 	       r->kind == next->kind && r->shared == next->shared && !r->grows && !next->grows &&
 	       r->no_write == next->no_write && r->accounted == next->accounted &&
 	       r->noreserve == next->noreserve && r->marks == next->marks &&
-	       r->huge == next->huge && r->name == next->name &&
+	       r->huge == next->huge && r->hugetlb == next->hugetlb && r->name == next->name &&
 	       policy_equal(&r->policy, &next->policy) &&
 	       (!r->object || r->offset + (r->end - r->start) == next->offset);
 }

@@ -58,6 +58,7 @@ struct region {
 	bool dead; /* (MW) */
 	uint16_t marks; /* (MW) MARK_* */
 	uint8_t huge; /* (MW) enum region_huge */
+	uint8_t hugetlb; /* (MW) enum region_hugetlb */
 	map_flags_t read_flags; /* (MW) of an entry that only reads; 0: no access */
 	const char *name; /* (M) */
 	struct memory_policy policy; /* (MW) all zero: the task's */
@@ -76,6 +77,9 @@ static inline bool is_pinned(unsigned marks)
 
 /* What a program said about huge pages in a region: nothing, MADV_HUGEPAGE, MADV_NOHUGEPAGE. */
 enum region_huge { REGION_HUGE_DEFAULT, REGION_HUGE_YES, REGION_HUGE_NO };
+
+/* Whether a region is of explicit huge pages, and has a promise for those it has not touched. */
+enum region_hugetlb { HUGETLB_NO, HUGETLB_PLAIN, HUGETLB_RESERVED };
 
 extern struct frame *zero_frame; /* the shared page of zeroes */
 
@@ -171,6 +175,20 @@ bool within_limits(const struct aspace *as, uint64_t pages);
 void huge_setup(void);
 /* MADV_COLLAPSE of [start, end). KERR_INVAL: a window cannot have a huge page; KERR_NOMEM; KERR_AGAIN. */
 enum kerr huge_collapse(struct aspace *as, vaddr_t start, vaddr_t end);
+
+/* ---- Explicit huge pages (hugetlb.c) --------------------------------------------------------- */
+
+/* mmap's arguments; *size is rounded up. KERR_INVAL: a file, a size of page that there is not, a crooked
+ * address; KERR_NOMEM: none of that size. */
+enum kerr hugetlb_check(unsigned flags, vaddr_t addr, size_t *size, bool file);
+enum kerr hugetlb_object_create(uint64_t size, bool reserve, struct vm_object **out);
+/* No region of huge pages would be cut within a page. aspace.lock. */
+bool hugetlb_may_cut(struct aspace *as, vaddr_t at);
+/* Promises for [start, end) of a region that goes are given back; its pages are still there. */
+void hugetlb_release(struct region *r, vaddr_t start, vaddr_t end);
+/* Round a removal of pages from a region that stays: before, and with the result, after. */
+uint64_t hugetlb_untouched(const struct region *r);
+void hugetlb_discarded(struct region *r, uint64_t untouched_before);
 
 /* The last reference of a frame in a private tree, and its figure. */
 void anonymous_put(struct frame *f);

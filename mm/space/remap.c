@@ -90,6 +90,8 @@ static enum kerr may_resize(const struct aspace *as, const struct region *r, vad
 		return KERR_INVAL; /* a second view of private memory */
 	if ((flags & REMAP_DONTUNMAP) && r->kind == REGION_DEVICE)
 		return KERR_INVAL;
+	if (r->hugetlb && (more || (flags & (REMAP_FIXED | REMAP_DONTUNMAP))))
+		return KERR_INVAL;
 	if (old_size > r->end - old)
 		return KERR_FAULT;
 	if (more && r->object && r->offset + (old - r->start) + new_size < r->offset)
