@@ -46,6 +46,7 @@ struct thread {
 
 static struct thread threads[THREADS_MAX];
 static unsigned long total_steps;
+static pthread_barrier_t all_there;
 static bool pressure; /* somebody else takes all memory */
 static __thread sigjmp_buf escape;
 static __thread volatile int fault_signal, fault_code;
@@ -557,6 +558,10 @@ static void *live(void *arg)
 {
 	struct thread *t = arg;
 
+	/* From here on nothing is mapped but at fixed addresses, so nobody else comes into a hole. */
+	pthread_barrier_wait(&all_there);
+	munmap(t->base, PAGES * PAGE);
+	pthread_barrier_wait(&all_there);
 	for (t->steps = 0; t->steps < total_steps && !t->failed; t->steps++) {
 		int err = step(t);
 		if (err == ENOMEM)
@@ -581,8 +586,8 @@ static bool begin(struct thread *t, unsigned number)
 	unlink(name);
 	if (t->base == MAP_FAILED || t->fd < 0 || ftruncate(t->fd, (off_t)(FILE_PAGES * PAGE)))
 		return false;
-	t->base += PAGE; /* what is beside keeps other maps away */
-	return munmap(t->base, PAGES * PAGE) == 0;
+	t->base += PAGE; /* what is beside is alike to nothing */
+	return true;
 }
 
 /* Takes all memory there is and some more, over and over; who is to be ended for it is clear. */
@@ -609,6 +614,7 @@ static pid_t start_hog(void)
 	pid_t pid = vfork();
 
 	if (pid == 0) {
+		setpgid(0, 0);
 		execl("/proc/self/exe", "mapmodel", "hog", NULL);
 		_exit(4);
 	}
@@ -634,13 +640,14 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < count; i++)
 		if (!begin(&threads[i], i))
 			return 2;
+	pthread_barrier_init(&all_there, NULL, count);
 	for (unsigned i = 1; i < count; i++)
 		pthread_create(&threads[i].id, NULL, live, &threads[i]);
 	live(&threads[0]);
 	for (unsigned i = 1; i < count; i++)
 		pthread_join(threads[i].id, NULL);
 	if (hog > 0) {
-		kill(hog, SIGKILL);
+		kill(-hog, SIGKILL);
 		status_of(hog);
 	}
 	for (unsigned i = 0; i < count; i++) {
