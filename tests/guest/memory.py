@@ -239,7 +239,7 @@ def purging(t, tap):
 
 AUDIT = "while grep -q mapmodel /proc/[0-9]*/comm; do sleep 1; done 2>/dev/null; sleep 1; " \
         "awk '/^(MemFree|AnonPages|Cached|Slab|KernelStack|PageTables|Committed_AS):/ " \
-        "{print \"=\", $1, $2}' /proc/meminfo; "
+        "{print \"=\", $1, $2}' /proc/meminfo; true; "
 KEPT_ROOTS = 32 * 4  # KiB of page tables that wait for the next process and are on no account
 
 
