@@ -289,7 +289,7 @@ static bool shown(void *at, char *out, size_t size)
 static void test_nodes(void)
 {
 	for (unsigned n = 0; n < nodes; n++) {
-		char *p = map(64), wanted[40], line[300] = "";
+		char *p = map(64), wanted[60], line[300] = "";
 		if (!(memory >> n & 1)) {
 			check(set_policy(BIND, 1ul << n) == -1 && errno == EINVAL,
 			      "node %u has no memory to bind to", n);
