@@ -118,6 +118,7 @@ enum kerr aspace_create(struct aspace **out)
 		.mapper = {.root = root, .user = true},
 		.tlb = {.root = root},
 		.map_top = aspace_user_end(),
+		.keys = 1,
 		.stack_limit = 8ull << 20,
 		.data_limit = ~0ull,
 		.total_limit = ~0ull,
@@ -288,6 +289,7 @@ enum kerr aspace_fork(struct aspace *parent, struct aspace **out)
 	as->map_top = parent->map_top;
 	as->hint = parent->hint;
 	as->hole = parent->hole;
+	as->keys = parent->keys;
 	as->stack_limit = parent->stack_limit;
 	as->data_limit = parent->data_limit;
 	as->total_limit = parent->total_limit;

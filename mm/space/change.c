@@ -87,20 +87,24 @@ static NOINLINE enum kerr promise_writable(struct aspace *as, vaddr_t start, vad
 	return pages ? commit_charge(pages) : KERR_OK;
 }
 
-static void protect_region(struct aspace *as, struct region *r, unsigned prot)
+/* key: PROTECT_SAME_KEY, or another. */
+static void protect_region(struct aspace *as, struct region *r, unsigned prot, int key)
 {
 	struct tlb_batch batch;
 	enum kerr err;
 	rwlock_write_lock(&r->lock);
 	unsigned old = r->prot;
+	bool other_key = key != PROTECT_SAME_KEY && key != r->key;
+	if (other_key)
+		r->key = (uint8_t)key;
 	region_set_prot(r, prot);
 	if (becomes_data(r, prot)) {
 		r->accounted = true;
 		region_account(r, (int64_t)((r->end - r->start) >> PAGE_SHIFT));
 	}
 	tlb_batch_init(&batch, &as->tlb);
-	if (!r->prot || (r->prot & ~old & PROT_EXEC))
-		/* Out of reach, or about to be executed: faults look at each page again. */
+	if (!r->prot || (r->prot & ~old & PROT_EXEC) || other_key)
+		/* Out of reach, about to be executed, other bits: faults look at each page again. */
 		err = mapper_unmap_range(&as->mapper, r->start, r->end - r->start, true, 0, 0,
 					 &batch);
 	else if (old & ~r->prot)
@@ -117,9 +121,12 @@ static void protect_region(struct aspace *as, struct region *r, unsigned prot)
 	rwlock_write_unlock(&r->lock);
 }
 
-static enum kerr protect_locked(struct aspace *as, vaddr_t start, vaddr_t end, unsigned prot)
+static enum kerr protect_locked(struct aspace *as, vaddr_t start, vaddr_t end, unsigned prot,
+				int key)
 {
 	struct region *r;
+	if (key != PROTECT_SAME_KEY && !(as->keys >> key & 1))
+		return KERR_INVAL;
 	if (!covered(as, start, end))
 		return KERR_NOMEM;
 	bool more_data = false;
@@ -135,13 +142,18 @@ static enum kerr protect_locked(struct aspace *as, vaddr_t start, vaddr_t end, u
 		err = promise_writable(as, start, end);
 	if (err == KERR_OK) {
 		for (r = region_find(as, start); r && r->start < end; r = region_next(r))
-			protect_region(as, r, prot);
+			protect_region(as, r, prot, key);
 	}
 	merge_range(as, start, end);
 	return err;
 }
 
 enum kerr aspace_protect(struct aspace *as, vaddr_t addr, size_t size, unsigned prot)
+{
+	return aspace_protect_key(as, addr, size, prot, PROTECT_SAME_KEY);
+}
+
+enum kerr aspace_protect_key(struct aspace *as, vaddr_t addr, size_t size, unsigned prot, int key)
 {
 	vaddr_t end;
 	if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC))
@@ -153,7 +165,7 @@ enum kerr aspace_protect(struct aspace *as, vaddr_t addr, size_t size, unsigned 
 	if (!page_range(addr, size, &end))
 		return KERR_NOMEM;
 	mutex_lock(&as->lock);
-	enum kerr err = protect_locked(as, addr, end, prot);
+	enum kerr err = protect_locked(as, addr, end, prot, key);
 	mutex_unlock(&as->lock);
 	return err;
 }
