@@ -31,6 +31,7 @@ struct trap {
 	enum trap_access access;
 	bool from_user;
 	bool present; /* page fault: an entry was there, its rights did not allow the access */
+	bool key; /* page fault: the page's protection key did not allow it */
 	vaddr_t addr; /* the address that faulted */
 	vaddr_t ip; /* the instruction */
 	uint64_t code; /* vector and error code, ESR, scause: for the panic page and siginfo */
