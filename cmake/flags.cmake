@@ -40,9 +40,17 @@ if(TERN_ARCH STREQUAL host)
   set(CMAKE_C_FLAGS_DEBUG "" CACHE STRING "" FORCE)
 else()
   target_compile_options(tern_flags INTERFACE
-    -ffreestanding -fpie -fno-asynchronous-unwind-tables -fno-stack-protector
+    -ffreestanding -fpie -fno-asynchronous-unwind-tables
     -momit-leaf-frame-pointer
     "SHELL:-include ${CMAKE_SOURCE_DIR}/cmake/hidden.h")
+  # HW-4. The canary is one word for all CPUs (core/hardening.c), read PC-relative, not through a
+  # GOT. Each indirect call compares the callee's type with the pointer's.
+  target_compile_options(tern_flags INTERFACE
+    "$<$<COMPILE_LANGUAGE:C>:-fstack-protector-strong;-fdirect-access-external-data;-fsanitize=kcfi>")
+  if(NOT TERN_ARCH STREQUAL riscv64) # which knows no other
+    target_compile_options(tern_flags INTERFACE
+      "$<$<COMPILE_LANGUAGE:C>:-mstack-protector-guard=global>")
+  endif()
   set(ARCH_FLAGS_x86_64 -mno-red-zone -mcmodel=kernel -mgeneral-regs-only -mno-sse)
   set(ARCH_FLAGS_aarch64 -mgeneral-regs-only -mstrict-align -mno-outline-atomics)
   set(ARCH_FLAGS_riscv64 -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany -mno-relax)

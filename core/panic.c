@@ -18,7 +18,7 @@ static _Atomic uint32_t panicking; /* 1 + the CPU that panics */
 static void panic_line(const char *fmt, ...) PRINTF_LIKE(1, 2);
 static void panic_line(const char *fmt, ...)
 {
-	char text[256];
+	char text[340];
 	va_list args;
 
 	va_start(args, fmt);
@@ -145,6 +145,7 @@ static const char *const trap_names[] = {
 	[TRAP_OVERFLOW] = "overflow or bound exception",
 	[TRAP_PROTECTION] = "protection fault",
 	[TRAP_STACK_OVERFLOW] = "kernel stack overflow",
+	[TRAP_CALL_TYPE] = "call of another type of function",
 	[TRAP_MACHINE_CHECK] = "machine check",
 	[TRAP_UNKNOWN] = "unknown trap",
 };
@@ -166,9 +167,19 @@ static void dump_registers(const struct hal_frame *frame)
 	}
 }
 
+static void describe_call(const struct trap *t, char *buf, size_t size)
+{
+	char caller[120], callee[120];
+
+	symbol_format(t->ip, caller, sizeof(caller));
+	symbol_format(t->addr, callee, sizeof(callee));
+	format(buf, size, "indirect call of the wrong type of function: %s calls %s", caller,
+	       callee);
+}
+
 void core_trap_fatal(struct trap *t)
 {
-	char reason[160];
+	char reason[320];
 
 	panic_begin();
 	if (t->kind == TRAP_PAGE_FAULT)
@@ -178,6 +189,8 @@ void core_trap_fatal(struct trap *t)
 	else if (t->kind == TRAP_STACK_OVERFLOW)
 		format(reason, sizeof(reason), "kernel stack overflow of thread \"%s\" at %#lx",
 		       current_task()->name, (unsigned long)t->addr);
+	else if (t->kind == TRAP_CALL_TYPE)
+		describe_call(t, reason, sizeof(reason));
 	else
 		format(reason, sizeof(reason), "%s in the kernel (code %#lx, address %#lx)",
 		       trap_names[t->kind], (unsigned long)t->code, (unsigned long)t->addr);

@@ -106,6 +106,7 @@ void fault_exception(struct trap *trap)
 	case TRAP_OVERFLOW:
 	case TRAP_PROTECTION:
 	case TRAP_STACK_OVERFLOW:
+	case TRAP_CALL_TYPE:
 		signal_fault(trap, SIGSEGV, SI_KERNEL, 0);
 		return;
 	case TRAP_MACHINE_CHECK:
