@@ -8,6 +8,14 @@ target_compile_options(tern_flags INTERFACE
   -fno-omit-frame-pointer -fno-strict-aliasing -fno-common -g
   -fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=)
 
+# init_text(FILE...): what only the boot runs, in this folder's modules; given back afterwards.
+function(init_text)
+  if(NOT TERN_ARCH STREQUAL host)
+    set_property(SOURCE ${ARGN} APPEND PROPERTY COMPILE_OPTIONS
+                 -include ${CMAKE_SOURCE_DIR}/cmake/init_text.h)
+  endif()
+endfunction()
+
 # Full LTO folds the HAL table away. It has to see each call through it: merging the tails of two
 # branches would first turn two calls into one of a pointer that is chosen at run time.
 set(RELEASE_FLAGS "$<$<COMPILE_LANGUAGE:C>:-flto=full>"
@@ -59,7 +67,8 @@ else()
     target_compile_options(tern_flags INTERFACE -O2 ${RELEASE_FLAGS})
   else()
     target_compile_definitions(tern_flags INTERFACE TERN_DEBUG=1)
-    target_compile_options(tern_flags INTERFACE -O1)
+    # Call chains without gaps.
+    target_compile_options(tern_flags INTERFACE -O1 -fno-optimize-sibling-calls)
   endif()
   set(CMAKE_C_FLAGS_RELEASE "" CACHE STRING "" FORCE)
   set(CMAKE_C_FLAGS_DEBUG "" CACHE STRING "" FORCE)

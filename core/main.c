@@ -98,7 +98,9 @@ static void boot_thread(void *arg)
 	init_run(INIT_RUNTIME, boot);
 }
 
-__attribute__((no_stack_protector)) void core_boot_main(struct boot_info *info)
+/* Not inlined: its callers are given back when the boot has ended, and it goes on as the idle
+ * thread. */
+__attribute__((no_stack_protector)) NOINLINE void core_boot_main(struct boot_info *info)
 {
 	boot = info;
 	hal.cpu.set_current(&boot_task.hal);

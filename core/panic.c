@@ -177,12 +177,22 @@ static void describe_call(const struct trap *t, char *buf, size_t size)
 	       callee);
 }
 
+/* Not one behind a null pointer: no program has memory below 64 KiB. */
+static bool is_user_address(vaddr_t addr)
+{
+	return addr >= 65536 && addr < hal.mmu.geometry()->user_end;
+}
+
 void core_trap_fatal(struct trap *t)
 {
 	char reason[320];
 
 	panic_begin();
-	if (t->kind == TRAP_PAGE_FAULT)
+	if (t->kind == TRAP_PAGE_FAULT && is_user_address(t->addr))
+		format(reason, sizeof(reason),
+		       "page fault in the kernel: %s of user memory at %#lx, outside user copies",
+		       access_names[t->access], (unsigned long)t->addr);
+	else if (t->kind == TRAP_PAGE_FAULT)
 		format(reason, sizeof(reason), "page fault in the kernel: %s of %#lx, %s",
 		       access_names[t->access], (unsigned long)t->addr,
 		       t->present ? "not allowed" : "nothing is mapped there");

@@ -150,6 +150,7 @@ void riscv_trap_kernel(struct hal_frame *frame, uint64_t cause)
 		return;
 	}
 	struct trap trap = trap_decode(frame, cause, false);
+	trap.stray = !(frame->status & SSTATUS_SUM); /* which is on in those copies only */
 	if (trap.kind == TRAP_PAGE_FAULT && kernel_fault_is_stale(&trap))
 		return;
 	if (unlikely(trap.kind == TRAP_BREAKPOINT && kcfi_traps_at(trap.ip))) {

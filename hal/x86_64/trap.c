@@ -88,6 +88,7 @@ static inline void trap_decode(const struct hal_frame *frame, bool from_user, st
 	t->from_user = from_user;
 	t->code = frame->vector << 32 | (frame->error & 0xffffffff);
 	t->present = false;
+	t->stray = false;
 	t->access = TRAP_READ;
 	t->addr = 0;
 	if (likely(frame->vector == VECTOR_PAGE_FAULT)) {
@@ -132,6 +133,8 @@ void x86_trap_kernel(struct hal_frame *frame)
 {
 	struct trap t;
 	trap_decode(frame, false, &t);
+	/* Only those copies run with AC set. */
+	t.stray = x86_features.smap && !(frame->rflags & RFLAGS_AC);
 	if (unlikely(t.kind == TRAP_ILLEGAL && kcfi_traps_at(t.ip))) {
 		t.kind = TRAP_CALL_TYPE;
 		t.addr = kcfi_callee(frame);

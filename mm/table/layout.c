@@ -56,13 +56,13 @@ paddr_t layout_physical_limit(void)
 	return physical_limit;
 }
 
-static vaddr_t area_set(enum kernel_area_id id, const char *name, vaddr_t start, uint64_t size)
+static INIT_TEXT vaddr_t area_set(enum kernel_area_id id, const char *name, vaddr_t start, uint64_t size)
 {
 	kernel_areas[id] = (struct kernel_area){start, start + size, name};
 	return start + size;
 }
 
-void layout_init(const struct boot_info *info)
+INIT_TEXT void layout_init(const struct boot_info *info)
 {
 	const struct hal_mmu_geometry *g = hal.mmu.geometry();
 	bool small = (uint64_t)1 << (11 + 9 * g->levels) <= SMALL_HALF;
@@ -95,7 +95,7 @@ void layout_init(const struct boot_info *info)
 	frame_table = (struct frame *)kernel_areas[AREA_FRAMES].start;
 }
 
-static void map(vaddr_t va, paddr_t pa, uint64_t size, map_flags_t flags, const char *what)
+static INIT_TEXT void map(vaddr_t va, paddr_t pa, uint64_t size, map_flags_t flags, const char *what)
 {
 	if (!size)
 		return;
@@ -104,7 +104,7 @@ static void map(vaddr_t va, paddr_t pa, uint64_t size, map_flags_t flags, const 
 		panic("memory: cannot map %s: %s", what, kerr_name(err));
 }
 
-static void map_direct(paddr_t start, paddr_t end, map_flags_t flags)
+static INIT_TEXT void map_direct(paddr_t start, paddr_t end, map_flags_t flags)
 {
 	end = MIN(end, physical_limit);
 	if (start < end)
@@ -124,7 +124,7 @@ struct image_part {
 };
 #define IMAGE_PARTS 4
 
-static void image_parts(const struct boot_info *info, struct image_part parts[IMAGE_PARTS])
+static INIT_TEXT void image_parts(const struct boot_info *info, struct image_part parts[IMAGE_PARTS])
 {
 	parts[0] = (struct image_part){image_address(info, __text_start),
 				       image_address(info, __text_end), MAP_KERNEL_READ};
@@ -136,7 +136,7 @@ static void image_parts(const struct boot_info *info, struct image_part parts[IM
 				       image_address(info, __ro_after_init_end), MAP_KERNEL_WRITE};
 }
 
-static void map_ram(paddr_t start, paddr_t end, const struct image_part *parts, size_t count)
+static INIT_TEXT void map_ram(paddr_t start, paddr_t end, const struct image_part *parts, size_t count)
 {
 	for (size_t i = 0; i < count && start < end; i++) {
 		if (parts[i].start >= end || parts[i].end <= start ||
@@ -150,7 +150,7 @@ static void map_ram(paddr_t start, paddr_t end, const struct image_part *parts, 
 	map_direct(start, end, MAP_KERNEL_WRITE);
 }
 
-static void map_image(const struct boot_info *info)
+static INIT_TEXT void map_image(const struct boot_info *info)
 {
 	const struct {
 		const char *start, *end;
@@ -170,7 +170,7 @@ static void map_image(const struct boot_info *info)
 }
 
 /* A next-level table under each root entry of the area, so that the root never changes again. */
-static void fill_root(const struct kernel_area *area)
+static INIT_TEXT void fill_root(const struct kernel_area *area)
 {
 	unsigned level = hal.mmu.geometry()->levels - 1u;
 	uint64_t span = mapper_span(level);
@@ -188,7 +188,7 @@ static void fill_root(const struct kernel_area *area)
 	}
 }
 
-void layout_build_table(const struct boot_info *info)
+INIT_TEXT void layout_build_table(const struct boot_info *info)
 {
 	kernel_mapper.root = mapper_table_new(false);
 	if (!kernel_mapper.root)
@@ -225,7 +225,7 @@ void layout_build_table(const struct boot_info *info)
 }
 
 /* Backs [start, end) of the frame table with zeroed memory where it has none yet. */
-static void back_records(vaddr_t start, vaddr_t end)
+static INIT_TEXT void back_records(vaddr_t start, vaddr_t end)
 {
 	while (start < end) {
 		paddr_t pa;
@@ -251,7 +251,7 @@ static void back_records(vaddr_t start, vaddr_t end)
 	}
 }
 
-void layout_build_frame_table(void)
+INIT_TEXT void layout_build_frame_table(void)
 {
 	/* Whole buddy blocks of the largest order, so that every buddy has a record. */
 	const paddr_t block = (paddr_t)PAGE_SIZE << (FRAME_ORDERS - 1);
@@ -302,11 +302,18 @@ void layout_seal(const struct boot_info *info)
 
 struct audit {
 	size_t bad;
+	size_t leaves[5]; /* by level */
+	uint64_t executable, writable; /* bytes */
 };
 
 static void audit_leaf(vaddr_t va, unsigned level, struct pte_parts leaf, void *arg)
 {
 	struct audit *a = arg;
+	a->leaves[level]++;
+	if (leaf.flags & MAP_WRITABLE)
+		a->writable += mapper_span(level);
+	if (!(leaf.flags & MAP_NO_EXECUTE))
+		a->executable += mapper_span(level);
 	if ((leaf.flags & (MAP_PRESENT | MAP_WRITABLE | MAP_NO_EXECUTE)) !=
 	    (MAP_PRESENT | MAP_WRITABLE))
 		return;
@@ -314,10 +321,25 @@ static void audit_leaf(vaddr_t va, unsigned level, struct pte_parts leaf, void *
 		log_error("memory: %#lx is writable and executable", (unsigned long)va);
 }
 
+static void audit_user_leaf(vaddr_t va, unsigned level, struct pte_parts leaf, void *arg)
+{
+	struct audit *a = arg;
+	if (a->bad++ < 8)
+		log_error("memory: user address %#lx is mapped in the kernel's table",
+			  (unsigned long)va);
+}
+
 size_t memory_audit(void)
 {
+	const struct hal_mmu_geometry *g = hal.mmu.geometry();
 	struct audit a = {};
 	vaddr_t last = ALIGN_DOWN(kernel_areas[AREA_IMAGE].start, IMAGE_ROOM) + (IMAGE_ROOM - 1);
-	mapper_visit(&kernel_mapper, hal.mmu.geometry()->kernel_start, last, audit_leaf, &a);
+	mapper_visit(&kernel_mapper, g->kernel_start, last, audit_leaf, &a);
+	if (!g->split_root)
+		mapper_visit(&kernel_mapper, 0, g->user_end - 1, audit_user_leaf, &a);
+	log_info("memory: audit of %zu + %zu + %zu mappings (1 GiB, 2 MiB, 4 KiB): %llu KiB "
+		 "executable, %llu KiB writable, %zu both",
+		 a.leaves[2], a.leaves[1], a.leaves[0], (unsigned long long)(a.executable >> 10),
+		 (unsigned long long)(a.writable >> 10), a.bad);
 	return a.bad;
 }

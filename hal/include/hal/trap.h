@@ -32,6 +32,8 @@ struct trap {
 	enum trap_access access;
 	bool from_user;
 	bool present; /* page fault: an entry was there, its rights did not allow the access */
+	bool stray; /* page fault of the kernel at a user address, outside the HAL's copies to and from
+		       user memory. (False where the CPU cannot tell: no SMAP, no PAN.) */
 	vaddr_t addr; /* the address that faulted */
 	vaddr_t ip; /* the instruction */
 	uint64_t code; /* vector and error code, ESR, scause: for the panic page and siginfo */
