@@ -70,8 +70,7 @@ bool fault_page(struct trap *trap)
 	}
 	if (trap->addr >= aspace_user_end())
 		return mm_kernel_fault(trap);
-	if (!as || current_task()->preempt_count || trap->stray ||
-	    trap->access == TRAP_EXECUTE)
+	if (!as || current_task()->preempt_count || trap->stray || trap->access == TRAP_EXECUTE)
 		return false;
 	hal.cpu.irq_restore(true);
 	enum fault_result result = aspace_fault(as, trap->addr, trap->access);

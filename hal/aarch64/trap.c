@@ -123,7 +123,8 @@ void trap_kernel(struct hal_frame *frame, uint64_t esr, uint64_t far)
 {
 	struct trap t;
 	trap_decode(&t, frame, esr, far, false);
-	t.stray = cpu_has_pan && (frame->pstate & PSTATE_PAN); /* which is off in those copies only */
+	t.stray =
+		cpu_has_pan && (frame->pstate & PSTATE_PAN); /* which is off in those copies only */
 	unsigned comment = esr & 0xffff; /* of BRK */
 	if (unlikely(t.kind == TRAP_BREAKPOINT && comment >> 10 == KCFI_BRK >> 10)) {
 		t.kind = TRAP_CALL_TYPE;

@@ -8,12 +8,14 @@
 
 #ifdef __ASSEMBLER__
 
+/* clang-format off */
 	.macro CFI_FUNCTION name, align=16
 	.weak	__kcfi_typeid_\name
 	.balign	\align
 	.skip	\align - 4		/* so that the function itself is aligned */
 	.long	__kcfi_typeid_\name
 	.endm
+/* clang-format on */
 
 #else
 

@@ -15,6 +15,11 @@
  *	            | modules          |  the top GiB without the last 16 MiB
  *	            +------------------+
  *
+ * In front of each of the four areas behind the direct map is a random gap (VM-14) of whole GiBs: with
+ * 48 bits of address up to some 30 TiB (15 bits of randomness each), with Sv39 up to some 50 GiB (5
+ * bits). boot/ puts the direct map itself at a random base; the image stays where it is linked.
+ * nokaslr on the command line: no gaps.
+ *
  * The root's entries for all areas get their next-level table here, once: where processes have a
  * copy of the upper half of the root (no split_root) it never has to be updated afterwards.
  *
@@ -26,20 +31,25 @@
 #include "bump.h"
 #include "memory_map.h"
 
+#include <core/cmdline.h>
 #include <core/log.h>
 #include <core/panic.h>
+#include <core/random.h>
 #include <hal/image.h>
+#include <mm/memory.h>
 
 #define GIB ((uint64_t)1 << 30)
 #define LARGE_LEAF mapper_span(1)
 #define SMALL_HALF (256 * GIB)
 #define IMAGE_ROOM (2 * GIB)                    /* at the end of the half: image and modules */
+#define RANDOM_AREAS 4
 #define TOP_UNUSED ((uint64_t)16 << 20)         /* so that no pointer + size wraps */
 
 struct kernel_area kernel_areas[AREA_COUNT] RO_AFTER_INIT;
 struct mapper kernel_mapper;
 static bool frames_ready RO_AFTER_INIT;
 static paddr_t physical_limit RO_AFTER_INIT;
+static uint64_t gap_max RO_AFTER_INIT; /* bytes, before each area with a random base */
 
 bool layout_frames_ready(void)
 {
@@ -56,10 +66,17 @@ paddr_t layout_physical_limit(void)
 	return physical_limit;
 }
 
-static INIT_TEXT vaddr_t area_set(enum kernel_area_id id, const char *name, vaddr_t start, uint64_t size)
+static INIT_TEXT vaddr_t area_set(enum kernel_area_id id, const char *name, vaddr_t start,
+				  uint64_t size)
 {
 	kernel_areas[id] = (struct kernel_area){start, start + size, name};
 	return start + size;
+}
+
+/* Whole GiBs, as many as each area's share of what the half has room for. */
+static INIT_TEXT uint64_t gap(void)
+{
+	return gap_max / GIB ? random_u64() % (gap_max / GIB + 1) * GIB : 0;
 }
 
 INIT_TEXT void layout_init(const struct boot_info *info)
@@ -81,12 +98,15 @@ INIT_TEXT void layout_init(const struct boot_info *info)
 	if (info->console_mmio_size)
 		end = MAX(end, info->console_mmio + info->console_mmio_size);
 	end = ALIGN_UP(end, GIB);
+	uint64_t records = ALIGN_UP((end >> PAGE_SHIFT) * sizeof(struct frame), GIB);
 	vaddr_t at = area_set(AREA_DIRECT, "direct map", info->direct_map, end);
-	at = area_set(AREA_FRAMES, "frame table", at,
-		      ALIGN_UP((end >> PAGE_SHIFT) * sizeof(struct frame), GIB));
-	at = area_set(AREA_KMAP, "kmap", at, kmap);
-	at = area_set(AREA_STACKS, "stacks", at, stacks);
-	area_set(AREA_DEVICE, "devices", at, device);
+	gap_max = cmdline_has("nokaslr")
+			  ? 0
+			  : (top - at - (records + kmap + stacks + device)) / RANDOM_AREAS;
+	at = area_set(AREA_FRAMES, "frame table", at + gap(), records);
+	at = area_set(AREA_KMAP, "kmap", at + gap(), kmap);
+	at = area_set(AREA_STACKS, "stacks", at + gap(), stacks);
+	area_set(AREA_DEVICE, "devices", at + gap(), device);
 	area_set(AREA_IMAGE, "image", info->image_base, info->image_end - info->image_start);
 	vaddr_t modules = MAX(top + GIB, ALIGN_UP(kernel_areas[AREA_IMAGE].end, LARGE_LEAF));
 	area_set(AREA_MODULES, "modules", modules, top + IMAGE_ROOM - TOP_UNUSED - modules);
@@ -95,7 +115,8 @@ INIT_TEXT void layout_init(const struct boot_info *info)
 	frame_table = (struct frame *)kernel_areas[AREA_FRAMES].start;
 }
 
-static INIT_TEXT void map(vaddr_t va, paddr_t pa, uint64_t size, map_flags_t flags, const char *what)
+static INIT_TEXT void map(vaddr_t va, paddr_t pa, uint64_t size, map_flags_t flags,
+			  const char *what)
 {
 	if (!size)
 		return;
@@ -124,7 +145,8 @@ struct image_part {
 };
 #define IMAGE_PARTS 4
 
-static INIT_TEXT void image_parts(const struct boot_info *info, struct image_part parts[IMAGE_PARTS])
+static INIT_TEXT void image_parts(const struct boot_info *info,
+				  struct image_part parts[IMAGE_PARTS])
 {
 	parts[0] = (struct image_part){image_address(info, __text_start),
 				       image_address(info, __text_end), MAP_KERNEL_READ};
@@ -136,7 +158,8 @@ static INIT_TEXT void image_parts(const struct boot_info *info, struct image_par
 				       image_address(info, __ro_after_init_end), MAP_KERNEL_WRITE};
 }
 
-static INIT_TEXT void map_ram(paddr_t start, paddr_t end, const struct image_part *parts, size_t count)
+static INIT_TEXT void map_ram(paddr_t start, paddr_t end, const struct image_part *parts,
+			      size_t count)
 {
 	for (size_t i = 0; i < count && start < end; i++) {
 		if (parts[i].start >= end || parts[i].end <= start ||
@@ -342,4 +365,14 @@ size_t memory_audit(void)
 		 a.leaves[2], a.leaves[1], a.leaves[0], (unsigned long long)(a.executable >> 10),
 		 (unsigned long long)(a.writable >> 10), a.bad);
 	return a.bad;
+}
+
+bool kernel_area_get(size_t index, const char **name, vaddr_t *start, vaddr_t *end)
+{
+	if (index >= AREA_COUNT)
+		return false;
+	*name = kernel_areas[index].name;
+	*start = kernel_areas[index].start;
+	*end = kernel_areas[index].end;
+	return true;
 }

@@ -20,7 +20,7 @@ enum trap_kind {
 	TRAP_OVERFLOW,       /* x86 into, bound */
 	TRAP_PROTECTION,     /* any other protection fault (x86 #GP, #SS, #NP) */
 	TRAP_STACK_OVERFLOW, /* the kernel stack's guard page was hit; runs on a stack of its own */
-	TRAP_CALL_TYPE,      /* kCFI: an indirect call of a function of another type; addr: of which */
+	TRAP_CALL_TYPE, /* kCFI: an indirect call of a function of another type; addr: of which */
 	TRAP_MACHINE_CHECK,
 	TRAP_UNKNOWN,
 };
