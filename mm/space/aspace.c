@@ -326,6 +326,7 @@ enum kerr aspace_fork(struct aspace *parent, struct aspace **out)
 	as->uncommitted = parent->uncommitted;
 	as->deny_exec = parent->deny_exec & MDWE_NO_INHERIT ? 0 : parent->deny_exec;
 	as->special_fork = parent->special_fork;
+	as->has_hugetlb = parent->has_hugetlb;
 	bool sealed = parent->sealed, purgeable = parent->purgeable;
 	as->huge_disabled = parent->huge_disabled;
 	mutex_unlock(&parent->lock);
