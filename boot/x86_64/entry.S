@@ -185,9 +185,12 @@ no_long_mode_text:
 
 	.bss
 	.p2align 12
+	.globl	early_root, early_level2, early_direct
 early_root:
 	.skip	4096
 early_level2:
+	.skip	4096
+early_direct:				/* main.c's */
 	.skip	4096
 early_level1:
 	.skip	4 * 4096

@@ -265,8 +265,7 @@ static long each_page(const struct page_request *q, size_t count)
 		enum kerr err =
 			user_read(addrs, q->pages + done * sizeof(vaddr_t), n * sizeof(vaddr_t));
 		if (err == KERR_OK)
-			err = q->nodes ? move(q, addrs, done, n, &failed)
-				       : tell(q, addrs, done, n);
+			err = q->nodes ? move(q, addrs, done, n, &failed) : tell(q, addrs, done, n);
 		if (err != KERR_OK)
 			return err;
 	}

@@ -28,11 +28,13 @@ extern const char x86_smp_protected[], x86_smp_long_mode[], x86_smp_gdt[], x86_s
 uint64_t x86_smp_root;
 _Atomic uint32_t x86_stopping;
 static paddr_t low_pages RO_AFTER_INIT; /* 0: there are none */
+static vaddr_t direct_map RO_AFTER_INIT;
 
 [[noreturn]] void x86_smp_cpu_main(struct x86_cpu *cpu);
 
 void x86_smp_early(const struct boot_info *info)
 {
+	direct_map = info->direct_map;
 	for (size_t i = 0; i < info->region_count; i++)
 		if (!strcmp(info->regions[i].name, SMP_REGION))
 			low_pages = info->regions[i].start;
@@ -45,7 +47,7 @@ static uint32_t low_address(const char *label)
 
 /* The code and its data, and tables with the kernel half of the current root, which is the same in
  * all roots. */
-static enum kerr low_pages_fill(uint64_t root, vaddr_t direct_map)
+static enum kerr low_pages_fill(uint64_t root)
 {
 	struct smp_trampoline_data data = {
 		.entry = (uint64_t)x86_smp_entry,
@@ -81,8 +83,7 @@ enum kerr x86_smp_start(cpu_t index, struct hal_thread *idle)
 		return KERR_INVAL;
 	struct x86_cpu *cpu = &x86_cpus[index];
 	if (!x86_smp_root) {
-		enum kerr err = low_pages_fill(x86_read_cr3() & PAGE_MASK,
-					       x86_mmu_geometry()->kernel_start);
+		enum kerr err = low_pages_fill(x86_read_cr3() & PAGE_MASK);
 		if (err != KERR_OK)
 			return err;
 	}

@@ -185,8 +185,8 @@ void policy_apply(struct zone_request *r)
 		return;
 	case POLICY_INTERLEAVE:
 	case POLICY_WEIGHTED_INTERLEAVE:
-		r->node = r->wanted = (uint8_t)(m->index ? turn_of(p, m->index - 1)
-							 : take_turn(m, p));
+		r->node = r->wanted =
+			(uint8_t)(m->index ? turn_of(p, m->index - 1) : take_turn(m, p));
 		r->interleaved = true;
 		return;
 	default:

@@ -121,6 +121,7 @@ enum kerr aspace_create(struct aspace **out)
 		.mapper = {.root = root, .user = true},
 		.tlb = {.root = root},
 		.map_top = aspace_user_end(),
+		.keys = 1,
 		.stack_limit = 8ull << 20,
 		.data_limit = ~0ull,
 		.total_limit = ~0ull,
@@ -317,6 +318,7 @@ enum kerr aspace_fork(struct aspace *parent, struct aspace **out)
 	as->hole = parent->hole;
 	as->stack_random = parent->stack_random;
 	as->map_random = parent->map_random;
+	as->keys = parent->keys;
 	as->stack_limit = parent->stack_limit;
 	as->data_limit = parent->data_limit;
 	as->total_limit = parent->total_limit;
@@ -324,6 +326,7 @@ enum kerr aspace_fork(struct aspace *parent, struct aspace **out)
 	as->uncommitted = parent->uncommitted;
 	as->deny_exec = parent->deny_exec & MDWE_NO_INHERIT ? 0 : parent->deny_exec;
 	as->special_fork = parent->special_fork;
+	as->has_hugetlb = parent->has_hugetlb;
 	bool sealed = parent->sealed, purgeable = parent->purgeable;
 	as->huge_disabled = parent->huge_disabled;
 	mutex_unlock(&parent->lock);

@@ -117,20 +117,24 @@ static bool becomes_data(const struct region *r, unsigned prot)
 	return !r->accounted && !r->shared && !r->hugetlb && (prot & PROT_WRITE);
 }
 
-static void protect_region(struct aspace *as, struct region *r, unsigned prot)
+/* key: PROTECT_SAME_KEY, or another. */
+static void protect_region(struct aspace *as, struct region *r, unsigned prot, int key)
 {
 	struct tlb_batch batch;
 	enum kerr err;
 	rwlock_write_lock(&r->lock);
 	unsigned old = r->prot;
+	bool other_key = key != PROTECT_SAME_KEY && key != r->key;
+	if (other_key)
+		r->key = (uint8_t)key;
 	region_set_prot(r, prot);
 	if (becomes_data(r, prot)) {
 		r->accounted = true;
 		region_account(r, (int64_t)((r->end - r->start) >> PAGE_SHIFT));
 	}
 	tlb_batch_init(&batch, &as->tlb);
-	if (!r->prot || (r->prot & ~old & PROT_EXEC))
-		/* Out of reach, or about to be executed: faults look at each page again. */
+	if (!r->prot || (r->prot & ~old & PROT_EXEC) || other_key)
+		/* Out of reach, about to be executed, other bits: faults look at each page again. */
 		err = mapper_unmap_range(&as->mapper, r->start, r->end - r->start, true, 0, 0,
 					 &batch);
 	else if (old & ~r->prot)
@@ -160,7 +164,7 @@ static enum kerr may_protect(const struct aspace *as, const struct region *r, un
 
 /* aspace.lock. The part of r in [start, end); *r: the region that it is now. */
 static enum kerr protect_part(struct aspace *as, struct region **r, vaddr_t start, vaddr_t end,
-			      unsigned prot)
+			      unsigned prot, int key)
 {
 	enum kerr err = may_protect(as, *r, prot);
 	if (err == KERR_OK)
@@ -168,12 +172,15 @@ static enum kerr protect_part(struct aspace *as, struct region **r, vaddr_t star
 	if (err == KERR_OK && becomes_data(*r, prot) && !(*r)->noreserve)
 		err = commit_charge(((*r)->end - (*r)->start) >> PAGE_SHIFT);
 	if (err == KERR_OK)
-		protect_region(as, *r, prot);
+		protect_region(as, *r, prot, key);
 	return err;
 }
 
-static enum kerr protect_locked(struct aspace *as, vaddr_t start, vaddr_t end, unsigned prot)
+static enum kerr protect_locked(struct aspace *as, vaddr_t start, vaddr_t end, unsigned prot,
+				int key)
 {
+	if (key != PROTECT_SAME_KEY && !(as->keys >> key & 1))
+		return KERR_INVAL;
 	struct region *r = region_above(as, start);
 	vaddr_t at = start;
 	enum kerr err = KERR_OK;
@@ -192,7 +199,7 @@ static enum kerr protect_locked(struct aspace *as, vaddr_t start, vaddr_t end, u
 		if (!r || r->start > at)
 			err = KERR_NOMEM;
 		else
-			err = protect_part(as, &r, at, end, prot);
+			err = protect_part(as, &r, at, end, prot, key);
 		if (err != KERR_OK)
 			break;
 	}
@@ -201,6 +208,11 @@ static enum kerr protect_locked(struct aspace *as, vaddr_t start, vaddr_t end, u
 }
 
 enum kerr aspace_protect(struct aspace *as, vaddr_t addr, size_t size, unsigned prot)
+{
+	return aspace_protect_key(as, addr, size, prot, PROTECT_SAME_KEY);
+}
+
+enum kerr aspace_protect_key(struct aspace *as, vaddr_t addr, size_t size, unsigned prot, int key)
 {
 	vaddr_t end;
 	unsigned grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
@@ -213,7 +225,7 @@ enum kerr aspace_protect(struct aspace *as, vaddr_t addr, size_t size, unsigned 
 	if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM | grows))
 		return KERR_INVAL;
 	mutex_lock(&as->lock);
-	enum kerr err = protect_locked(as, addr, end, prot);
+	enum kerr err = protect_locked(as, addr, end, prot, key);
 	mutex_unlock(&as->lock);
 	return err;
 }

@@ -29,8 +29,8 @@
  * FAULT_NO_MEMORY is returned when shrinkers have given nothing and exec has given up to find a program
  * to end (frames/pressure.c). Both are asked without any lock.
  */
-#include "commit_private.h"
 #include "fault.h"
+#include "commit_private.h"
 #include "policy_private.h"
 
 #include <core/panic.h>
@@ -373,8 +373,7 @@ static struct region *grow_stack(struct aspace *as, vaddr_t addr)
 		return nullptr;
 	uint64_t pages = (r->start - start) >> PAGE_SHIFT;
 	if (!within_limits(as, pages) || !lock_allowed(as, r->marks, pages << PAGE_SHIFT) ||
-	    (below && below->end > start) ||
-	    commit_charge(region_promised(r, pages)) != KERR_OK)
+	    (below && below->end > start) || commit_charge(region_promised(r, pages)) != KERR_OK)
 		return nullptr;
 	rwlock_write_lock(&r->lock);
 	as->virtual_pages += pages;
@@ -423,7 +422,8 @@ static enum fault_result fault_at(struct aspace *as, vaddr_t addr, enum trap_acc
 				  .access = access};
 		if (unlikely(!x.r))
 			return FAULT_MAPERR;
-		policy_enter(&x.r->policy, (x.r->object ? object_index(x.r, x.va) : x.va >> PAGE_SHIFT));
+		policy_enter(&x.r->policy,
+			     (x.r->object ? object_index(x.r, x.va) : x.va >> PAGE_SHIFT));
 		enum fault_result result = resolve(&x, pin);
 		policy_leave();
 		if (pin && result == FAULT_CONTINUE) {

@@ -177,6 +177,7 @@ bool aspace_region_at(struct aspace *as, vaddr_t from, struct region_info *out)
 			.start = r->start,
 			.end = r->end,
 			.prot = r->prot,
+			.key = r->key,
 			.kind = (enum region_kind)r->kind,
 			.shared = r->shared,
 			.may_write = !r->no_write || !r->shared,

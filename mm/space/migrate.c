@@ -100,9 +100,9 @@ void region_move_run(struct region *r, struct page_run *run)
 		return;
 	vaddr_t start = (run->key + first) << PAGE_SHIFT;
 	tlb_batch_init(&batch, &r->as->tlb);
-	enum kerr err = mapper_unmap_range(&r->as->mapper, start,
-					   (vaddr_t)(last - first + 1) << PAGE_SHIFT, true, 0, 0,
-					   &batch);
+	enum kerr err =
+		mapper_unmap_range(&r->as->mapper, start, (vaddr_t)(last - first + 1) << PAGE_SHIFT,
+				   true, 0, 0, &batch);
 	tlb_batch_finish(&batch);
 	for (unsigned i = first; i <= last; i++) {
 		if (run->node[i] == NODE_NONE)

@@ -189,8 +189,8 @@ static void count_nodes(struct region *r, struct region_nodes *out)
 
 	for (vaddr_t va = r->start; va < r->end; va += PAGE_SIZE) {
 		uint64_t key = va >> PAGE_SHIFT;
-		if (!r->object && !pagetree_next(&r->as->pages, key, (r->end - 1) >> PAGE_SHIFT,
-						 &key))
+		if (!r->object &&
+		    !pagetree_next(&r->as->pages, key, (r->end - 1) >> PAGE_SHIFT, &key))
 			return;
 		va = key << PAGE_SHIFT;
 		struct frame *f = frame_in(r, va);

@@ -120,9 +120,8 @@ static uint64_t purge_region(struct region *r, uint64_t want)
 		struct tlb_batch batch;
 		tlb_batch_init(&batch, &as->tlb);
 		for (unsigned i = 0; i < n; i++) {
-			enum kerr err =
-				mapper_unmap_range(&as->mapper, keys[i] << PAGE_SHIFT, PAGE_SIZE,
-						   true, 0, 0, &batch);
+			enum kerr err = mapper_unmap_range(&as->mapper, keys[i] << PAGE_SHIFT,
+							   PAGE_SIZE, true, 0, 0, &batch);
 			BUG_ON(err != KERR_OK);
 		}
 		tlb_batch_finish(&batch);

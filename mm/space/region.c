@@ -74,6 +74,7 @@ struct region *region_copy(const struct region *like, struct aspace *as)
 	r->object = like->object;
 	r->offset = like->offset;
 	r->prot = like->prot;
+	r->key = like->key;
 	r->kind = like->kind;
 	r->shared = like->shared;
 	r->grows = like->grows;
@@ -100,6 +101,7 @@ void region_set_prot(struct region *r, unsigned prot)
 		prot |= PROT_READ;
 	r->prot = (uint8_t)prot;
 	r->read_flags = !prot ? 0 : prot & PROT_EXEC ? MAP_USER_CODE : MAP_USER_READ;
+	r->read_flags |= prot ? MAP_KEY(r->key) : 0;
 }
 
 struct region *region_find(const struct aspace *as, vaddr_t addr)
@@ -193,10 +195,11 @@ static bool policy_equal(const struct memory_policy *a, const struct memory_poli
 bool region_alike(const struct region *r, const struct region *next)
 {
 	return r->end == next->start && r->object == next->object && r->prot == next->prot &&
-	       r->kind == next->kind && r->shared == next->shared && !r->grows && !next->grows &&
-	       r->no_write == next->no_write && r->accounted == next->accounted &&
-	       r->noreserve == next->noreserve && r->marks == next->marks &&
-	       r->huge == next->huge && r->hugetlb == next->hugetlb && r->name == next->name &&
+	       r->key == next->key && r->kind == next->kind && r->shared == next->shared &&
+	       !r->grows && !next->grows && r->no_write == next->no_write &&
+	       r->accounted == next->accounted && r->noreserve == next->noreserve &&
+	       r->marks == next->marks && r->huge == next->huge && r->hugetlb == next->hugetlb &&
+	       r->name == next->name &&
 	       policy_equal(&r->policy, &next->policy) &&
 	       (!r->object || r->offset + (r->end - r->start) == next->offset);
 }

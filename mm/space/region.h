@@ -33,11 +33,13 @@ struct aspace {
 	uint16_t future_marks; /* (lock) mlockall(MCL_FUTURE): of regions that come */
 	uint8_t deny_exec; /* (lock) MDWE_*: what is not executable never becomes so */
 	bool sealed; /* (lock) some region was ever sealed */
+	bool has_hugetlb; /* (lock) some region was ever one of explicit huge pages */
 	bool special_fork; /* (lock) some region was ever marked NO_FORK or WIPE */
 	bool purgeable; /* (purge_lock) in the list of those that have pages to give */
 	struct list all_link; /* (all_lock) */
 	struct list purge_link; /* (purge_lock) */
 	bool huge_disabled; /* PR_SET_THP_DISABLE */
+	uint16_t keys; /* (lock) protection keys that pkey_alloc gave, a bit each */
 	uint64_t committed; /* (lock) pages of private memory that was ever writable .. */
 	uint64_t uncommitted; /* (lock) .. and of such that is not promised (MAP_NORESERVE) */
 };
@@ -51,6 +53,7 @@ struct region {
 	struct vm_object *object; /* constant; null: private anonymous memory */
 	uint64_t offset; /* (MW) byte in the object of `start` */
 	uint8_t prot; /* (MW) PROT_*; write and execute imply read */
+	uint8_t key; /* (MW) protection key, also in read_flags */
 	uint8_t kind; /* constant: enum region_kind */
 	bool shared, grows, no_write; /* constant; no_write: PROT_WRITE can never be had */
 	bool accounted; /* (MW) private, and was writable once: counts as data */
@@ -102,7 +105,7 @@ void region_put(struct region *r); /* memory through rcu */
 struct region *region_copy(const struct region *like, struct aspace *as);
 void region_free_unused(struct region *r); /* one that never went into a tree */
 void region_free_now(struct region *r); /* of an address space that nobody uses any more */
-void region_set_prot(struct region *r, unsigned prot);
+void region_set_prot(struct region *r, unsigned prot); /* with r->key */
 
 /* The one that contains addr. aspace.lock, or rcu (then it may miss, and may be out of date). */
 struct region *region_find(const struct aspace *as, vaddr_t addr);
@@ -164,8 +167,6 @@ bool range_free_locked(struct aspace *as, vaddr_t start, vaddr_t end);
 void gap_around(struct aspace *as, vaddr_t start, vaddr_t end, vaddr_t *low, vaddr_t *high);
 /* The heap grows over [start, end). aspace.lock. */
 enum kerr map_brk_locked(struct aspace *as, vaddr_t start, vaddr_t end);
-/* The hint for find_free_locked after [start, end) became free. */
-void note_free(struct aspace *as, vaddr_t start, vaddr_t end);
 /* Faults in what is not there. Thread context, no lock. (fault.c) */
 enum kerr aspace_populate(struct aspace *as, vaddr_t start, vaddr_t end, bool write);
 /* RLIMIT_AS. aspace.lock. */

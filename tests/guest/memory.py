@@ -87,6 +87,25 @@ def heap_debug(t, tap):
     tap.equal("without heap_debug", lines, ["slab, without the debug mode (heap_debug)", "refused"])
 
 
+def areas(t, words=()):
+    """{name: start} of the kernel's areas."""
+    lines = shell(t, f"grep ^area {MEMORY}", words)
+    return {line.split(maxsplit=2)[2]: int(line.split()[1].partition("-")[0], 16)
+            for line in lines if line.startswith("area ")}
+
+
+def random_bases(t, tap):
+    """Each boot has its own addresses, unless told otherwise."""
+    boots = [areas(t) for _ in range(4)]
+    for name in ("direct map", "frame table", "kmap", "stacks", "devices"):
+        starts = [boot.get(name, 0) for boot in boots]
+        tap.result(f"base of the area: {name}", len(set(starts)) >= 3
+                   and all(start % (1 << 30) == 0 for start in starts),
+                   [hex(start) for start in starts])
+    fixed = [areas(t, ["--append", "nokaslr"]) for _ in range(2)]
+    tap.result("nokaslr: always the same", fixed[0] and fixed[0] == fixed[1], fixed)
+
+
 # The CPUs of each node, two of them without any, and the distances.
 TWO = (["0-1", "2-3"], {(0, 1): 25})
 FOUR = (["0-1", "2-3", "", ""],
@@ -260,8 +279,8 @@ def model(t, tap):
     every frame is accounted for."""
     binary = program(t.arch, "musl", [HERE / "programs/mapmodel.c"])
     # Only who takes it all is ended for it.
-    script = f"echo -1000 >/proc/$$/oom_score_adj; mapmodel 2 4000 hog >/dev/null; {AUDIT} mapmodel 1 {MODEL_STEPS} hog; " \
-             f"mapmodel 4 {MODEL_STEPS} hog; {AUDIT}"
+    script = "echo -1000 >/proc/$$/oom_score_adj; mapmodel 2 4000 hog >/dev/null; " \
+             f"{AUDIT} mapmodel 1 {MODEL_STEPS} hog; mapmodel 4 {MODEL_STEPS} hog; {AUDIT}"
     lines = shell(t, script, ["--mem", "64M", "--add", f"{binary}:/bin/mapmodel"], timeout=600)
     for line in lines:
         if line.startswith(("ok ", "not ok ")):
@@ -281,7 +300,8 @@ def model(t, tap):
 
 MODEL_STEPS = 100000
 
-CASES = (purging, model, allocators, heaps, heap_debug, little_is_used, nodes_described, local_first, policies, walks)
+CASES = (purging, model, allocators, heaps, heap_debug, random_bases, little_is_used, nodes_described, local_first, policies,
+         walks)
 
 
 def run(target, tap, group):

@@ -357,9 +357,9 @@ static enum kerr op_write(void)
 static const struct operation {
 	const char *name;
 	enum kerr (*fn)(void);
-	bool partial;  /* regions may have changed when it fails, contents not */
+	bool partial; /* regions may have changed when it fails, contents not */
 	bool discards; /* contents may have changed: it is what it does */
-	bool quiet;    /* succeeds whatever fails */
+	bool quiet; /* succeeds whatever fails */
 } operations[] = {
 	{.name = "map", .fn = op_map},
 	{.name = "map over others", .fn = op_map_over},
@@ -419,8 +419,8 @@ static uint64_t fail_each(uint64_t index)
 		take(&after);
 		if (!o->partial && !o->discards && !EXPECT(same_regions(&before, &after)))
 			ktest_note("%s: changed when allocation %u failed", o->name, n);
-		if (!o->discards && !EXPECT(memcmp(before.byte, after.byte, LOOK) == 0 ||
-					    o->partial))
+		if (!o->discards &&
+		    !EXPECT(memcmp(before.byte, after.byte, LOOK) == 0 || o->partial))
 			ktest_note("%s: contents changed when allocation %u failed", o->name, n);
 		if (o->partial)
 			before = after; /* what it did stays done */
@@ -526,12 +526,12 @@ static void expect_cost(unsigned prot, unsigned flags, uint64_t promised, uint64
 TEST(space_strategies)
 {
 	begin();
-	expect_cost(RW, MMAP_PRIVATE, 8, 0);                    /* reserve */
+	expect_cost(RW, MMAP_PRIVATE, 8, 0); /* reserve */
 	expect_cost(RW, MMAP_SHARED, 8, 0);
-	expect_cost(RW, MMAP_PRIVATE | MMAP_POPULATE, 8, 8);    /* allocate now */
+	expect_cost(RW, MMAP_PRIVATE | MMAP_POPULATE, 8, 8); /* allocate now */
 	expect_cost(RW, MMAP_SHARED | MMAP_POPULATE, 8, 8);
 	expect_cost(RW, MMAP_PRIVATE | MMAP_LOCKED, 8, 8);
-	expect_cost(PROT_NONE, MMAP_PRIVATE, 0, 0);             /* none */
+	expect_cost(PROT_NONE, MMAP_PRIVATE, 0, 0); /* none */
 	expect_cost(PROT_READ, MMAP_PRIVATE, 0, 0);
 	expect_cost(RW, MMAP_PRIVATE | MMAP_NORESERVE, 0, 0);
 	expect_cost(RW, MMAP_SHARED | MMAP_NORESERVE, 0, 0);

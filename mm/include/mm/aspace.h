@@ -72,6 +72,7 @@ struct region_info {
 	uint16_t marks;           /* enum region_mark */
 	uint64_t offset;          /* bytes in the object */
 	struct vm_object *object; /* null: anonymous; referenced: vm_object_put it */
+	uint8_t key;              /* protection key */
 	const char *name;         /* "[stack]", "[heap]", "[vdso]" or null */
 };
 
@@ -98,6 +99,13 @@ enum kerr aspace_map(struct aspace *as, vaddr_t *addr, size_t size, unsigned pro
 /* Those below: errors as Linux's calls; what comes before the place of an error is done. */
 enum kerr aspace_unmap(struct aspace *as, vaddr_t addr, size_t size);
 enum kerr aspace_protect(struct aspace *as, vaddr_t addr, size_t size, unsigned prot);
+/* pkey_mprotect(2): the same with a protection key below 16. KERR_INVAL: it is not allocated. */
+#define PROTECT_SAME_KEY (-1)
+enum kerr aspace_protect_key(struct aspace *as, vaddr_t addr, size_t size, unsigned prot, int key);
+/* A key that was free. KERR_NOSPC: none is, or the CPU has none. */
+enum kerr aspace_key_alloc(struct aspace *as, unsigned *key);
+enum kerr aspace_key_free(struct aspace *as, int key); /* KERR_INVAL: it is not allocated */
+unsigned aspace_key_at(struct aspace *as, vaddr_t addr); /* of the region; 0: none */
 enum kerr aspace_remap(struct aspace *as, vaddr_t old, size_t old_size, size_t new_size,
 		       unsigned flags, vaddr_t *addr);
 /* madvise(2). *purged: ADVISE_NONVOLATILE found pages gone (null: not asked for). */

@@ -12,14 +12,14 @@
 struct aspace;
 
 enum policy_mode { /* Linux's MPOL_* */
-	POLICY_DEFAULT, /* the nearest node to the CPU, then by distance */
-	POLICY_PREFERRED, /* one node, then by distance from it */
-	POLICY_BIND, /* these nodes and no others */
-	POLICY_INTERLEAVE, /* these nodes in turn: by address in faults */
-	POLICY_LOCAL, /* as the default, also where the task has another */
-	POLICY_PREFERRED_MANY, /* these nodes, then by distance */
-	POLICY_WEIGHTED_INTERLEAVE, /* in turn, some longer than others */
-	POLICY_MODES,
+		   POLICY_DEFAULT, /* the nearest node to the CPU, then by distance */
+		   POLICY_PREFERRED, /* one node, then by distance from it */
+		   POLICY_BIND, /* these nodes and no others */
+		   POLICY_INTERLEAVE, /* these nodes in turn: by address in faults */
+		   POLICY_LOCAL, /* as the default, also where the task has another */
+		   POLICY_PREFERRED_MANY, /* these nodes, then by distance */
+		   POLICY_WEIGHTED_INTERLEAVE, /* in turn, some longer than others */
+		   POLICY_MODES,
 };
 
 #define POLICY_STATIC 0x8000u /* nodes are named as they are numbered .. */

@@ -27,7 +27,8 @@ static int report(char **argv)
 {
 	unsigned long at[PLACES] = {
 		[STACK] = (unsigned long)argv,
-		[MMAP] = (unsigned long)mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+		[MMAP] = (unsigned long)mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+					     0),
 		[PROGRAM] = (unsigned long)&report,
 		/* From the end of the program: that is its own randomness. */
 		[HEAP] = (unsigned long)syscall(SYS_brk, 0) - (unsigned long)end,
@@ -94,7 +95,10 @@ int main(int argc, char **argv)
 {
 	bool wide = (unsigned long)&argc >> 40, pie = is_pie();
 	const unsigned least[PLACES] = {wide ? 22 : 18, wide ? 28 : 24,
-					!pie ? 0 : wide ? 28 : 24, 18};
+					!pie   ? 0
+					: wide ? 28
+					       : 24,
+					18};
 	unsigned bits[PLACES] = {};
 
 	if (argc > 1)
@@ -110,8 +114,8 @@ int main(int argc, char **argv)
 	check(write_number(SETTING, 0) && nothing_differs(), "0: nothing is random");
 	check(!write_number(SETTING, 3) && write_number(SETTING, 2), "there is no 3; back to 2");
 	check(personality(0xffffffff) == 0, "an ordinary personality");
-	check(personality(ADDR_NO_RANDOMIZE) == 0 &&
-		      personality(0xffffffff) == ADDR_NO_RANDOMIZE && nothing_differs(),
+	check(personality(ADDR_NO_RANDOMIZE) == 0 && personality(0xffffffff) == ADDR_NO_RANDOMIZE &&
+		      nothing_differs(),
 	      "ADDR_NO_RANDOMIZE: nothing is random");
 	check(personality(0) == ADDR_NO_RANDOMIZE && measure(16, bits) && bits[MMAP],
 	      "and without it, it is again");

@@ -175,7 +175,8 @@ static void test_private(void)
 	check(ALL(0, p, {"Rss:", 16}, {"Pss:", 8}, {"Shared_Dirty:", 16}, {"Private_Dirty:", 0},
 		  {"Anonymous:", 16}),
 	      "after a fork: shared by two");
-	check(ALL(a.pid, p, {"Rss:", 16}, {"Pss:", 8}, {"Shared_Dirty:", 16}, {"Private_Dirty:", 0}),
+	check(ALL(a.pid, p, {"Rss:", 16}, {"Pss:", 8}, {"Shared_Dirty:", 16},
+		  {"Private_Dirty:", 0}),
 	      "and the child says the same");
 	order(&a, 'w');
 	check(ALL(0, p, {"Rss:", 16}, {"Pss:", 12}, {"Shared_Dirty:", 8}, {"Private_Dirty:", 8}) &&
@@ -248,7 +249,8 @@ static void test_lazy(void)
 		  {"Private_Dirty:", 16}, {"Anonymous:", 32}),
 	      "they are clean and lazily freed");
 	look(p, 0, 4);
-	check(p[0] == 1 && p[PAGE] == 2 && kb(0, p, "LazyFree:") == 16, "reading does not change it");
+	check(p[0] == 1 && p[PAGE] == 2 && kb(0, p, "LazyFree:") == 16,
+	      "reading does not change it");
 	touch(p, 1, 1);
 	check(ALL(0, p, {"Rss:", 32}, {"LazyFree:", 12}, {"Private_Dirty:", 20}),
 	      "writing does, for that page");
@@ -286,7 +288,8 @@ static void test_lock(void)
 	char *r = map(4, RW, PRIV, -1);
 	char *top = sbrk((intptr_t)(3 * PAGE));
 	check(ALL(0, r, {"Rss:", 16}, {"Locked:", 16}), "what is mapped afterwards is locked");
-	check(top != (void *)-1 && number(contents(0, "status"), NULL, "VmLck:") >= before + 24 + 16 + 12,
+	check(top != (void *)-1 &&
+		      number(contents(0, "status"), NULL, "VmLck:") >= before + 24 + 16 + 12,
 	      "and what brk adds");
 	check(in_child(_exit(number(contents(0, "status"), NULL, "VmLck:") != 0)) == 0,
 	      "a child has nothing locked");
@@ -299,8 +302,10 @@ static void test_flags(void)
 	static const struct {
 		int advice, undo;
 		const char *flag;
-	} rows[] = {{MADV_SEQUENTIAL, MADV_NORMAL, "sr"}, {MADV_RANDOM, MADV_NORMAL, "rr"},
-		    {MADV_DONTFORK, MADV_DOFORK, "dc"},	  {MADV_WIPEONFORK, MADV_KEEPONFORK, "wf"},
+	} rows[] = {{MADV_SEQUENTIAL, MADV_NORMAL, "sr"},
+		    {MADV_RANDOM, MADV_NORMAL, "rr"},
+		    {MADV_DONTFORK, MADV_DOFORK, "dc"},
+		    {MADV_WIPEONFORK, MADV_KEEPONFORK, "wf"},
 		    {MADV_DONTDUMP, MADV_DODUMP, "dd"}};
 	char *p = map(8, RW, PRIV, -1);
 	bool good = true;
@@ -341,8 +346,8 @@ static void test_sums(void)
 {
 	static char smaps[sizeof(text)], rollup[4096];
 	static const char *const names[] = {
-		"Rss:",		 "Shared_Clean:",  "Shared_Dirty:", "Private_Clean:",
-		"Private_Dirty:", "Referenced:", "Anonymous:",	   "LazyFree:"};
+		"Rss:",           "Shared_Clean:", "Shared_Dirty:", "Private_Clean:",
+		"Private_Dirty:", "Referenced:",   "Anonymous:",    "LazyFree:"};
 	/* Of a child that sleeps: nothing moves. */
 	struct child c = start(NULL);
 	long size, rss, shared, textual, lib, data;
@@ -367,9 +372,9 @@ static void test_sums(void)
 	      "VmSize is the sum of sizes");
 	check(number(status, NULL, "VmRSS:") == sum(smaps, "Rss:") &&
 		      number(status, NULL, "RssAnon:") == sum(smaps, "Anonymous:") &&
-		      number(status, NULL, "VmRSS:") ==
-			      number(status, NULL, "RssAnon:") + number(status, NULL, "RssFile:") +
-				      number(status, NULL, "RssShmem:"),
+		      number(status, NULL, "VmRSS:") == number(status, NULL, "RssAnon:") +
+								number(status, NULL, "RssFile:") +
+								number(status, NULL, "RssShmem:"),
 	      "VmRSS is the sum of Rss");
 	long vm_data = number(status, NULL, "VmData:"), stack = number(status, NULL, "VmStk:");
 	sscanf(contents(c.pid, "statm"), "%ld %ld %ld %ld %ld %ld", &size, &rss, &shared, &textual,

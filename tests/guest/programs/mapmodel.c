@@ -140,7 +140,8 @@ static void check_refused(struct thread *t, unsigned n, bool write)
 	    (p->kind == PRIVATE_FILE || p->kind == SHARED_FILE) && !p->own)
 		return;
 	if (!right || fault_signal != SIGSEGV || fault_code != code || fault_address != at(t, n))
-		FAIL(t, "step %lu: %s of page %u (kind %u, prot %u): signal %d, code %d, address %p",
+		FAIL(t,
+		     "step %lu: %s of page %u (kind %u, prot %u): signal %d, code %d, address %p",
 		     t->steps, write ? "write" : "read", n, p->kind, p->prot, fault_signal,
 		     fault_code, fault_address);
 }
@@ -377,8 +378,8 @@ static int do_file_write(struct thread *t)
 
 static int do_advise(struct thread *t)
 {
-	static const int advice[] = {MADV_DONTFORK, MADV_DOFORK, MADV_WIPEONFORK, MADV_KEEPONFORK,
-				     MADV_WILLNEED, MADV_NORMAL};
+	static const int advice[] = {MADV_DONTFORK,   MADV_DOFORK,   MADV_WIPEONFORK,
+				     MADV_KEEPONFORK, MADV_WILLNEED, MADV_NORMAL};
 	unsigned first, count, which = below(t, 6);
 
 	some_range(t, &first, &count);
@@ -525,10 +526,10 @@ static int step(struct thread *t)
 		unsigned weight;
 		int (*fn)(struct thread *t);
 	} table[] = {
-		{50, do_map},	  {25, do_unmap},     {50, do_protect}, {30, do_discard},
-		{20, do_lazy},	  {10, do_punch},     {5, do_file_punch}, {20, do_file_write},
-		{20, do_advise},  {15, do_lock},      {40, do_move},	{10, do_resize},
-		{3, do_fork},	  {10, do_residency},
+		{50, do_map},    {25, do_unmap},     {50, do_protect},   {30, do_discard},
+		{20, do_lazy},   {10, do_punch},     {5, do_file_punch}, {20, do_file_write},
+		{20, do_advise}, {15, do_lock},      {40, do_move},      {10, do_resize},
+		{3, do_fork},    {10, do_residency},
 	};
 	unsigned dice = below(t, 1000);
 
@@ -597,7 +598,8 @@ static int be_hog(void)
 		pid_t pid = fork();
 		if (pid == 0) {
 			write_number("/proc/self/oom_score_adj", 1000);
-			size_t size = (size_t)number_in("/proc/meminfo", "MemFree:") * 1024 + (1 << 20);
+			size_t size =
+				(size_t)number_in("/proc/meminfo", "MemFree:") * 1024 + (1 << 20);
 			char *p = mmap(NULL, size, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 			for (size_t i = 0; p != MAP_FAILED && i < size; i += PAGE)
 				p[i] = 1;
@@ -625,7 +627,8 @@ int main(int argc, char **argv)
 {
 	static char stack[1 << 16];
 	const stack_t alternate = {.ss_sp = stack, .ss_size = sizeof(stack)};
-	const struct sigaction act = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_NODEFER};
+	const struct sigaction act = {.sa_sigaction = on_fault,
+				      .sa_flags = SA_SIGINFO | SA_NODEFER};
 	uint64_t restarts = 0, forks = 0;
 
 	if (argc == 2)

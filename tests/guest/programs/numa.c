@@ -167,7 +167,8 @@ static void test_errors(void)
 	check(set_policy(BIND, 1ul << 60) == -1 && errno == EINVAL, "bound to what is not there");
 	check(set_policy(LOCAL, 1) == -1 && errno == EINVAL, "local has no nodes");
 	check(set_policy(INTERLEAVE | 0x2000, 1) == -1 && errno == EINVAL, "balancing is bind's");
-	check(syscall(SYS_set_mempolicy, BIND, far, 129) == -1 && errno == EINVAL, "too many nodes");
+	check(syscall(SYS_set_mempolicy, BIND, far, 129) == -1 && errno == EINVAL,
+	      "too many nodes");
 	check(syscall(SYS_set_mempolicy, BIND, &set, 40000) == -1 && errno == EINVAL,
 	      "too long a mask");
 	check(syscall(SYS_set_mempolicy, BIND, 8, 65) == -1 && errno == EFAULT, "a wild mask");
@@ -259,9 +260,10 @@ static void test_told(void)
 		      mode == LOCAL && set == 0,
 	      "nothing preferred is local");
 	check(set_policy(MANY, memory) == 0 && in_child({
-		      if (get_policy(&mode, &set, NULL, 0) || mode != MANY || set != memory)
-			      _exit(1);
-	      }) == 0,
+						       if (get_policy(&mode, &set, NULL, 0) ||
+							   mode != MANY || set != memory)
+							       _exit(1);
+					       }) == 0,
 	      "children inherit");
 	check(set_policy(INTERLEAVE, memory) == 0 && get_policy(&mode, NULL, NULL, GET_NODE) == 0 &&
 		      memory >> mode & 1,
@@ -289,7 +291,7 @@ static bool shown(void *at, char *out, size_t size)
 static void test_nodes(void)
 {
 	for (unsigned n = 0; n < nodes; n++) {
-		char *p = map(64), wanted[40], line[300] = "";
+		char *p = map(64), wanted[60], line[300] = "";
 		if (!(memory >> n & 1)) {
 			check(set_policy(BIND, 1ul << n) == -1 && errno == EINVAL,
 			      "node %u has no memory to bind to", n);
@@ -363,12 +365,14 @@ static void test_split(void)
 	mprotect(p, PAGE, PROT_NONE); /* so that no neighbour joins */
 	mprotect(p + 31 * PAGE, PAGE, PROT_NONE);
 	p += PAGE;
-	check(bind(p + 10 * PAGE, 10 * PAGE, PREFERRED, 1ul << n, 0) == 0, "the middle of a region");
+	check(bind(p + 10 * PAGE, 10 * PAGE, PREFERRED, 1ul << n, 0) == 0,
+	      "the middle of a region");
 	check(get_policy(&mode, &set, p + 9 * PAGE, GET_ADDR) == 0 && mode == DEFAULT, "before it");
 	check(get_policy(&mode, &set, p + 10 * PAGE, GET_ADDR) == 0 && mode == PREFERRED &&
 		      set == 1ul << n,
 	      "in it");
-	check(get_policy(&mode, &set, p + 20 * PAGE, GET_ADDR) == 0 && mode == DEFAULT, "behind it");
+	check(get_policy(&mode, &set, p + 20 * PAGE, GET_ADDR) == 0 && mode == DEFAULT,
+	      "behind it");
 	touch(p, 30);
 	check(all_on(p + 10 * PAGE, 10, n) && all_on(p, 10, nearest(here, memory)),
 	      "pages are where each part says");
@@ -407,7 +411,8 @@ static void test_moving(void)
 	check(syscall(SYS_migrate_pages, 0, 65, &from, &where) == 0 && all_on(p, 200, b) &&
 		      intact(p, 200),
 	      "migrate_pages moves the whole program");
-	check(syscall(SYS_migrate_pages, 0, 65, &where, &from) == 0 && all_on(p, 200, a), "and back");
+	check(syscall(SYS_migrate_pages, 0, 65, &where, &from) == 0 && all_on(p, 200, a),
+	      "and back");
 	int pipes[2];
 	if (pipe(pipes))
 		return;
@@ -421,7 +426,8 @@ static void test_moving(void)
 	result = syscall(SYS_move_pages, 0, 200, pages, to, status, MOVE_ALL);
 	check(result == 0 && all_on(p, 200, b) && intact(p, 200), "all: moved for this program");
 	memset(p, 0, 200 * PAGE);
-	check(write(pipes[1], "x", 1) == 1 && status_of(child) == 0, "the child's are as they were");
+	check(write(pipes[1], "x", 1) == 1 && status_of(child) == 0,
+	      "the child's are as they were");
 	munmap(p, 200 * PAGE);
 }
 

@@ -133,7 +133,8 @@ int main(int argc, char **argv)
 	check(intact(kept, kept_size, &zero) == kept_size / PAGE, "ordinary pages stay");
 	check(intact(again, kept_size, &zero) == kept_size / PAGE,
 	      "those that were written again, too");
-	check(intact(back, kept_size, &zero) == kept_size / PAGE, "those non-volatile in time, too");
+	check(intact(back, kept_size, &zero) == kept_size / PAGE,
+	      "those non-volatile in time, too");
 	check(intact(locked, MIB, &zero) == MIB / PAGE, "locked ones, too");
 
 	/* Volatile once more, then all of it written: it goes as well. */
@@ -145,7 +146,8 @@ int main(int argc, char **argv)
 	check(hog(size) == 0 && madvise(soft, volatile_size, MADV_TERN_NONVOLATILE) == 1,
 	      "and purged, although it was written meanwhile");
 	good = intact(soft, volatile_size, &zero);
-	check(good + zero == volatile_size / PAGE && zero >= 2 * MIB / PAGE, "in whole pages: %zu", zero);
+	check(good + zero == volatile_size / PAGE && zero >= 2 * MIB / PAGE, "in whole pages: %zu",
+	      zero);
 
 	/* Shared by a fork: purged for both or for none, never for one half. */
 	fill(soft, volatile_size);
@@ -156,7 +158,8 @@ int main(int argc, char **argv)
 			      _exit(1);
 		      good = intact(soft, volatile_size, &zero);
 		      _exit(good + zero != volatile_size / PAGE);
-	      }) == 0 && intact(soft, volatile_size, &zero) == volatile_size / PAGE,
+	      }) == 0 &&
+		      intact(soft, volatile_size, &zero) == volatile_size / PAGE,
 	      "a child's advice does not touch its parent's pages");
 	return tap_end();
 }
