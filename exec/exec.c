@@ -107,7 +107,7 @@ static enum kerr map_trampoline(struct program *p)
 /* A random page-aligned number below 1/2^shift of the user's range. */
 static vaddr_t random_below(unsigned shift)
 {
-	return random_u64() % (aspace_user_end() >> shift) & PAGE_MASK;
+	return random_u64() % (aspace_user_top() >> shift) & PAGE_MASK;
 }
 
 static enum kerr map_program(struct program *p)
@@ -115,7 +115,7 @@ static enum kerr map_program(struct program *p)
 	vaddr_t end;
 
 	if (!p->elf.fixed)
-		p->base = ALIGN_DOWN(aspace_user_end() / 3 * 2 - random_below(5), p->elf.align) -
+		p->base = ALIGN_DOWN(aspace_user_top() / 3 * 2 - random_below(5), p->elf.align) -
 			  p->elf.low;
 	enum kerr err = elf_map(&p->elf, p->aspace, p->base, &end);
 	if (err != KERR_OK)
@@ -274,7 +274,7 @@ static enum kerr build_stack(struct program *p)
 
 	if (!s.bytes)
 		return KERR_NOMEM;
-	p->stack_top = ALIGN_DOWN(aspace_user_end() - PAGE_SIZE - random_below(13), PAGE_SIZE);
+	p->stack_top = ALIGN_DOWN(aspace_user_top() - PAGE_SIZE - random_below(13), PAGE_SIZE);
 	s.top = p->stack_top;
 	s.bottom = s.top - size;
 	size_t region = ALIGN_UP(size, (size_t)PAGE_SIZE) + STACK_MIN;

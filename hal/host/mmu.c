@@ -76,6 +76,7 @@ void host_mmu_init(void)
 		.split_root = c->split_root,
 		.broadcast = c->broadcast,
 		.user_end = (vaddr_t)1 << (bits - 1),
+		.user_top = (vaddr_t)1 << (bits - 1),
 		.kernel_start =
 			c->levels == 3 ? HOST_KERNEL_START : ~(((vaddr_t)1 << (bits - 1)) - 1),
 	};

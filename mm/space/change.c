@@ -465,8 +465,8 @@ void aspace_set_limits(struct aspace *as, uint64_t stack, uint64_t data, uint64_
 	as->data_limit = data;
 	as->total_limit = total;
 	/* mmap goes down from below the stack's reach: its limit, within 128 MiB and 5/6 of all. */
-	uint64_t reach = MIN(MAX(stack, 128ull << 20), aspace_user_end() / 6 * 5);
-	as->map_top = ALIGN_DOWN(aspace_user_end() - reach, PAGE_SIZE);
+	uint64_t reach = MIN(MAX(stack, 128ull << 20), aspace_user_top() / 6 * 5);
+	as->map_top = ALIGN_DOWN(aspace_user_top() - reach, PAGE_SIZE);
 	as->hint = 0;
 	mutex_unlock(&as->lock);
 }
