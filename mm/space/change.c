@@ -323,8 +323,8 @@ void aspace_name(struct aspace *as, vaddr_t addr, const char *name)
 static void place_map_top(struct aspace *as)
 {
 	uint64_t reach = MAX(as->stack_limit, 128ull << 20) + as->stack_random + STACK_GAP;
-	reach = MIN(reach < as->stack_limit ? ~0ull : reach, aspace_user_end() / 6 * 5);
-	as->map_top = ALIGN_DOWN(aspace_user_end() - reach, PAGE_SIZE);
+	reach = MIN(reach < as->stack_limit ? ~0ull : reach, aspace_user_top() / 6 * 5);
+	as->map_top = ALIGN_DOWN(aspace_user_top() - reach, PAGE_SIZE);
 	as->map_top -= MIN(as->map_random, as->map_top / 2);
 	as->hint = 0;
 }

@@ -29,8 +29,8 @@
  * FAULT_NO_MEMORY is returned when shrinkers have given nothing and exec has given up to find a program
  * to end (frames/pressure.c). Both are asked without any lock.
  */
-#include "commit_private.h"
 #include "fault.h"
+#include "commit_private.h"
 #include "policy_private.h"
 
 #include <core/panic.h>
