@@ -309,6 +309,11 @@ uint64_t process_limit(unsigned limit)
 	return READ_ONCE(current_process()->limits[limit].current);
 }
 
+uint64_t process_lock_limit(void)
+{
+	return process_superuser() ? UINT64_MAX : process_limit(RLIMIT_MEMLOCK);
+}
+
 void process_times(struct process *p, nsec_t *user, nsec_t *system)
 {
 	bool on = spin_lock_irq(&p->lock);

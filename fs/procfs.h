@@ -71,6 +71,8 @@ enum kerr proc_show_zoneinfo(struct text *t, const struct proc_subject *s);
 enum kerr proc_show_buddyinfo(struct text *t, const struct proc_subject *s);
 /* process_memory.c */
 enum kerr proc_show_maps(struct text *t, const struct proc_subject *s);
+enum kerr proc_show_smaps(struct text *t, const struct proc_subject *s);
+enum kerr proc_show_smaps_rollup(struct text *t, const struct proc_subject *s);
 enum kerr proc_show_statm(struct text *t, const struct proc_subject *s);
 /* What /proc/PID/maps calls a region, perhaps in `buf` (PATH_SIZE bytes); null: it has no name. */
 const char *proc_region_name(const struct region_info *r, char *buf);

@@ -343,6 +343,8 @@ enum {
 	PR_GET_NO_NEW_PRIVS = 39,
 	PR_SET_THP_DISABLE = 41,
 	PR_GET_THP_DISABLE = 42,
+	PR_SET_MDWE = 65,
+	PR_GET_MDWE = 66,
 };
 
 static long set_name(vaddr_t from)
@@ -420,6 +422,12 @@ SYSCALL(prctl)
 		if (a1 || a2 || a3 || a4)
 			return KERR_INVAL;
 		return aspace_huge_disabled(p->aspace);
+	case PR_SET_MDWE:
+		return a2 || a3 || a4 || a1 > UINT32_MAX
+			       ? KERR_INVAL
+			       : aspace_deny_exec(p->aspace, (unsigned)a1);
+	case PR_GET_MDWE:
+		return a1 || a2 || a3 || a4 ? (long)KERR_INVAL : aspace_exec_denied(p->aspace);
 	default:
 		return KERR_INVAL;
 	}

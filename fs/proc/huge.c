@@ -13,8 +13,18 @@ void proc_print_huge_meminfo(struct text *t)
 {
 	struct huge_stats h;
 
+	struct hugepool_stats p;
+
 	huge_stats(&h);
+	hugepool_stats(&p);
 	kib(t, "AnonHugePages:", h.mapped);
+	text_print(t,
+		   "HugePages_Total: %7lu\nHugePages_Free:  %7lu\nHugePages_Rsvd:  %7lu\n"
+		   "HugePages_Surp:  %7lu\n",
+		   (unsigned long)p.total, (unsigned long)p.free, (unsigned long)p.reserved,
+		   (unsigned long)p.surplus);
+	kib(t, "Hugepagesize:", HUGE_SIZE / PAGE_SIZE);
+	kib(t, "Hugetlb:", p.total * (HUGE_SIZE / PAGE_SIZE));
 }
 
 void proc_print_huge_vmstat(struct text *t)

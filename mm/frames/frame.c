@@ -26,6 +26,7 @@
 #include "bump.h"
 #include "commit_private.h"
 #include "counters.h"
+#include "hugepool.h"
 #include "inject.h"
 #include "memory_map.h"
 #include "policy_private.h"
@@ -304,6 +305,10 @@ static void free_one(struct frame *f)
 	bool on = hal.cpu.irq_save();
 	if (unlikely(f->state != FRAME_USED)) {
 		hal.cpu.irq_restore(on);
+		if (f->state == FRAME_POOLED) {
+			hugepool_frame_back(f);
+			return;
+		}
 		frame_report(f->state == FRAME_FREE ? "double free" : "foreign free", f);
 		return;
 	}
@@ -338,6 +343,11 @@ void frame_free_batch(struct frame **frames, size_t count)
 
 void frame_free_run(struct frame *first, unsigned order)
 {
+	if (first->state == FRAME_POOLED) {
+		for (size_t i = 0; i < (size_t)1 << order; i++)
+			hugepool_frame_back(first + i);
+		return;
+	}
 	zone_free_run(first, order);
 	tightness_update();
 }

@@ -266,7 +266,8 @@ static struct frame *write_slot(struct fault *x, struct frame **old, enum kerr *
 		if (v & PAGE_OWNED)
 			return from;
 		if (from && atomic_load_explicit(&from->references, memory_order_acquire) == 1) {
-			if (pagetree_swap(&x->as->pages, &ref, key, &v, v | PAGE_OWNED))
+			if (pagetree_swap(&x->as->pages, &ref, key, &v,
+					  (v & ~PAGE_LAZY) | PAGE_OWNED))
 				return from;
 			continue;
 		}
@@ -322,17 +323,20 @@ static enum fault_result fault_write(struct fault *x)
 /* No table, or a huge leaf: FAULT_CONTINUE and no entry: done; and an entry: go on with it. */
 static NOINLINE enum fault_result entry_slow(struct fault *x)
 {
+	bool ask = x->r->hugetlb || huge_possible(x->r, ALIGN_DOWN(x->va, HUGE_SIZE));
 	for (;;) {
-		enum huge_result huge = huge_fault(x);
+		enum huge_result huge = ask ? huge_fault(x) : HUGE_NO;
 		if (huge != HUGE_NO)
-			return huge == HUGE_DONE ? FAULT_CONTINUE : FAULT_BUS;
+			return huge == HUGE_DONE  ? FAULT_CONTINUE
+			       : huge == HUGE_BUS ? FAULT_BUS
+						  : FAULT_NO_MEMORY;
 		enum kerr err = mapper_entry_make(&x->as->mapper, x->va, 0, &x->entry, &x->table);
 		if (err == KERR_OK)
 			return FAULT_CONTINUE;
 		x->entry = nullptr;
 		if (err != KERR_EXIST)
 			return FAULT_NO_MEMORY;
-		/* Another fault has just put a huge leaf in. */
+		ask = true; /* there is a huge leaf */
 	}
 }
 
@@ -365,7 +369,8 @@ static struct region *grow_stack(struct aspace *as, vaddr_t addr)
 	if (below && below->prot && start - below->end < STACK_GAP)
 		return nullptr;
 	uint64_t pages = (r->start - start) >> PAGE_SHIFT;
-	if (!within_limits(as, pages) || (below && below->end > start) ||
+	if (!within_limits(as, pages) || !lock_allowed(as, r->marks, pages << PAGE_SHIFT) ||
+	    (below && below->end > start) ||
 	    commit_charge(region_promised(r, pages)) != KERR_OK)
 		return nullptr;
 	rwlock_write_lock(&r->lock);

@@ -106,13 +106,6 @@ uint64_t aspace_huge_bytes(struct aspace *as, vaddr_t start, vaddr_t end)
 
 /* ---- Which windows -------------------------------------------------------------------------- */
 
-static bool possible(const struct region *r, vaddr_t window)
-{
-	return !r->object && !r->grows && r->prot && !(r->prot & PROT_EXEC) &&
-	       r->huge != REGION_HUGE_NO && window >= r->start && r->end - window >= HUGE_SIZE &&
-	       r->end > window && (hal.mmu.geometry()->leaf_levels >> MAPPER_HUGE & 1);
-}
-
 static bool wanted(const struct region *r)
 {
 	enum huge_mode m = huge_mode();
@@ -214,13 +207,19 @@ static enum huge_result fill(struct fault *x, vaddr_t window, pte_t *e, struct f
 enum huge_result huge_fault(struct fault *x)
 {
 	vaddr_t window = ALIGN_DOWN(x->va, HUGE_SIZE);
-	bool may = possible(x->r, window);
+	bool may = huge_possible(x->r, window);
 	struct mutex *lock = &fill_locks[(window / HUGE_SIZE) % FILL_LOCKS];
 	struct frame *table;
 	pte_t *e;
 	enum kerr err = mapper_entry_make(&x->as->mapper, x->va, MAPPER_HUGE, &e, &table);
 	if (err != KERR_OK)
-		return HUGE_NO;
+		return x->r->hugetlb ? HUGE_MEMORY : HUGE_NO;
+	if (x->r->hugetlb) {
+		mutex_lock(lock);
+		enum huge_result result = hugetlb_fault(x, e, table);
+		mutex_unlock(lock);
+		return result;
+	}
 	pte_t old = mapper_load(e);
 	if (!old.raw && may && wanted(x->r)) {
 		enum huge_result result = HUGE_NO;
@@ -307,7 +306,7 @@ enum kerr huge_collapse(struct aspace *as, vaddr_t start, vaddr_t end)
 		enum kerr err = KERR_INVAL;
 		mutex_lock(&as->lock);
 		struct region *r = region_find(as, window);
-		if (r && possible(r, window) && !as->huge_disabled) {
+		if (r && huge_possible(r, window) && !as->huge_disabled) {
 			rwlock_write_lock(&r->lock);
 			err = collapse_window(as, r, window, true);
 			rwlock_write_unlock(&r->lock);
@@ -335,7 +334,7 @@ void huge_promote(struct aspace *as, vaddr_t va)
 		return;
 	mutex_lock(&as->lock);
 	struct region *r = region_find(as, window);
-	if (r && possible(r, window) && wanted(r)) {
+	if (r && huge_possible(r, window) && wanted(r)) {
 		rwlock_write_lock(&r->lock);
 		(void)!collapse_window(as, r, window, false); /* no run: it stays as it is */
 		rwlock_write_unlock(&r->lock);

@@ -45,6 +45,8 @@ void region_free_unused(struct region *r)
 
 void region_free_now(struct region *r)
 {
+	if (unlikely(r->hugetlb) && !r->dead)
+		hugetlb_release(r, r->start, r->end);
 	if (r->object) {
 		object_remove_region(r->object, r);
 		if (atomic_load_explicit(&r->references, memory_order_acquire) > 1) {
@@ -79,8 +81,9 @@ struct region *region_copy(const struct region *like, struct aspace *as)
 	r->no_write = like->no_write;
 	r->accounted = like->accounted;
 	r->noreserve = like->noreserve;
-	r->no_fork = like->no_fork;
+	r->marks = like->marks;
 	r->huge = like->huge;
+	r->hugetlb = like->hugetlb;
 	r->dead = false;
 	r->read_flags = like->read_flags;
 	r->name = like->name;
@@ -134,6 +137,8 @@ struct region *region_above(const struct aspace *as, vaddr_t addr)
 
 void region_account(struct region *r, int64_t pages)
 {
+	if (unlikely(r->marks & MARK_LOCKED))
+		r->as->locked_pages += (uint64_t)pages;
 	if (!r->accounted)
 		return;
 	if (likely(!r->noreserve))
@@ -193,8 +198,8 @@ bool region_alike(const struct region *r, const struct region *next)
 	       r->key == next->key && r->kind == next->kind && r->shared == next->shared &&
 	       !r->grows && !next->grows && r->no_write == next->no_write &&
 	       r->accounted == next->accounted && r->noreserve == next->noreserve &&
-	       r->no_fork == next->no_fork && r->huge == next->huge && r->name == next->name &&
-	       policy_equal(&r->policy, &next->policy) &&
+	       r->marks == next->marks && r->huge == next->huge && r->hugetlb == next->hugetlb &&
+	       r->name == next->name && policy_equal(&r->policy, &next->policy) &&
 	       (!r->object || r->offset + (r->end - r->start) == next->offset);
 }
 

@@ -73,6 +73,13 @@ void mapper_table_free(struct frame *f)
 	frame_free_zeroed(f);
 }
 
+/* For figures: a leaf came (or, -1, went). */
+static inline void count_huge(const struct mapper *m, unsigned level, map_flags_t flags, int64_t n)
+{
+	if (unlikely(level == MAPPER_HUGE) && m->user)
+		mm_count(flags & MAP_SPECIAL ? COUNT_HUGETLB : COUNT_HUGE, n);
+}
+
 /* One that nobody has seen. */
 static void table_drop(struct mapper *m, paddr_t table)
 {
@@ -133,6 +140,12 @@ enum kerr mapper_entry_make(struct mapper *m, vaddr_t va, unsigned level, pte_t 
 	paddr_t table = m->root;
 	bool leaf = false;
 	for (unsigned l = hal.mmu.geometry()->levels - 1u; l > level; l--) {
+		pte_t e = mapper_load(&mapper_table_at(table)[mapper_index(va, l)]);
+		struct pte_parts parts = hal.mmu.decode(e, l);
+		if (likely(parts.kind == PTE_TABLE)) {
+			table = parts.address;
+			continue;
+		}
 		table = descend(m, table, mapper_index(va, l), l, &leaf);
 		if (unlikely(!table))
 			return leaf ? KERR_EXIST : KERR_NOMEM;
@@ -150,8 +163,21 @@ bool mapper_leaf_install(struct mapper *m, pte_t *entry, struct frame *table, va
 	if (!mapper_swap(entry, &old, hal.mmu.leaf(pa, flags, MAPPER_HUGE)))
 		return false;
 	hal.mmu.publish();
-	mm_count(COUNT_HUGE, 1);
+	count_huge(m, MAPPER_HUGE, flags, 1);
 	return true;
+}
+
+void mapper_unmap_huge(struct mapper *m, pte_t *entry, vaddr_t va, struct tlb_context *context)
+{
+	pte_t old = mapper_load(entry);
+	struct pte_parts parts;
+	do {
+		parts = hal.mmu.decode(old, MAPPER_HUGE);
+		if (parts.kind != PTE_LEAF)
+			return;
+	} while (!mapper_swap(entry, &old, (pte_t){0}));
+	count_huge(m, MAPPER_HUGE, parts.flags, -1);
+	tlb_flush(context, va, 1, true);
 }
 
 /* The entry of `va` on the lowest level there is one; *level says which. */
@@ -214,13 +240,6 @@ enum kerr mapper_translate(const struct mapper *m, vaddr_t va, paddr_t *pa, map_
 
 /* ---- Map ------------------------------------------------------------------------------------ */
 
-/* For figures: a leaf came (or, -1, went). */
-static inline void count_huge(const struct mapper *m, unsigned level, int64_t n)
-{
-	if (unlikely(level == MAPPER_HUGE) && m->user)
-		mm_count(COUNT_HUGE, n);
-}
-
 /* The largest leaf, up to level `limit`, that fits. */
 static unsigned best_level(vaddr_t va, paddr_t pa, size_t size, unsigned limit)
 {
@@ -258,7 +277,7 @@ static enum kerr map_run(struct mapper *m, vaddr_t va, paddr_t pa, size_t size, 
 			*limit = level - 1;
 			return KERR_OK;
 		}
-		count_huge(m, level, 1);
+		count_huge(m, level, flags, 1);
 		va += span;
 		pa += span;
 		size -= span;
@@ -316,7 +335,7 @@ static NOINLINE enum kerr split(struct mapper *m, paddr_t table, unsigned index,
 			table_drop(m, new);
 		return KERR_OK;
 	}
-	count_huge(m, level, -1);
+	count_huge(m, level, parts.flags, -1);
 	if (m->user)
 		mm_count(COUNT_HUGE_SPLIT, 1);
 	va = ALIGN_DOWN(va, mapper_span(level));
@@ -380,7 +399,7 @@ static void take_subtree(struct range_walk *w, paddr_t table, unsigned level)
 				if (parts.kind == PTE_TABLE)
 					take_subtree(w, parts.address, level - 1);
 				else if (parts.kind == PTE_LEAF)
-					count_huge(w->m, level, -1);
+					count_huge(w->m, level, parts.flags, -1);
 			}
 		}
 	}
@@ -392,7 +411,8 @@ static void take_subtree(struct range_walk *w, paddr_t table, unsigned level)
 static void leaf_unmap(struct range_walk *w, pte_t *e, pte_t old, vaddr_t va, unsigned level)
 {
 	__atomic_store_n(&e->raw, 0, __ATOMIC_RELAXED);
-	count_huge(w->m, level, -1);
+	if (unlikely(level > 0))
+		count_huge(w->m, level, hal.mmu.decode(old, level).flags, -1);
 	tlb_batch_add(w->batch, va, va + mapper_span(level), level);
 	if (!w->batch->take_frames)
 		return;
@@ -640,7 +660,7 @@ static void count_leaf(vaddr_t va, unsigned level, struct pte_parts leaf, void *
 	vaddr_t end = ALIGN_DOWN(va, mapper_span(level)) + (mapper_span(level) - 1);
 	uint64_t pages = ((MIN(end, sum->last) - va) >> PAGE_SHIFT) + 1;
 	sum->all += pages;
-	sum->huge += level > 0 ? pages : 0;
+	sum->huge += level > 0 && !(leaf.flags & MAP_SPECIAL) ? pages : 0;
 }
 
 static struct leaf_sum count(const struct mapper *m, vaddr_t va, size_t size)
@@ -675,7 +695,7 @@ static void clear_table(struct mapper *m, paddr_t table, unsigned level)
 				if (parts.kind == PTE_TABLE)
 					clear_table(m, parts.address, level - 1);
 				else if (parts.kind == PTE_LEAF)
-					count_huge(m, level, -1);
+					count_huge(m, level, parts.flags, -1);
 			}
 		}
 	}

@@ -97,6 +97,8 @@ enum kerr mapper_entry_make(struct mapper *m, vaddr_t va, unsigned level, pte_t 
  * something is there by now. */
 bool mapper_leaf_install(struct mapper *m, pte_t *entry, struct frame *table, vaddr_t va,
 			 paddr_t pa, map_flags_t flags);
+/* The leaf in `entry`, if there is one, goes. Flushed. */
+void mapper_unmap_huge(struct mapper *m, pte_t *entry, vaddr_t va, struct tlb_context *context);
 /* The huge leaf of `va`, if there is one, becomes a table of its pages, or (no memory) nothing. Flushed.
  * Faults may be under way. */
 void mapper_split(struct mapper *m, vaddr_t va, struct tlb_context *context);
@@ -105,7 +107,7 @@ pte_t *mapper_entry_find(const struct mapper *m, vaddr_t va);
 
 /* Leaves mapped in [va, va + size), in pages. */
 uint64_t mapper_count(const struct mapper *m, vaddr_t va, size_t size);
-/* Of these: in huge leaves. */
+/* Of these: in huge leaves, but for those of MAP_HUGETLB (MAP_SPECIAL). */
 uint64_t mapper_count_huge(const struct mapper *m, vaddr_t va, size_t size);
 
 /* Calls visit for each leaf from `va` on up to `last` (inclusive), in order. */

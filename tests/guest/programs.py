@@ -16,7 +16,7 @@ BOTH = {"threads": "", "signals": "", "memory": "", "files": "", "processes": ""
         "epoll": "", "events": "", "locks": "", "sockets": "", "rights": "", "overcommit": "", "numa": "", "pkeys": "",
         "badelf": "{}/crash"}
 # Hard on the machine, the same for both flavours: once is enough.
-ONCE = {"epollstress": "", "socketstress": "", "hostile": "", "forkbomb": "", "exhaust": ""}
+ONCE = {"huge": "", "epollstress": "", "socketstress": "", "hostile": "", "forkbomb": "", "exhaust": ""}
 # What a loader and shared libraries may change.
 SHARED = {"threads": "", "signals": "", "processes": ""}
 

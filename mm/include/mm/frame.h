@@ -8,7 +8,15 @@
 #include <lib/list.h>
 #include <stdatomic.h>
 
-enum frame_state { FRAME_RESERVED, FRAME_FREE, FRAME_USED, FRAME_ZERO_SHARED, FRAME_LAZY };
+/* FRAME_POOLED: in use, of a pool (frames/hugepool.c), to which it goes back. */
+enum frame_state {
+	FRAME_RESERVED,
+	FRAME_FREE,
+	FRAME_USED,
+	FRAME_ZERO_SHARED,
+	FRAME_LAZY,
+	FRAME_POOLED,
+};
 enum zone_id { ZONE_DMA, ZONE_DMA32, ZONE_NORMAL, ZONE_HIGH, ZONE_DEVICE, ZONE_COUNT };
 
 struct frame {

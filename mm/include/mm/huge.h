@@ -18,6 +18,17 @@ struct huge_stats {
 };
 void huge_stats(struct huge_stats *out);
 
+/* Explicit huge pages (MAP_HUGETLB), in huge pages. */
+struct hugepool_stats {
+	uint64_t total, free, reserved, surplus, overcommit;
+};
+void hugepool_stats(struct hugepool_stats *out);
+/* nr_hugepages: as many as there is memory for in one piece; what is in use stays, as surplus. */
+void hugepool_resize(uint64_t count);
+void hugepool_set_overcommit(uint64_t count); /* nr_overcommit_hugepages */
+/* Frames of them in shared mappings. */
+uint64_t hugetlb_shared_frames(void);
+
 /* PR_SET_THP_DISABLE. Inherited by fork. */
 void aspace_set_huge_disabled(struct aspace *as, bool disabled);
 bool aspace_huge_disabled(struct aspace *as);

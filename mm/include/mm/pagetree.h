@@ -32,10 +32,11 @@ struct pagetree {
 /* What a slot holds: 0, or a frame with a flag. */
 typedef uintptr_t page_slot_t;
 #define PAGE_OWNED ((page_slot_t)1) /* nobody else had the frame when this was set */
+#define PAGE_LAZY ((page_slot_t)2) /* MADV_FREE: may go, until it is written again; never OWNED */
 
 static inline struct frame *page_slot_frame(page_slot_t slot)
 {
-	return (struct frame *)(slot & ~PAGE_OWNED);
+	return (struct frame *)(slot & ~(PAGE_OWNED | PAGE_LAZY));
 }
 
 static inline page_slot_t page_slot_make(struct frame *f, bool owned)

@@ -293,7 +293,7 @@ static void *disturb(void *arg)
 	unsigned me = (unsigned)(uintptr_t)arg, state = me * 77 + 5;
 	unsigned *value = calloc(WINDOWS * PAGES_HUGE, sizeof(*value));
 
-	for (int i = 0; i < ROUNDS * 60; i++) {
+	for (int i = 0; i < 2000; i++) {
 		size_t page = next_random(&state) % (WINDOWS * PAGES_HUGE / THREADS) * THREADS + me;
 		unsigned *at = (unsigned *)(arena + page * PAGE);
 		unsigned what = next_random(&state) % 16;
@@ -435,6 +435,115 @@ static void test_fragments(void)
 	      before);
 }
 
+/* ---- Explicit huge pages ------------------------------------------------------------------------ */
+
+#define POOL "/proc/sys/vm/nr_hugepages"
+#define SURPLUS "/proc/sys/vm/nr_overcommit_hugepages"
+
+static char *explicit(size_t size, int flags)
+{
+	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_HUGETLB | flags, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static bool pool_is(long total, long free, long reserved, long surplus)
+{
+	long t = figure("/proc/meminfo", "HugePages_Total"), f = figure("/proc/meminfo", "HugePages_Free"),
+	     r = figure("/proc/meminfo", "HugePages_Rsvd"), s = figure("/proc/meminfo", "HugePages_Surp");
+
+	if (t == total && f == free && r == reserved && s == surplus)
+		return true;
+	printf("# %ld %ld %ld %ld\n", t, f, r, s);
+	return false;
+}
+
+static void test_explicit_arguments(void)
+{
+	check(write_file(POOL, "0") && pool_is(0, 0, 0, 0), "an empty pool");
+	check(!explicit(HUGE, MAP_PRIVATE) && errno == ENOMEM, "gives nothing: ENOMEM");
+	check(write_file(POOL, "8") && pool_is(8, 8, 0, 0), "a pool of eight");
+	check(!explicit(9 * HUGE, MAP_PRIVATE) && errno == ENOMEM, "nine are too many");
+	check(!explicit(HUGE, MAP_PRIVATE | 14 << MAP_HUGE_SHIFT) && errno == EINVAL, "16 KiB: EINVAL");
+	check(!explicit(1ul << 30, MAP_PRIVATE | 30 << MAP_HUGE_SHIFT) &&
+		      (errno == ENOMEM || errno == EINVAL),
+	      "1 GiB: there are none");
+	char *p = explicit(PAGE, MAP_PRIVATE | 21 << MAP_HUGE_SHIFT);
+	check(p && ((uintptr_t)p & (HUGE - 1)) == 0 && pool_is(8, 8, 1, 0),
+	      "less than one becomes one, aligned and promised");
+	p[HUGE - 1] = 1;
+	check(pool_is(8, 7, 0, 0), "and taken when it is touched");
+	check(munmap(p, PAGE) < 0 && errno == EINVAL, "munmap of a part: EINVAL");
+	check(mprotect(p + PAGE, PAGE, PROT_READ) < 0 && errno == EINVAL, "mprotect of a part: EINVAL");
+	check(madvise(p + PAGE, HUGE - PAGE, MADV_DONTNEED) < 0 && errno == EINVAL,
+	      "MADV_DONTNEED of a part: EINVAL");
+	check(mmap(p + PAGE, HUGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1,
+		   0) == MAP_FAILED && errno == EINVAL,
+	      "a crooked fixed address: EINVAL");
+	check(mmap(p + PAGE, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+			      MAP_FAILED && errno == EINVAL,
+	      "a fixed mapping into it: EINVAL");
+	check(mremap(p, HUGE, 2 * HUGE, MREMAP_MAYMOVE) == MAP_FAILED && errno == EINVAL,
+	      "mremap: EINVAL");
+	check(munmap(p, HUGE) == 0 && pool_is(8, 8, 0, 0), "given back");
+}
+
+static void test_explicit_use(void)
+{
+	char *p = explicit(4 * HUGE, MAP_PRIVATE);
+
+	check(p && pool_is(8, 8, 4, 0), "four promised");
+	check(!explicit(5 * HUGE, MAP_PRIVATE) && errno == ENOMEM, "five more: ENOMEM");
+	long count = faults();
+	bool zero = true;
+	for (size_t i = 0; i < 2 * HUGE; i += 512)
+		zero &= *(volatile uint64_t *)(p + i) == 0;
+	fill(p, 2 * PAGES_HUGE, 1);
+	check(zero && faults() - count < 6 && pool_is(8, 6, 2, 0), "two used, zero, with a fault each");
+	check(in_child({
+		      bool good = holds(p, 0, 2 * PAGES_HUGE, 1);
+		      fill(p, PAGES_HUGE, 4);
+		      _exit(!(good && holds(p, 0, PAGES_HUGE, 4)));
+	      }) == 0 && holds(p, 0, 2 * PAGES_HUGE, 1),
+	      "a child's write copies");
+	check(pool_is(8, 6, 2, 0), "into one that comes back");
+	fill(p, PAGES_HUGE, 6);
+	check(holds(p, 0, PAGES_HUGE, 6) && pool_is(8, 6, 2, 0), "alone again: written in place");
+	check(mprotect(p + HUGE, HUGE, PROT_READ) == 0 && holds(p, PAGES_HUGE, 2 * PAGES_HUGE, 1) &&
+		      in_child(p[HUGE] = 1) == 139,
+	      "mprotect of a whole one");
+	check(munmap(p + HUGE, HUGE) == 0 && pool_is(8, 7, 2, 0), "munmap of the middle");
+	check(madvise(p, HUGE, MADV_DONTNEED) == 0 && pool_is(8, 8, 3, 0) && p[5] == 0,
+	      "MADV_DONTNEED gives back and keeps the promise");
+	munmap(p, 4 * HUGE);
+	check(pool_is(8, 8, 0, 0), "all is back");
+
+	p = explicit(12 * HUGE, MAP_PRIVATE | MAP_NORESERVE);
+	check(p && pool_is(8, 8, 0, 0), "MAP_NORESERVE promises nothing");
+	check(in_child(for (int i = 0; i < 8; i++) p[i * HUGE] = 1) == 0, "and gives what there is");
+	check(in_child(for (int i = 0; i < 9; i++) p[i * HUGE] = 1) == 128 + 7, "then SIGBUS");
+	munmap(p, 12 * HUGE);
+
+	p = explicit(2 * HUGE, MAP_SHARED);
+	check(p && pool_is(8, 8, 2, 0), "a shared mapping");
+	check(in_child(p[HUGE + 7] = 9) == 0 && p[HUGE + 7] == 9 && p[0] == 0 && pool_is(8, 6, 0, 0),
+	      "is shared");
+	munmap(p, HUGE);
+	munmap(p + HUGE, HUGE);
+	check(pool_is(8, 8, 0, 0), "and given back");
+
+	check(write_file(POOL, "1") && write_file(SURPLUS, "2") && pool_is(1, 1, 0, 0), "one and two more");
+	p = explicit(3 * HUGE, MAP_PRIVATE);
+	check(p && pool_is(3, 3, 3, 2), "three can be had");
+	check(!explicit(HUGE, MAP_PRIVATE), "not four");
+	if (p) {
+		fill(p, 3 * PAGES_HUGE, 0);
+		munmap(p, 3 * HUGE);
+	}
+	check(pool_is(1, 1, 0, 0), "the surplus goes");
+	check(write_file(POOL, "0") && write_file(SURPLUS, "0") && pool_is(0, 0, 0, 0), "and the pool");
+}
+
 int main(void)
 {
 	write_file(ENABLED, "always");
@@ -445,6 +554,8 @@ int main(void)
 	test_promotion();
 	test_race();
 	test_threads();
+	test_explicit_arguments();
+	test_explicit_use();
 	test_fragments();
 	return tap_end();
 }
