@@ -96,8 +96,9 @@ static uint64_t shrink(bool direct)
 	uint32_t count = atomic_load(&table_count);
 	uint64_t given = 0;
 
-	/* Bound to some nodes: nobody knows what lies there. */
-	bool all = policy_short_nodes();
+	/* Somebody who needs frames though there are some wants them on certain nodes, or in a row: nobody
+	 * knows where those lie that a shrinker gives. */
+	bool all = direct && (policy_short_nodes() || !frame_shortfall());
 	for (uint32_t i = count; i-- > 0;) {
 		uint64_t want = table[i].shrinker->count();
 		if (!all)

@@ -144,12 +144,24 @@ static enum kerr range_new(struct kmap_space *s, vaddr_t at, size_t size, bool b
 		err = place_at_locked(s, r);
 	else if (size <= area->end - area->start && place_locked(s, r))
 		err = KERR_OK;
+	range_count += err == KERR_OK;
 	spin_unlock_irq(&kmap_lock, on);
 	if (err == KERR_OK)
 		*out = r;
 	else
 		heap_free(r);
 	return err;
+}
+
+vaddr_t kmap_reserve(size_t size)
+{
+	static struct kmap_range r;
+	r = (struct kmap_range){.size = size, .borrowed = true};
+	list_init(&r.defer);
+	bool on = spin_lock_irq(&kmap_lock);
+	bool good = place_locked(SPACE_KMAP, &r);
+	spin_unlock_irq(&kmap_lock, on);
+	return good ? r.start : 0;
 }
 
 static void range_delete(struct kmap_space *s, struct kmap_range *r)

@@ -32,23 +32,19 @@ static struct slots slots[CPU_MAX];
 /* Boot CPU alone: maps each page once, so that its table is there. */
 void quickmap_init(cpu_t cpus)
 {
-	struct frame *frames[QUICKMAP_DEPTH], *any = frame_alloc(0, 0);
-	struct kmap_request q = {.kind = KMAP_FRAMES,
-				 .size = sizeof(frames) / sizeof(frames[0]) * PAGE_SIZE,
-				 .frames = frames};
-	void *addr;
+	struct frame *any = frame_alloc(0, 0);
+	vaddr_t va = kmap_reserve((size_t)cpus * QUICKMAP_DEPTH * PAGE_SIZE);
 
-	if (!any)
-		panic("memory: no frame for temporary views");
-	for (unsigned i = 0; i < QUICKMAP_DEPTH; i++)
-		frames[i] = any;
+	if (!any || !va)
+		panic("memory: no room for temporary views");
 	for (cpu_t cpu = 0; cpu < cpus; cpu++) {
 		struct slots *s = &slots[cpu];
-		if (kmap_region(&q, &addr) != KERR_OK)
-			panic("memory: no room for temporary views");
-		s->start = (vaddr_t)addr;
-		for (unsigned i = 0; i < QUICKMAP_DEPTH; i++) {
-			s->entries[i] = mapper_entry_find(&kernel_mapper, s->start + i * PAGE_SIZE);
+		s->start = va;
+		for (unsigned i = 0; i < QUICKMAP_DEPTH; i++, va += PAGE_SIZE) {
+			if (mapper_map_range(&kernel_mapper, va, frame_address(any), PAGE_SIZE,
+					     MAP_KERNEL_READ) != KERR_OK)
+				panic("memory: no table for temporary views");
+			s->entries[i] = mapper_entry_find(&kernel_mapper, va);
 			__atomic_store_n(&s->entries[i]->raw, 0, __ATOMIC_RELAXED);
 		}
 		hal.mmu.flush(HAL_ASID_NONE, s->start, QUICKMAP_DEPTH, false);
