@@ -92,7 +92,7 @@ static uint64_t memory_type(map_flags_t flags)
 {
 	if (likely(!(flags & (MAP_NO_CACHE | MAP_WRITE_COMBINE))) || !has_memory_types)
 		return 0;
-	return flags & MAP_WRITE_COMBINE ? PTE_PBMT_NC : PTE_PBMT_IO;
+	return flags & (MAP_WRITE_COMBINE | MAP_WRITE_THROUGH) ? PTE_PBMT_NC : PTE_PBMT_IO;
 }
 
 /*

@@ -184,6 +184,8 @@ static enum kerr protect_locked(struct aspace *as, vaddr_t start, vaddr_t end, u
 	struct region *r = region_above(as, start);
 	vaddr_t at = start;
 	enum kerr err = KERR_OK;
+	if (unlikely(key != PROTECT_SAME_KEY) && !(as->keys >> key & 1))
+		return KERR_INVAL;
 	if (unlikely(prot & PROT_GROWSDOWN)) {
 		if (!r || r->start >= end)
 			return KERR_NOMEM;

@@ -33,6 +33,14 @@ typedef uint32_t map_flags_t;
 #define MAP_WRITE_COMBINE 0x400u
 #define MAP_SPECIAL 0x800u        /* one bit in the entry for mm's own use */
 
+/* Memory types (VM-12). A format that lacks one takes the next stricter: AArch64 and RISC-V have one
+ * for the last two, a RISC-V CPU without Svpbmt none at all (the machine's attributes decide). */
+#define MAP_TYPE_NORMAL 0u /* write-back */
+#define MAP_TYPE_IO MAP_NO_CACHE /* device: each access happens, in order, once */
+#define MAP_TYPE_UNCACHED (MAP_NO_CACHE | MAP_WRITE_THROUGH) /* memory, not cached */
+#define MAP_TYPE_COMBINE MAP_WRITE_COMBINE /* memory, not cached, writes gathered */
+#define MAP_TYPES (MAP_WRITE_THROUGH | MAP_NO_CACHE | MAP_WRITE_COMBINE)
+
 /* The protection key of a user page: geometry.protection_keys of them, 0 for pages without. */
 #define MAP_KEY(key) ((map_flags_t)(key) << 28)
 #define MAP_KEY_OF(flags) ((unsigned)((flags) >> 28))
