@@ -287,7 +287,8 @@ static enum kerr choose(struct aspace *as, vaddr_t *addr, size_t size, unsigned 
 	}
 	vaddr_t hint =
 		flags & MMAP_HUGETLB ? ALIGN_UP(*addr, HUGE_SIZE) : ALIGN_DOWN(*addr, PAGE_SIZE);
-	if (hint >= MMAP_MIN && size <= user_end() && hint <= user_end() - size &&
+	vaddr_t top = hint < aspace_user_top() ? aspace_user_top() : user_end();
+	if (hint >= MMAP_MIN && size <= top && hint <= top - size &&
 	    range_free_locked(as, hint, hint + size)) {
 		*addr = hint;
 		return KERR_OK;

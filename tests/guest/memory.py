@@ -234,6 +234,14 @@ def policies(t, tap):
             report_program(tap, f"{name} nodes", p.returncode, p.stdout.decode(errors="replace"))
 
 
+def watermarks(t, tap):
+    """Reclaim between the low and the high watermark, with 64 MiB."""
+    reclaim = program(t.arch, "musl", [HERE / "programs/reclaim.c"])
+    for smp in (1, 4):
+        p = t.run(["/bin/reclaim"], ["--mem", "64M", "--add", f"{reclaim}:/bin/reclaim"], smp=smp)
+        report_program(tap, f"{smp} CPU(s)", p.returncode, p.stdout.decode(errors="replace"))
+
+
 def walks(t, tap):
     lines = shell(t, f"echo dump_pt 0x400000 >{MEMORY}; cat {MEMORY}; "
                      f"echo dump_pt 0x1000 >{MEMORY}; tail -n 1 {MEMORY}; "
@@ -300,8 +308,8 @@ def model(t, tap):
 
 MODEL_STEPS = 100000
 
-CASES = (purging, model, allocators, heaps, heap_debug, random_bases, little_is_used, nodes_described, local_first, policies,
-         walks)
+CASES = (allocators, heaps, heap_debug, random_bases, little_is_used, purging, model,
+         nodes_described, local_first, policies, watermarks, walks)
 
 
 def run(target, tap, group):
