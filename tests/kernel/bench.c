@@ -23,6 +23,7 @@
 #define ROUNDS 400
 #define BATCH 16
 #define TENTHS 10
+#define AREA_PAGES 64
 
 struct kernel_benchmark {
 	const char *name;
@@ -30,7 +31,7 @@ struct kernel_benchmark {
 };
 
 static struct cache *cache;
-static char *area; /* a mapped kernel page, for shootdowns */
+static char *area; /* mapped kernel pages, for shootdowns */
 
 /* ---- Memory ----------------------------------------------------------------------------------- */
 
@@ -93,6 +94,12 @@ static void shootdown_page(unsigned n)
 		tlb_flush_kernel((vaddr_t)area, 1, false);
 }
 
+static void shootdown_512(unsigned n)
+{
+	while (n--)
+		tlb_flush_kernel((vaddr_t)area, 512, false);
+}
+
 static void shootdown_all(unsigned n)
 {
 	while (n--)
@@ -101,6 +108,29 @@ static void shootdown_all(unsigned n)
 
 static void nothing(void *arg)
 {
+}
+
+/* What decides geometry.flush_pages_max: pages one by one, against everything and what it takes to have
+ * a working set of as many pages cached again. Wall time tells, not counted instructions. */
+static void flush_pages_here(unsigned n)
+{
+	while (n--)
+		hal.mmu.flush(HAL_ASID_NONE, (vaddr_t)area, AREA_PAGES, false);
+}
+
+static void touch_pages(unsigned n)
+{
+	while (n--)
+		for (size_t i = 0; i < AREA_PAGES; i++)
+			(void)READ_ONCE(area[i * PAGE_SIZE]);
+}
+
+static void flush_all_here(unsigned n)
+{
+	while (n--) {
+		hal.mmu.flush(HAL_ASID_NONE, 0, HAL_FLUSH_ALL, true);
+		touch_pages(1);
+	}
 }
 
 static void call_all_cpus(unsigned n)
@@ -179,6 +209,7 @@ static const struct kernel_benchmark benchmarks[] = {
 	{"kmap_alloc_free_page", kmap_pair},
 	{"kstack_alloc_free", kstack_pair},
 	{"shootdown_page", shootdown_page},
+	{"shootdown_512", shootdown_512},
 	{"shootdown_all", shootdown_all},
 	{"call_all_cpus", call_all_cpus},
 };
@@ -186,6 +217,9 @@ static const struct kernel_benchmark benchmarks[] = {
 /* Only with one CPU: more change nothing but who waits for whom. */
 static const struct kernel_benchmark alone[] = {
 	{"switch_pair", switch_pair},
+	{"flush_64_pages", flush_pages_here},
+	{"flush_all_refill_64", flush_all_here},
+	{"touch_64_pages", touch_pages},
 	{"thread_create_end", thread_pair},
 };
 
@@ -230,7 +264,7 @@ static uint64_t interrupt_to_thread_tenths(void)
 void ktest_bench(void)
 {
 	cache = cache_create("kbench", 128, 0);
-	area = kmap_alloc(PAGE_SIZE);
+	area = kmap_alloc(AREA_PAGES * PAGE_SIZE);
 	if (!cache || !area)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(benchmarks); i++)
