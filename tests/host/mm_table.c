@@ -273,7 +273,7 @@ static void errors_at(unsigned level)
 		EXPECT_EQ(found, level - 1);
 	}
 	/* Nothing is left, no table either. */
-	EXPECT_OK(mapper_unmap_range(&mapper, at, span, true, 0, (vaddr_t)1 << 38, &b));
+	EXPECT_OK(mapper_unmap_range(&mapper, at - span, 3 * span, true, 0, (vaddr_t)1 << 38, &b));
 	tlb_batch_finish(&b);
 	EXPECT_EQ(mapper.tables, 0);
 	EXPECT_EQ(mapper_count(&mapper, at - span, 4 * span), 0);
