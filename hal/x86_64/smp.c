@@ -85,8 +85,7 @@ enum kerr x86_smp_start(cpu_t index, struct hal_thread *idle)
 		return KERR_INVAL;
 	struct x86_cpu *cpu = &x86_cpus[index];
 	if (!x86_smp_root) {
-		enum kerr err = low_pages_fill(x86_read_cr3() & PAGE_MASK,
-					       direct_map_start);
+		enum kerr err = low_pages_fill(x86_read_cr3() & PAGE_MASK, direct_map_start);
 		if (err != KERR_OK)
 			return err;
 	}

@@ -187,8 +187,7 @@ bool region_alike(const struct region *r, const struct region *next)
 	       r->kind == next->kind && r->shared == next->shared && !r->grows && !next->grows &&
 	       r->no_write == next->no_write && r->accounted == next->accounted &&
 	       r->noreserve == next->noreserve && r->no_fork == next->no_fork &&
-	       r->huge == next->huge && r->hugetlb == next->hugetlb &&
-	       r->name == next->name &&
+	       r->huge == next->huge && r->hugetlb == next->hugetlb && r->name == next->name &&
 	       (!r->object || r->offset + (r->end - r->start) == next->offset);
 }
 
