@@ -32,7 +32,7 @@ static_assert(MAP_PRESENT == PTE_P && MAP_WRITABLE == PTE_W && MAP_USER == PTE_U
 static struct hal_mmu_geometry geometry RO_AFTER_INIT = {
 	.levels = 4,
 	.leaf_levels = 3,
-	.flush_pages_max = 64,
+	.flush_pages_max = 32,
 	.user_end = 0x00007ffffffff000, /* not the page before the hole: trap.S, SYSRET */
 	.user_top = 0x00007ffffffff000,
 	.kernel_start = 0xffff800000000000,
