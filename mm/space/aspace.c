@@ -301,6 +301,7 @@ enum kerr aspace_fork(struct aspace *parent, struct aspace **out)
 	as->virtual_pages = parent->virtual_pages;
 	as->uncommitted = parent->uncommitted;
 	as->huge_disabled = parent->huge_disabled;
+	as->has_hugetlb = parent->has_hugetlb;
 	bool unforked = parent->has_unforked;
 	mutex_unlock(&parent->lock);
 	if (err == KERR_OK && unforked)

@@ -197,7 +197,8 @@ enum kerr unmap_locked(struct aspace *as, vaddr_t start, vaddr_t end)
 	struct region *first = region_above(as, start), *spare = nullptr, *r, *next;
 	if (!first || first->start >= end)
 		return KERR_OK;
-	if (!hugetlb_may_cut(as, start) || !hugetlb_may_cut(as, end))
+	if (unlikely(as->has_hugetlb) &&
+	    (!hugetlb_may_cut(as, start) || !hugetlb_may_cut(as, end)))
 		return KERR_INVAL;
 	if (first->start < start && first->end > end) {
 		if (as->region_count >= REGION_MAX || !(spare = region_copy(first, as)))
@@ -367,6 +368,7 @@ static enum kerr map_locked(struct aspace *as, struct region *t, size_t size, un
 		return KERR_NOMEM;
 	if (!will_merge(as, t) && !(spare = region_copy(t, as)))
 		return KERR_NOMEM;
+	as->has_hugetlb |= t->hugetlb != HUGETLB_NO;
 	uint64_t blocks = t->hugetlb == HUGETLB_RESERVED ? size / HUGE_SIZE : 0;
 	err = unlikely(blocks) ? hugepool_reserve(blocks) : promise(as, t, flags);
 	if (err != KERR_OK)

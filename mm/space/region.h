@@ -26,6 +26,7 @@ struct aspace {
 	uint64_t hole; /* (lock) .. of at most this size */
 	uint64_t stack_limit, data_limit, total_limit; /* (lock) bytes */
 	uint64_t virtual_pages; /* (lock) */
+	bool has_hugetlb; /* (lock) some region is, or was, of MAP_HUGETLB */
 	bool huge_disabled; /* PR_SET_THP_DISABLE */
 	bool has_unforked; /* (lock) some region was marked MADV_DONTFORK */
 	uint64_t committed; /* (lock) pages of private memory that was ever writable .. */
