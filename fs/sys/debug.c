@@ -16,8 +16,8 @@
 #include <core/wait.h>
 #include <lib/format.h>
 #include <mm/heap.h>
-#include <mm/memory.h>
 #include <mm/huge.h>
+#include <mm/memory.h>
 #include <mm/pressure.h>
 #include <mm/tlb_stats.h>
 
@@ -39,15 +39,18 @@ static void show_flushes(struct text *t)
 	struct huge_stats h;
 
 	huge_stats(&h);
-	text_print(t, "huge: %lu frames mapped, %lu faults, %lu fallbacks, %lu splits, %lu collapses\n",
-		   (unsigned long)h.mapped, (unsigned long)h.faults, (unsigned long)h.fallbacks,
-		   (unsigned long)h.splits, (unsigned long)h.collapses);
-	text_print(t,
-		   "flushes: %lu of a page, %lu of ranges, %lu of address spaces, %lu of everything; "
-		   "%lu pages\n",
-		   (unsigned long)f.modes[TLB_PAGE], (unsigned long)f.modes[TLB_RANGE],
-		   (unsigned long)f.modes[TLB_SPACE], (unsigned long)f.modes[TLB_FULL],
-		   (unsigned long)f.pages);
+	text_print(
+		t,
+		"huge: %lu frames mapped, %lu faults, %lu fallbacks, %lu splits, %lu collapses\n",
+		(unsigned long)h.mapped, (unsigned long)h.faults, (unsigned long)h.fallbacks,
+		(unsigned long)h.splits, (unsigned long)h.collapses);
+	text_print(
+		t,
+		"flushes: %lu of a page, %lu of ranges, %lu of address spaces, %lu of everything; "
+		"%lu pages\n",
+		(unsigned long)f.modes[TLB_PAGE], (unsigned long)f.modes[TLB_RANGE],
+		(unsigned long)f.modes[TLB_SPACE], (unsigned long)f.modes[TLB_FULL],
+		(unsigned long)f.pages);
 	text_print(t,
 		   "flush interrupts: %lu sent by %lu flushes, %lu saved by stale tags, %lu lazy "
 		   "CPUs let go, %lu generations of tags\n",
