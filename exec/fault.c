@@ -56,10 +56,25 @@ static NOINLINE void unanswered(const struct trap *trap, enum fault_result resul
 	}
 }
 
+/* The page is there, its key says no: the program's own affair, and the end of a user copy. */
+static NOINLINE bool key_fault(const struct trap *trap, struct aspace *as)
+{
+	struct thread *t = current_thread();
+
+	if (!trap->from_user)
+		return false;
+	t->fault_addr = trap->addr;
+	t->fault_code = trap->code;
+	signal_force_key(trap->addr, aspace_key_at(as, trap->addr));
+	return true;
+}
+
 bool fault_page(struct trap *trap)
 {
 	struct aspace *as = current_process()->aspace;
 
+	if (unlikely(trap->key))
+		return key_fault(trap, as);
 	if (likely(trap->from_user)) {
 		enum fault_result result = trap->addr < aspace_user_end()
 						   ? aspace_fault(as, trap->addr, trap->access)

@@ -97,7 +97,7 @@ void exec_figures(struct exec_figures *out)
 
 #define MISSING_MAX 64
 
-static struct spinlock missing_lock = SPINLOCK_INIT(RANK_RCU, "missing calls");
+static struct spinlock missing_lock = SPINLOCK_INIT(RANK_FIGURES, "missing calls");
 static struct missing_call missing[MISSING_MAX]; /* (missing_lock) in order of first use */
 static size_t missing_used;
 

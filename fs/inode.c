@@ -23,7 +23,7 @@ void inode_init(struct inode *i, struct superblock *sb, const struct inode_ops *
 {
 	*i = (struct inode){.ops = ops, .sb = sb, .mode = mode};
 	atomic_init(&i->references, 1);
-	mutex_init(&i->lock);
+	mutex_init(&i->lock, "inode.lock");
 	i->links = 1;
 	i->number = inode_number_next();
 	i->atime = i->mtime = i->ctime = time_wall();

@@ -59,7 +59,7 @@ static struct inode_locks *locks_make(struct inode *i)
 	l = heap_alloc(sizeof(*l));
 	if (!l)
 		return nullptr;
-	mutex_init(&l->mutex);
+	mutex_init(&l->mutex, "inode.locks");
 	list_init(&l->held);
 	waitq_init(&l->changed);
 	if (atomic_compare_exchange_strong(&i->locks, &old, l))

@@ -224,7 +224,7 @@ enum kerr epoll_file_create(struct file **out)
 
 	if (!ep)
 		return KERR_NOMEM;
-	mutex_init(&ep->lock);
+	mutex_init(&ep->lock, "epoll.lock");
 	waitq_init(&ep->queue);
 	spin_init(&ep->queue.lock, RANK_EPOLL, "epoll");
 	list_init(&ep->ready);

@@ -50,7 +50,7 @@ static struct pipe *pipe_new(void)
 
 	if (!p)
 		return nullptr;
-	mutex_init(&p->lock);
+	mutex_init(&p->lock, "pipe.lock");
 	waitq_init(&p->read_queue);
 	waitq_init(&p->write_queue);
 	ring_init(&p->ring);

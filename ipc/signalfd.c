@@ -181,7 +181,7 @@ enum kerr signalfd_create(uint64_t set, int flags, struct file **out)
 
 	if (!s)
 		return KERR_NOMEM;
-	mutex_init(&s->lock);
+	mutex_init(&s->lock, "signalfd.lock");
 	set_store(s, set);
 	enum kerr err = anonymous_file_create(&inode, &ops, flags, s, out);
 	if (err != KERR_OK)

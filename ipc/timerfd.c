@@ -125,7 +125,7 @@ enum kerr timerfd_create(bool wall, int flags, struct file **out)
 
 	if (!t)
 		return KERR_NOMEM;
-	mutex_init(&t->lock);
+	mutex_init(&t->lock, "timerfd.lock");
 	waitq_init(&t->readers);
 	timer_init(&t->timer, fire);
 	t->wall = wall;

@@ -27,6 +27,7 @@
 #include <core/panic.h>
 #include <hal/image.h>
 #include <mm/numa.h>
+#include <mm/huge.h>
 #include <mm/pressure.h>
 
 static INIT_TEXT enum kerr memory_init(const struct boot_info *info)
@@ -46,6 +47,7 @@ static INIT_TEXT enum kerr memory_init(const struct boot_info *info)
 	shrinker_register(&frame_shrinker);
 	heap_start();
 	space_init();
+	quickmap_init((cpu_t)MIN(info->cpu_count, (size_t)CPU_MAX));
 	shrinker_register(&kstack_shrinker);
 
 	struct frame_totals t = frame_totals();
@@ -121,5 +123,11 @@ void memory_stats(struct memory_stats *out)
 		.kmap_total = kernel_areas[AREA_KMAP].end - kernel_areas[AREA_KMAP].start,
 	};
 	space_stats(out);
+	struct hugepool_stats pool;
+	hugepool_stats(&pool);
+	uint64_t shared = hugetlb_shared_frames();
+	uint64_t own = (pool.total - pool.free) * (HUGE_SIZE / PAGE_SIZE) - shared;
+	out->cached -= MIN(out->cached, shared);
+	out->anonymous -= MIN(out->anonymous, own);
 	out->page_tables += atomic_load_explicit(&kernel_mapper.tables, memory_order_relaxed);
 }

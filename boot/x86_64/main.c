@@ -8,9 +8,11 @@
 
 #include <hal/image.h>
 #include <hal/upcall.h>
+#include <lib/string.h>
 
 enum { PROTOCOL_PVH, PROTOCOL_MULTIBOOT2, PROTOCOL_UNKNOWN };
 
+void boot_five_levels(void);
 [[noreturn]] void boot_main(paddr_t loader_info, unsigned protocol);
 
 /* entry.S's tables. */
@@ -46,6 +48,17 @@ static void source_read(paddr_t loader_info, unsigned protocol, struct boot_sour
 		core_panic("boot: started by a loader that is neither PVH nor Multiboot2");
 }
 
+/*
+ * Five levels of tables if "paging=la57" asks and the CPU has them. Not otherwise: each walk and each
+ * process pays for the fifth. A loader that has chosen five already is left at that.
+ */
+static void choose_levels(const char *command_line)
+{
+	if (strstr(command_line, "paging=la57") && x86_features.five_levels &&
+	    !(x86_read_cr4() & CR4_LA57))
+		boot_five_levels();
+}
+
 void boot_main(paddr_t loader_info, unsigned protocol)
 {
 	struct boot_source source;
@@ -59,6 +72,7 @@ void boot_main(paddr_t loader_info, unsigned protocol)
 		x86_cpu_halt(); /* not even the console's functions can be called */
 	x86_cpu_boot(); /* from here on a fault is reported, not a reset */
 	source_read(loader_info, protocol, &source);
+	choose_levels(source.command_line);
 	direct_map_move(&source);
 	source_read(loader_info, protocol, &source); /* with pointers into the new one */
 	early.direct_map = firmware_direct_map;

@@ -5,16 +5,18 @@
  * owner its priority and parks; unlock with bit 0 set clears the whole word and wakes one waiter, who
  * competes anew (no hand-over: the lock is never idle while its new owner is being scheduled).
  */
+#include <core/lock_stat.h>
 #include <core/panic.h>
 #include <core/rcu.h>
 #include <core/wait.h>
 
 #define WAITERS ((uintptr_t)1)
 
-void mutex_init(struct mutex *m)
+void mutex_init(struct mutex *m, const char *name)
 {
 	atomic_init(&m->owner, 0);
-	waitq_init(&m->queue);
+	spin_init(&m->queue.lock, RANK_WAITQ, name);
+	list_init(&m->queue.waiters);
 }
 
 bool mutex_held(const struct mutex *m)
@@ -27,9 +29,12 @@ bool mutex_try_lock(struct mutex *m)
 {
 	uintptr_t expected = 0;
 
-	return atomic_compare_exchange_strong_explicit(&m->owner, &expected,
-						       (uintptr_t)current_task(),
-						       memory_order_acquire, memory_order_relaxed);
+	if (!atomic_compare_exchange_strong_explicit(&m->owner, &expected,
+						     (uintptr_t)current_task(),
+						     memory_order_acquire, memory_order_relaxed))
+		return false;
+	lock_count(m->queue.lock.name, LOCK_MUTEX, false);
+	return true;
 }
 
 /* One attempt of a registered waiter: take the mutex, or mark it as waited for. */
@@ -62,6 +67,7 @@ static NOINLINE void mutex_lock_slow(struct mutex *m)
 	struct waiter w;
 
 	assert(!mutex_held(m));
+	lock_count(m->queue.lock.name, LOCK_MUTEX, true);
 	wait_begin_exclusive(&m->queue, &w);
 	while (!take_or_mark(m)) {
 		lend_to_owner(m);
@@ -69,6 +75,7 @@ static NOINLINE void mutex_lock_slow(struct mutex *m)
 		(void)err; /* not interruptible, no deadline: only wake-ups end it */
 	}
 	wait_end(&m->queue, &w);
+	lock_count(m->queue.lock.name, LOCK_MUTEX, false);
 }
 
 void mutex_lock(struct mutex *m)

@@ -7,9 +7,12 @@
  * `waiting` is empty, the callbacks of the ended period are called, those that came since begin
  * the next, and CPUs that lag (idle, or long in user mode) get an interrupt.
  *
- * Data: `incoming` -> `current` (waiting for this grace period) -> called. (lock)
+ * Data: each CPU's `incoming`, pushed to by compare-and-swap -> `current` (waiting for this grace
+ * period) -> `ready` -> called. The last two belong to whoever has `running`, the timer's function.
+ * No lock, and no line shared with another CPU but where `running` is read.
+ *
  * Rejected: callbacks at quiescent points (they would run with scheduler locks held); epochs per
- * reader (cost in every reader).
+ * reader (cost in every reader); one list with a lock (every munmap met there).
  */
 #include <core/cpu.h>
 #include <core/rcu.h>
@@ -21,11 +24,13 @@
 
 static _Atomic cpuset_t waiting;
 
-static struct spinlock lock = SPINLOCK_INIT(RANK_RCU, "rcu");
-static struct rcu_head *incoming;  /* (lock) */
-static struct rcu_head *current;   /* (lock) */
-static struct rcu_head *ready;     /* (lock) grace period over, not called yet */
-static bool running;               /* (lock) the timer is set or its function runs */
+static struct {
+	struct rcu_head *_Atomic incoming;
+} ALIGNED(64) cpus[CPU_MAX];
+static _Atomic bool running; /* the timer is set, or its function is not done with these: */
+static struct calls { /* oldest first */
+	struct rcu_head *first, **end;
+} current = {.end = &current.first}, ready = {.end = &ready.first};
 
 static void advance(struct timer *t);
 static struct timer timer = {.fn = advance, .cpu = CPU_NONE};
@@ -43,66 +48,102 @@ bool rcu_waits_for(cpu_t cpu)
 
 void rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *head))
 {
-	bool on = spin_lock_irq(&lock);
+	/* Any CPU's list will do, if this thread is moved meanwhile. */
+	struct rcu_head *_Atomic *list = &cpus[cpu_id()].incoming;
 
 	head->fn = fn;
-	head->next = incoming;
-	incoming = head;
-	bool start = !running;
-	running = true;
-	spin_unlock_irq(&lock, on);
-	if (start)
+	head->next = atomic_load_explicit(list, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak(list, &head->next, head))
+		;
+	if (unlikely(!atomic_load(&running)) && !atomic_exchange(&running, true))
 		timer_set(&timer, time_now() + PERIOD);
 }
 
-static void append(struct rcu_head **list, struct rcu_head *more)
+static void calls_append(struct calls *to, struct calls *from)
 {
-	while (*list)
-		list = &(*list)->next;
-	*list = more;
+	if (!from->first)
+		return;
+	*to->end = from->first;
+	to->end = from->end;
+	*from = (struct calls){.end = &from->first};
 }
 
-/* The oldest callbacks whose grace period is over, CALLS_AT_ONCE at most. */
-static struct rcu_head *take_ready_locked(void)
+/* A CPU's pushed list, newest first, comes to the end of `to`. */
+static void calls_take(struct calls *to, struct rcu_head *newest)
 {
-	struct rcu_head *first = ready, **end = &first;
+	struct rcu_head *oldest = nullptr, **end = newest ? &newest->next : nullptr;
+
+	while (newest) {
+		struct rcu_head *next = newest->next;
+		newest->next = oldest;
+		oldest = newest;
+		newest = next;
+	}
+	if (oldest) {
+		*to->end = oldest;
+		to->end = end;
+	}
+}
+
+static bool any_incoming(void)
+{
+	for (cpu_t i = 0; i < cpu_count; i++)
+		if (atomic_load(&cpus[i].incoming))
+			return true;
+	return false;
+}
+
+/* The oldest whose grace period is over, CALLS_AT_ONCE at most. */
+static struct rcu_head *take_ready(void)
+{
+	struct rcu_head *first = ready.first, **end = &first;
 
 	for (unsigned n = 0; *end && n < CALLS_AT_ONCE; n++)
 		end = &(*end)->next;
-	ready = *end;
+	ready.first = *end;
+	if (!ready.first)
+		ready.end = &ready.first;
 	*end = nullptr;
 	return first;
+}
+
+/* The grace period is over: the next one begins for what came meanwhile. */
+static cpuset_t next_period(void)
+{
+	calls_append(&ready, &current);
+	for (cpu_t i = 0; i < cpu_count; i++)
+		if (atomic_load_explicit(&cpus[i].incoming, memory_order_relaxed))
+			calls_take(&current, atomic_exchange(&cpus[i].incoming, nullptr));
+	cpuset_t lagging = current.first ? cpu_online() : 0;
+	atomic_store_explicit(&waiting, lagging, memory_order_seq_cst);
+	return lagging;
+}
+
+/* Nothing is left to do, or what is left is somebody else's by now. */
+static bool may_stop(void)
+{
+	if (ready.first || current.first || any_incoming())
+		return false;
+	atomic_store(&running, false);
+	return !any_incoming() || atomic_exchange(&running, true);
 }
 
 static void advance(struct timer *t)
 {
 	cpuset_t lagging = atomic_load_explicit(&waiting, memory_order_acquire);
-	bool on = spin_lock_irq(&lock);
 
-	if (!lagging) {
-		append(&ready, current);
-		current = incoming;
-		incoming = nullptr;
-		if (current)
-			lagging = cpu_online();
-		atomic_store_explicit(&waiting, lagging, memory_order_seq_cst);
-	}
-	struct rcu_head *calls = take_ready_locked();
-	running = ready || current || incoming;
-	bool again = running;
-	spin_unlock_irq(&lock, on);
-
-	while (calls) {
-		struct rcu_head *next = calls->next;
+	if (!lagging)
+		lagging = next_period();
+	for (struct rcu_head *calls = take_ready(), *next; calls; calls = next) {
+		next = calls->next;
 		calls->fn(calls);
-		calls = next;
 	}
 	if (lagging)
 		cpu_kick(lagging & ~cpu_bit(cpu_id()));
 	if (lagging & cpu_bit(cpu_id()))
 		atomic_fetch_or_explicit(&current_task()->work, TASK_WORK_RESCHEDULE,
 					 memory_order_relaxed);
-	if (again)
+	if (!may_stop())
 		timer_set(t, time_now() + PERIOD);
 }
 

@@ -3,16 +3,18 @@
  * writer holds it; WAITERS while anybody sleeps, which also keeps new readers out, so that a writer
  * is not starved. Read lock and unlock without a writer are one atomic operation each.
  */
+#include <core/lock_stat.h>
 #include <core/panic.h>
 #include <core/wait.h>
 
 #define WRITER 0x80000000u
 #define WAITERS 0x40000000u
 
-void rwlock_init(struct rwlock *l)
+void rwlock_init(struct rwlock *l, const char *name)
 {
 	atomic_init(&l->state, 0);
-	waitq_init(&l->queue);
+	spin_init(&l->queue.lock, RANK_WAITQ, name);
+	list_init(&l->queue.waiters);
 }
 
 bool rwlock_try_read_lock(struct rwlock *l)
@@ -20,9 +22,12 @@ bool rwlock_try_read_lock(struct rwlock *l)
 	uint32_t seen = atomic_load_explicit(&l->state, memory_order_relaxed);
 
 	while (!(seen & (WRITER | WAITERS)))
-		if (atomic_compare_exchange_weak_explicit(
-			    &l->state, &seen, seen + 1, memory_order_acquire, memory_order_relaxed))
+		if (atomic_compare_exchange_weak_explicit(&l->state, &seen, seen + 1,
+							  memory_order_acquire,
+							  memory_order_relaxed)) {
+			lock_count(l->queue.lock.name, LOCK_READ, false);
 			return true;
+		}
 	return false;
 }
 
@@ -45,12 +50,14 @@ static void lock_slow(struct rwlock *l, bool write)
 {
 	struct waiter w;
 
+	lock_count(l->queue.lock.name, write ? LOCK_WRITE : LOCK_READ, true);
 	wait_begin(&l->queue, &w);
 	while (!take_or_mark(l, write)) {
 		enum kerr err = wait_park(&w, WAIT_LOCK, false, NSEC_NEVER);
 		(void)err; /* only wake-ups end it */
 	}
 	wait_end(&l->queue, &w);
+	lock_count(l->queue.lock.name, write ? LOCK_WRITE : LOCK_READ, false);
 }
 
 void rwlock_read_lock(struct rwlock *l)
@@ -75,12 +82,20 @@ void rwlock_read_unlock(struct rwlock *l)
 		release_waiters(l);
 }
 
-void rwlock_write_lock(struct rwlock *l)
+bool rwlock_try_write_lock(struct rwlock *l)
 {
 	uint32_t expected = 0;
 
-	if (unlikely(!atomic_compare_exchange_strong_explicit(
-		    &l->state, &expected, WRITER, memory_order_acquire, memory_order_relaxed)))
+	if (!atomic_compare_exchange_strong_explicit(&l->state, &expected, WRITER,
+						     memory_order_acquire, memory_order_relaxed))
+		return false;
+	lock_count(l->queue.lock.name, LOCK_WRITE, false);
+	return true;
+}
+
+void rwlock_write_lock(struct rwlock *l)
+{
+	if (unlikely(!rwlock_try_write_lock(l)))
 		lock_slow(l, true);
 }
 

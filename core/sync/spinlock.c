@@ -7,11 +7,13 @@
  * acquire: a lock may only be taken while all held ones have a lower rank. A wrong order is a
  * panic with both names, before it can become a deadlock.
  */
+#include <core/lock_stat.h>
 #include <core/panic.h>
 #include <core/spinlock.h>
 
 void spin_wait(struct spinlock *l)
 {
+	lock_count(l->name, LOCK_SPIN, true);
 	do {
 		while (atomic_load_explicit(&l->locked, memory_order_relaxed))
 			hal.cpu.relax();
@@ -57,6 +59,7 @@ void spin_debug_acquired(struct spinlock *l)
 		panic("%s holds %u spinlocks and takes %s", t->name, t->lock_count, l->name);
 	t->locks[t->lock_count++] = l;
 	l->owner = t;
+	lock_count(l->name, LOCK_SPIN, false);
 }
 
 void spin_debug_release(struct spinlock *l)

@@ -25,7 +25,7 @@ void tty_init(struct tty *t, const struct tty_driver *driver, uint64_t device)
 
 	t->driver = driver;
 	t->device = device;
-	mutex_init(&t->lock);
+	mutex_init(&t->lock, "tty.lock");
 	waitq_init(&t->readers);
 	waitq_init(&t->writers);
 	t->termios = (struct termios){

@@ -5,15 +5,21 @@
  *	dump_pt ADDRESS  the walk of the page tables, level by level: for a user address those of the
  *	                 process that reads, else the kernel's
  *
+ * and, in debug builds, /sys/kernel/debug/locks: each lock's name and kind, how often it was taken and how
+ * often somebody waited for it.
+ *
  * One question for all: it is kept until the next one (question_lock). Only for the privileged.
  */
 #include "sysfs.h"
 
+#include <core/lock_stat.h>
 #include <core/wait.h>
 #include <lib/format.h>
 #include <mm/heap.h>
 #include <mm/memory.h>
+#include <mm/huge.h>
 #include <mm/pressure.h>
+#include <mm/tlb_stats.h>
 
 enum question { ASK_MEM, ASK_WALK };
 
@@ -25,6 +31,29 @@ static void print_frames(struct text *t, const char *name, uint64_t frames)
 {
 	text_print(t, "%-16s %10lu frames %10lu KiB\n", name, (unsigned long)frames,
 		   (unsigned long)(frames * (PAGE_SIZE / 1024)));
+}
+
+static void show_flushes(struct text *t)
+{
+	struct tlb_stats f = tlb_stats();
+	struct huge_stats h;
+
+	huge_stats(&h);
+	text_print(t, "huge: %lu frames mapped, %lu faults, %lu fallbacks, %lu splits, %lu collapses\n",
+		   (unsigned long)h.mapped, (unsigned long)h.faults, (unsigned long)h.fallbacks,
+		   (unsigned long)h.splits, (unsigned long)h.collapses);
+	text_print(t,
+		   "flushes: %lu of a page, %lu of ranges, %lu of address spaces, %lu of everything; "
+		   "%lu pages\n",
+		   (unsigned long)f.modes[TLB_PAGE], (unsigned long)f.modes[TLB_RANGE],
+		   (unsigned long)f.modes[TLB_SPACE], (unsigned long)f.modes[TLB_FULL],
+		   (unsigned long)f.pages);
+	text_print(t,
+		   "flush interrupts: %lu sent by %lu flushes, %lu saved by stale tags, %lu lazy "
+		   "CPUs let go, %lu generations of tags\n",
+		   (unsigned long)f.interrupts, (unsigned long)f.interrupting,
+		   (unsigned long)f.saved_stale, (unsigned long)f.lazy_drops,
+		   (unsigned long)f.rollovers);
 }
 
 static void show_mem(struct text *t)
@@ -54,6 +83,7 @@ static void show_mem(struct text *t)
 	for (size_t i = 0; kernel_area_get(i, &name, &start, &end); i++)
 		text_print(t, "area %#lx-%#lx %s\n", (unsigned long)start, (unsigned long)end,
 			   name);
+	show_flushes(t);
 	text_print(t, "pressure: %lu events\n", (unsigned long)pressure_events());
 	for (size_t i = 0; shrinker_get(i, &s); i++)
 		text_print(t, "shrinker %s: %lu now, %lu given\n", s.name, (unsigned long)s.count,
@@ -154,11 +184,25 @@ static enum kerr write_question(const char *text, size_t length, const struct pr
 	return KERR_OK;
 }
 
+static enum kerr show_locks(struct text *t, const struct proc_subject *s)
+{
+	static const char *const kinds[] = {"spin", "mutex", "read", "write"};
+	struct lock_stat l;
+
+	if (!lock_stat(0, &l))
+		text_print(t, "only debug builds count how often locks are taken\n");
+	for (size_t i = 0; lock_stat(i, &l); i++)
+		text_print(t, "%s\t%s\t%lu\t%lu\n", l.name, kinds[l.kind], (unsigned long)l.taken,
+			   (unsigned long)l.contended);
+	return KERR_OK;
+}
+
 const struct proc_entry sysfs_debug[] = {
 	{.name = "heap",
 	 .mode = S_IFREG | 0600,
 	 .show = debug_show_heap,
 	 .write = debug_write_heap},
+	{.name = "locks", .mode = S_IFREG | 0400, .show = show_locks},
 	{.name = "memory", .mode = S_IFREG | 0600, .show = show_answer, .write = write_question},
 	{},
 };

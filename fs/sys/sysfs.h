@@ -7,6 +7,7 @@
 #define DIR_MODE (S_IFDIR | 0555)
 
 extern const struct proc_entry sysfs_devices[]; /* devices.c: /sys/devices */
+extern const struct proc_entry sysfs_mm[];      /* huge.c: /sys/kernel/mm */
 extern const struct proc_entry sysfs_debug[];   /* debug.c: /sys/kernel/debug */
 
 /* heap.c */

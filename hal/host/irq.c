@@ -99,8 +99,10 @@ void host_irq_restore(bool on)
 {
 	if (!on)
 		return;
-	host_self()->irq_on = true;
-	host_point();
+	struct host_cpu *cpu = host_self();
+	cpu->irq_on = true;
+	if (host_is_simulated() || unlikely(host_threads_point(cpu)))
+		host_point();
 }
 
 void host_cpu_relax(void)

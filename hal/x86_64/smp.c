@@ -59,6 +59,7 @@ static enum kerr low_pages_fill(uint64_t root)
 		.protected_cs = 8,
 		.long_ip = low_address(x86_smp_long_mode),
 		.long_cs = 24,
+		.cr4 = CR4_PAE | (uint32_t)(x86_read_cr4() & CR4_LA57),
 	};
 	char *low =
 		low_pages ? (char *)core_device_map(low_pages, SMP_LOW_PAGES * PAGE_SIZE) : nullptr;
@@ -68,11 +69,12 @@ static enum kerr low_pages_fill(uint64_t root)
 	memcpy(low + (x86_smp_trampoline_data - x86_smp_trampoline), &data, sizeof(data));
 	uint64_t *tables = (uint64_t *)(low + PAGE_SIZE);
 	const uint64_t *kernel = (const uint64_t *)(direct_map + root);
-	memset(tables, 0, 3 * PAGE_SIZE);
+	memset(tables, 0, (SMP_LOW_PAGES - 1) * PAGE_SIZE);
 	memcpy(tables + 256, kernel + 256, PAGE_SIZE / 2);
-	tables[0] = (low_pages + 2 * PAGE_SIZE) | PTE_TABLE_BITS;
-	tables[512] = (low_pages + 3 * PAGE_SIZE) | PTE_TABLE_BITS;
-	tables[1024] = PTE_LARGE_BITS;
+	unsigned last = x86_mmu_geometry()->levels - 2u;
+	for (unsigned i = 0; i < last; i++)
+		tables[512 * i] = (low_pages + (i + 2) * PAGE_SIZE) | PTE_TABLE_BITS;
+	tables[512 * last] = PTE_LARGE_BITS;
 	x86_smp_root = root;
 	return KERR_OK;
 }

@@ -69,6 +69,7 @@ void x86_trap_vectors_load(void)
 #define FAULT_WRITE 2u
 #define FAULT_USER 4u
 #define FAULT_FETCH 16u
+#define FAULT_KEY 32u
 
 static const uint8_t kinds[32] = {
 	[0] = TRAP_DIVIDE,         [1] = TRAP_SINGLE_STEP,     [2] = TRAP_UNKNOWN,
@@ -87,14 +88,14 @@ static inline void trap_decode(const struct hal_frame *frame, bool from_user, st
 	t->ip = frame->rip;
 	t->from_user = from_user;
 	t->code = frame->vector << 32 | (frame->error & 0xffffffff);
-	t->present = false;
-	t->stray = false;
+	t->present = t->key = t->stray = false;
 	t->access = TRAP_READ;
 	t->addr = 0;
 	if (likely(frame->vector == VECTOR_PAGE_FAULT)) {
 		t->kind = TRAP_PAGE_FAULT;
 		t->addr = x86_read_cr2();
 		t->present = frame->error & FAULT_PRESENT;
+		t->key = frame->error & FAULT_KEY;
 		t->access = frame->error & FAULT_WRITE   ? TRAP_WRITE
 			    : frame->error & FAULT_FETCH ? TRAP_EXECUTE
 							 : TRAP_READ;

@@ -37,8 +37,8 @@ struct unix_socket *unix_create(const struct socket_ops *ops)
 	if (!u)
 		return nullptr;
 	socket_init(&u->socket, AF_UNIX, ops);
-	mutex_init(&u->bind_lock);
-	mutex_init(&u->lock);
+	mutex_init(&u->bind_lock, "socket.bind_lock");
+	mutex_init(&u->lock, "socket.lock");
 	ring_init(&u->ring);
 	waitq_init(&u->read_queue);
 	waitq_init(&u->write_queue);

@@ -2,7 +2,9 @@
  * Runs the benchmarks whose names are given, or all for one CPU. Each is run once to warm up and
  * then three times; the least is printed, because everything that disturbs (interrupts, other
  * threads) only adds. `--rounds N NAME` does the operation N times after a warm-up and prints no
- * figure: the profiler counts from outside, between bench_begin and bench_end.
+ * figure: the profiler counts from outside, between bench_begin and bench_end. `--locks NAME` prints
+ * for each lock of the kernel how often an operation takes it and finds it taken, from
+ * /sys/kernel/debug/locks of Tern's debug builds.
  */
 #include "bench.h"
 #include <errno.h>
@@ -58,6 +60,72 @@ __attribute__((noinline)) void bench_begin(void)
 __attribute__((noinline)) void bench_end(void)
 {
 	state = 0;
+}
+
+#define LOCKS "/sys/kernel/debug/locks"
+#define LOCKS_MAX 512
+
+struct lock_row {
+	char name[48], kind[8];
+	unsigned long long taken, contended;
+};
+
+static size_t read_locks(struct lock_row *rows)
+{
+	FILE *f = fopen(LOCKS, "r");
+	size_t n = 0;
+
+	while (f && n < LOCKS_MAX &&
+	       fscanf(f, " %47[^\t]\t%7s %llu %llu", rows[n].name, rows[n].kind, &rows[n].taken,
+		      &rows[n].contended) == 4)
+		n++;
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static const struct lock_row *find_lock(const struct lock_row *rows, size_t n,
+					const struct lock_row *like)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(rows[i].name, like->name) == 0 && strcmp(rows[i].kind, like->kind) == 0)
+			return &rows[i];
+	return NULL;
+}
+
+static void print_locks(const struct benchmark *b, const struct lock_row *before, size_t before_n,
+			const struct lock_row *after, size_t after_n)
+{
+	for (size_t i = 0; i < after_n; i++) {
+		const struct lock_row *was = find_lock(before, before_n, &after[i]);
+		double taken = (double)(after[i].taken - (was ? was->taken : 0));
+		double contended = (double)(after[i].contended - (was ? was->contended : 0));
+		if (taken > 0)
+			printf("lock\t%s\t%s\t%s\t%.4f\t%.4f\n", b->name, after[i].name,
+			       after[i].kind, taken / (double)b->rounds,
+			       contended / (double)b->rounds);
+	}
+}
+
+static int count_locks(const struct benchmark *b)
+{
+	static struct lock_row before[LOCKS_MAX], after[LOCKS_MAX];
+	int err = b->setup ? b->setup() : 0;
+
+	if (!err)
+		err = b->run(b->rounds / 4 + 1);
+	size_t before_n = read_locks(before);
+	if (!err)
+		err = before_n ? b->run(b->rounds) : ENODEV;
+	size_t after_n = read_locks(after);
+	if (b->teardown)
+		b->teardown();
+	if (err)
+		printf("bench %s failed %s\n", b->name, strerror(err));
+	else
+		print_locks(b, before, before_n, after, after_n);
+	fflush(stdout);
+	return err;
 }
 
 static int profiled(const struct benchmark *b, unsigned long rounds)
@@ -126,7 +194,7 @@ int main(int argc, char **argv)
 	const struct group *const groups[] = {&syscall_group, &memory_group, &process_group,
 					      &thread_group,  &wait_group,   &cpus_group};
 	unsigned long rounds = 0;
-	int failed = 0;
+	int locks = 0, failed = 0;
 
 	argc--, argv++;
 	if (argc == 1 && strcmp(argv[0], "--exit") == 0)
@@ -135,11 +203,13 @@ int main(int argc, char **argv)
 		rounds = strtoul(argv[1], NULL, 10);
 		argc -= 2, argv += 2;
 	}
+	if (argc > 1 && strcmp(argv[0], "--locks") == 0)
+		locks = 1, argc--, argv++;
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
 		const struct benchmark *b = groups[i]->benchmarks;
 		for (size_t left = groups[i]->count; left; left--, b++)
 			if (argc ? wanted(b->name, argc, argv) : groups[i] != &cpus_group)
-				failed |= measure(b, rounds);
+				failed |= locks ? count_locks(b) != 0 : measure(b, rounds);
 	}
 	return failed;
 }

@@ -13,6 +13,7 @@ import busybox
 import command
 import interactive
 import kernel
+import locks
 import machines
 import memory
 import programs
@@ -27,6 +28,7 @@ GROUPS = {
     "interactive": interactive.run,
     "machines": machines.run,
     "memory": memory.run,
+    "locks": locks.run,
     "budget": budget.run,
     "kernel": kernel.inside,
     "crashes": kernel.crashes,
@@ -40,13 +42,14 @@ def main():
     parser.add_argument("preset")
     parser.add_argument("--smp", type=int, default=4)
     parser.add_argument("--boot", default="direct")
-    parser.add_argument("--append", help="more words for the kernel's command line")
+    parser.add_argument("--append", default="", help="words for the kernel's command line")
     options = parser.parse_args()
     tap = Tap()
     target = Target(options.arch, options.preset, options.smp, options.boot,
                     ["--append", options.append] if options.append else [])
     name = f"guest.{options.group}.smp{options.smp}" \
-        + ("" if options.boot == "direct" else f".{options.boot}")
+        + ("" if options.boot == "direct" else f".{options.boot}") \
+        + "".join(f".{word}" for word in options.append.split())
     try:
         GROUPS[options.group](target, tap, name)
     except Failure as failure:

@@ -1,12 +1,14 @@
 /*
- * What the kernel's own operations cost, which no program sees: `kbench` on the command line prints a
+ * What the kernel's own operations cost, which no program sees: `kbench` (kbench=NAME for one) prints a
  * line "bench NAME VALUE ns" for each and powers off. With the emulator's -icount a nanosecond is an
  * instruction, of all CPUs together. Each is done in a loop, three times after a warm-up; the least
  * counts. What takes other CPUs depends on how many the machine has: `./tern bench` boots it with
  * one, two and four. Part of test builds only.
  */
+#include "bench.h"
 #include "ktest_private.h"
 
+#include <core/cmdline.h>
 #include <core/cpu.h>
 #include <core/log.h>
 #include <core/time.h>
@@ -15,75 +17,16 @@
 #include <exec/thread.h>
 #include <ktest/cpus.h>
 #include <lib/format.h>
+#include <lib/string.h>
 #include <mm/frame.h>
 #include <mm/heap.h>
 #include <mm/kmap.h>
 #include <tlb.h>
 
-#define ROUNDS 400
-#define BATCH 16
+#define PARALLEL_ROUNDS 100000
 #define TENTHS 10
 
-struct kernel_benchmark {
-	const char *name;
-	void (*run)(unsigned n);
-};
-
-static struct cache *cache;
 static char *area; /* a mapped kernel page, for shootdowns */
-
-/* ---- Memory ----------------------------------------------------------------------------------- */
-
-static void frame_pair(unsigned n)
-{
-	while (n--)
-		frame_free(frame_alloc(0, 0), 0);
-}
-
-static void frame_zeroed_pair(unsigned n)
-{
-	while (n--)
-		frame_free(frame_alloc(0, FRAME_ZEROED), 0);
-}
-
-static void frame_order4_pair(unsigned n)
-{
-	while (n--)
-		frame_free(frame_alloc(4, 0), 4);
-}
-
-/* Sixteen at once, past the CPU's own cache now and then. */
-static void frame_batch(unsigned n)
-{
-	struct frame *frames[BATCH];
-
-	while (n--)
-		frame_free_batch(frames, frame_alloc_batch(frames, BATCH, 0));
-}
-
-static void slab_pair(unsigned n)
-{
-	while (n--)
-		cache_free(cache, cache_alloc(cache));
-}
-
-static void heap_pair(unsigned n)
-{
-	while (n--)
-		heap_free(heap_alloc(1000));
-}
-
-static void kmap_pair(unsigned n)
-{
-	while (n--)
-		kmap_free(kmap_alloc(PAGE_SIZE));
-}
-
-static void kstack_pair(unsigned n)
-{
-	while (n--)
-		kstack_free(kstack_alloc());
-}
 
 /* ---- CPUs ------------------------------------------------------------------------------------- */
 
@@ -170,14 +113,6 @@ static void thread_pair(unsigned n)
 /* ---- The run ---------------------------------------------------------------------------------- */
 
 static const struct kernel_benchmark benchmarks[] = {
-	{"frame_alloc_free", frame_pair},
-	{"frame_alloc_free_zeroed", frame_zeroed_pair},
-	{"frame_alloc_free_64k", frame_order4_pair},
-	{"frame_batch_of_16", frame_batch},
-	{"slab_alloc_free", slab_pair},
-	{"heap_alloc_free_1000", heap_pair},
-	{"kmap_alloc_free_page", kmap_pair},
-	{"kstack_alloc_free", kstack_pair},
 	{"shootdown_page", shootdown_page},
 	{"shootdown_all", shootdown_all},
 	{"call_all_cpus", call_all_cpus},
@@ -198,18 +133,32 @@ static void tell(const char *name, uint64_t tenths)
 	console_write(text, (size_t)n);
 }
 
-static uint64_t least_tenths(void (*run)(unsigned n))
+static uint64_t least_tenths(void (*run)(unsigned n), unsigned rounds)
 {
 	nsec_t best = NSEC_NEVER;
 
 	for (int round = 0; round < 4; round++) {
 		nsec_t start = time_now();
-		run(ROUNDS);
+		run(rounds);
 		nsec_t took = time_now() - start;
 		if (round > 0 && took < best)
 			best = took;
 	}
-	return (uint64_t)best * TENTHS / ROUNDS;
+	return (uint64_t)best * TENTHS / rounds;
+}
+
+static bool wanted(const char *name)
+{
+	char only[40];
+
+	return !cmdline_get("kbench", only, sizeof(only)) || !only[0] || strcmp(name, only) == 0;
+}
+
+static void run_all(const struct kernel_benchmark *b, size_t count, unsigned rounds)
+{
+	for (; count; count--, b++)
+		if (wanted(b->name))
+			tell(b->name, least_tenths(b->run, rounds));
 }
 
 /* From the moment that a timer is due to the sleeping thread: interrupt, wake-up, switch. */
@@ -229,15 +178,15 @@ static uint64_t interrupt_to_thread_tenths(void)
 
 void ktest_bench(void)
 {
-	cache = cache_create("kbench", 128, 0);
 	area = kmap_alloc(PAGE_SIZE);
-	if (!cache || !area)
+	if (!area || !memory_benchmarks_setup())
 		return;
-	for (size_t i = 0; i < ARRAY_SIZE(benchmarks); i++)
-		tell(benchmarks[i].name, least_tenths(benchmarks[i].run));
-	for (size_t i = 0; i < ARRAY_SIZE(alone) && cpu_count == 1; i++)
-		tell(alone[i].name, least_tenths(alone[i].run));
+	run_all(memory_benchmarks, memory_benchmark_count, BENCH_ROUNDS);
+	run_all(benchmarks, ARRAY_SIZE(benchmarks), BENCH_ROUNDS);
+	run_all(parallel_benchmarks, parallel_benchmark_count, PARALLEL_ROUNDS);
 	if (cpu_count == 1)
+		run_all(alone, ARRAY_SIZE(alone), BENCH_ROUNDS);
+	if (cpu_count == 1 && wanted("interrupt_to_thread"))
 		tell("interrupt_to_thread", interrupt_to_thread_tenths());
 	kmap_free(area);
 }

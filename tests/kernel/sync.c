@@ -137,7 +137,7 @@ static void read_and_write_pair(cpu_t cpu, void *arg)
 
 KERNEL_TEST(rwlock_keeps_pairs_equal)
 {
-	rwlock_init(&pair_lock);
+	rwlock_init(&pair_lock, "pair");
 	pair[0] = pair[1] = 0;
 	atomic_store(&readers_most, 0);
 	ktest_on_all_cpus(read_and_write_pair, nullptr);

@@ -27,7 +27,7 @@ enum lock_rank {
 	RANK_ZONE = 130,    /* mm: frame allocator zone */
 	RANK_TIMER = 140,   /* core: a CPU's timer queue */
 	RANK_RUNQUEUE = 150, /* exec: a CPU's run queue */
-	RANK_RCU = 160,     /* core: deferred frees */
+	RANK_FIGURES = 160, /* exec: which calls were missing */
 	RANK_IRQ = 170,     /* HAL: interrupt controller */
 	RANK_CONSOLE = 180, /* core: console output */
 	RANK_LOG = 190,     /* core: log ring; innermost, so that anything may log */

@@ -71,8 +71,15 @@ struct mutex {
 	struct waitq queue;
 };
 
-#define MUTEX_INIT(name) {0, WAITQ_INIT((name).queue)}
-void mutex_init(struct mutex *m);
+#define MUTEX_INIT(name)                                                                           \
+	{                                                                                          \
+		0,                                                                                 \
+		{                                                                                  \
+			SPINLOCK_INIT(RANK_WAITQ, #name), LIST_INIT((name).queue.waiters)          \
+		}                                                                                  \
+	}
+/* `name`: what the lock guards, in the statistics (core/lock_stat.h). */
+void mutex_init(struct mutex *m, const char *name);
 void mutex_lock(struct mutex *m);
 [[nodiscard]] bool mutex_try_lock(struct mutex *m);
 void mutex_unlock(struct mutex *m);
@@ -84,9 +91,10 @@ struct rwlock {
 	struct waitq queue;
 };
 
-void rwlock_init(struct rwlock *l);
+void rwlock_init(struct rwlock *l, const char *name);
 void rwlock_read_lock(struct rwlock *l);
 [[nodiscard]] bool rwlock_try_read_lock(struct rwlock *l);
 void rwlock_read_unlock(struct rwlock *l);
 void rwlock_write_lock(struct rwlock *l);
+[[nodiscard]] bool rwlock_try_write_lock(struct rwlock *l);
 void rwlock_write_unlock(struct rwlock *l);

@@ -32,6 +32,7 @@ struct trap {
 	enum trap_access access;
 	bool from_user;
 	bool present; /* page fault: an entry was there, its rights did not allow the access */
+	bool key; /* page fault: the page's protection key did not allow it */
 	bool stray; /* page fault of the kernel at a user address, outside the HAL's copies to and from
 		       user memory. (False where the CPU cannot tell: no SMAP, no PAN.) */
 	vaddr_t addr; /* the address that faulted */

@@ -2,7 +2,7 @@
 
 import shutil
 
-from tern.bench import chart, inside, report, system
+from tern.bench import chart, inside, locks, native, report, system
 from tern.common import ARCHES, ROOT, relative, say
 
 PAGE = ROOT / "docs" / "performance.md"
@@ -132,6 +132,20 @@ def within(kept):
     yield from table(head, rows)
 
 
+def allocators(kept):
+    """One frame operation per row, a column for each allocator and architecture."""
+    head = ["operation", "CPUs", *(f"{arch}: {name}" for arch in kept
+                                   for name in inside.ALLOCATORS)]
+    rows = []
+    for operation in inside.BY_ALLOCATOR:
+        for cpus in ("1", str(inside.CPU_COUNTS[-1])):
+            cells = [number(results.get("allocators", {}).get(name, {}).get(operation, {}).get(cpus))
+                     for results in kept.values() for name in inside.ALLOCATORS]
+            if any(cell != "-" for cell in cells):
+                rows.append([f"`{operation}`", cpus, *cells])
+    yield from table(head, rows)
+
+
 def hal_cost(kept):
     kept = {arch: results["hal"] for arch, results in kept.items() if "hal" in results}
     names = dict.fromkeys(name for found in kept.values() for name in found["count"])
@@ -201,6 +215,23 @@ def lines(kept):
            "requests to forget a page, and spins for the answer.")
     yield ""
     yield from within(kept)
+    yield ("The frame allocators, chosen with `pmm=`, counted. A single frame comes from its CPU's stock, whichever it is; "
+           "bump never takes back.")
+    yield ""
+    yield from allocators(kept)
+    yield "## Locks"
+    yield ""
+    yield (f"How often one operation takes a lock, and in brackets how often it finds it taken, on {locks.CPUS} CPUs, by what "
+           "the lock stands for: a CPU, one object (a file, a pipe, a process), one region of memory, one address space, the "
+           "machine (a zone's free frames, a slab cache, a table of names). A debug kernel counts "
+           "(`/sys/kernel/debug/locks`); ticks and the reading add some thousandths. A fault takes its region's lock for reading. "
+           "What it takes of the machine's is a zone's, once for 16 frames.")
+    yield ""
+    head, *rows = locks.rows(kept)
+    yield from table(head, rows)
+    yield "## The same code as a process"
+    yield ""
+    yield from native.lines()
     yield "## What the HAL's table costs"
     yield ""
     yield ("The debug kernel calls through the table and also checks lock ranks and invariants; in the release kernel the "
