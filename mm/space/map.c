@@ -395,7 +395,6 @@ static enum kerr map_locked(struct aspace *as, struct region *t, size_t size, un
 		return KERR_NOMEM;
 	if (!will_merge(as, t) && !(spare = region_copy(t, as)))
 		return KERR_NOMEM;
-	as->has_hugetlb |= t->hugetlb != HUGETLB_NO;
 	uint64_t blocks = t->hugetlb == HUGETLB_RESERVED ? size / HUGE_SIZE : 0;
 	err = unlikely(blocks) ? hugepool_reserve(blocks) : promise(as, t, flags);
 	if (err != KERR_OK)
