@@ -3,7 +3,8 @@
  * exception, becomes a signal with Linux's si_code.
  *
  * A page fault of the kernel itself on a user address is a user copy: answered if it may sleep, else
- * (a spinlock is held, or there is no such page) the HAL's fixup ends the copy. On a kernel address
+ * (a spinlock is held, or there is no such page) the HAL's fixup ends the copy. Elsewhere in the
+ * kernel it is an error of the kernel's, and ends it. On a kernel address
  * it is right only if this CPU had not seen a new mapping yet.
  */
 #include "process_private.h"
@@ -84,7 +85,7 @@ bool fault_page(struct trap *trap)
 	}
 	if (trap->addr >= aspace_user_end())
 		return mm_kernel_fault(trap);
-	if (!as || current_task()->preempt_count)
+	if (!as || current_task()->preempt_count || trap->stray || trap->access == TRAP_EXECUTE)
 		return false;
 	hal.cpu.irq_restore(true);
 	enum fault_result result = aspace_fault(as, trap->addr, trap->access);
@@ -121,6 +122,7 @@ void fault_exception(struct trap *trap)
 	case TRAP_OVERFLOW:
 	case TRAP_PROTECTION:
 	case TRAP_STACK_OVERFLOW:
+	case TRAP_CALL_TYPE:
 		signal_fault(trap, SIGSEGV, SI_KERNEL, 0);
 		return;
 	case TRAP_MACHINE_CHECK:

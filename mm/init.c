@@ -30,7 +30,7 @@
 #include <mm/huge.h>
 #include <mm/pressure.h>
 
-static enum kerr memory_init(const struct boot_info *info)
+static INIT_TEXT enum kerr memory_init(const struct boot_info *info)
 {
 	size_t count;
 	memory_map_init(info);
@@ -95,6 +95,8 @@ static enum kerr memory_seal(const struct boot_info *info)
 		paddr_t text = info->image_start + (paddr_t)(__init_text_start - __image_start);
 		paddr_t end = info->image_start + (paddr_t)(__init_text_end - __image_start);
 		frame_release(text >> PAGE_SHIFT, end >> PAGE_SHIFT);
+		log_info("memory: %llu KiB of boot code unmapped and given back",
+			 (unsigned long long)((end - text) >> 10));
 	}
 	for (size_t i = 0; i < info->module_count; i++)
 		memory_release_boot_range(info->modules[i].start, info->modules[i].end);

@@ -66,6 +66,8 @@ static void show_mem(struct text *t)
 	struct heap_stats h = heap_stats();
 	struct shrinker_info s;
 	struct zone_info z;
+	const char *name;
+	vaddr_t start, end;
 
 	memory_stats(&m);
 	text_print(t, "frame allocator: %s\n", frame_allocator_name());
@@ -82,6 +84,9 @@ static void show_mem(struct text *t)
 	text_print(t, "heap: %s, %zu bytes, %zu used, %lu allocations, %lu deallocations\n",
 		   heap_name(), h.total, h.used, (unsigned long)h.allocations,
 		   (unsigned long)h.deallocations);
+	for (size_t i = 0; kernel_area_get(i, &name, &start, &end); i++)
+		text_print(t, "area %#lx-%#lx %s\n", (unsigned long)start, (unsigned long)end,
+			   name);
 	show_flushes(t);
 	text_print(t, "pressure: %lu events\n", (unsigned long)pressure_events());
 	for (size_t i = 0; shrinker_get(i, &s); i++)
@@ -192,11 +197,11 @@ static enum kerr show_locks(struct text *t, const struct proc_subject *s)
 }
 
 const struct proc_entry sysfs_debug[] = {
-	{.name = "locks", .mode = S_IFREG | 0400, .show = show_locks},
 	{.name = "heap",
 	 .mode = S_IFREG | 0600,
 	 .show = debug_show_heap,
 	 .write = debug_write_heap},
+	{.name = "locks", .mode = S_IFREG | 0400, .show = show_locks},
 	{.name = "memory", .mode = S_IFREG | 0600, .show = show_answer, .write = write_question},
 	{},
 };

@@ -62,6 +62,7 @@ bool cpu_entropy(uint64_t *out);
 bool cpu_unwind(struct hal_unwind *u, vaddr_t low, vaddr_t high);
 size_t cpu_describe(cpu_t cpu, char *buf, size_t size);
 void cpu_features(void);   /* boot CPU: the features all CPUs are used with */
+void cpu_log_protections(void);
 void cpu_configure(void);   /* each CPU: control registers of EL1 */
 void cpu_identify(cpu_t cpu);     /* each CPU: notes its ID for cpu_describe */
 uint64_t cpu_hwcap(void);

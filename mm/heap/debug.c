@@ -272,8 +272,11 @@ void *heap_debug_alloc(const char *cache, size_t size, size_t align)
 	char *base = provider->allocate(whole, align);
 	if (!base)
 		return nullptr;
-	struct record r = {.payload = (uintptr_t)base + front, .base = base, .size = size,
-			   .cache = cache, .state = LIVE};
+	struct record r = {.payload = (uintptr_t)base + front,
+			   .base = base,
+			   .size = size,
+			   .cache = cache,
+			   .state = LIVE};
 	uint8_t *payload = (uint8_t *)r.payload;
 	struct header *h = (struct header *)payload - 1;
 	*h = (struct header){size, header_check(r.payload, size)};

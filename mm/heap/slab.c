@@ -328,8 +328,7 @@ static struct cache *create(const char *name, size_t size, size_t align, bool ze
 		align = sizeof(void *);
 	size = ALIGN_UP(MAX(size, sizeof(void *)), align);
 	struct cache *c = heap_alloc_aligned(sizeof(*c), 64);
-	if (!c || size > HEAP_SMALL_MAX || 
-	    !cache_setup(c, name, size, align, caches_have_slabs))
+	if (!c || size > HEAP_SMALL_MAX || !cache_setup(c, name, size, align, caches_have_slabs))
 		panic("heap: no memory for cache %s", name);
 	c->zeroed = zeroed;
 	return c;

@@ -61,6 +61,11 @@ vaddr_t aspace_user_end(void)
 	return hal.mmu.geometry()->user_end;
 }
 
+vaddr_t aspace_user_top(void)
+{
+	return hal.mmu.geometry()->user_top;
+}
+
 /* ---- Roots ---------------------------------------------------------------------------------- */
 
 static paddr_t root_new(void)
@@ -120,7 +125,7 @@ enum kerr aspace_create(struct aspace **out)
 	*as = (struct aspace){
 		.mapper = {.root = root, .user = true},
 		.tlb = {.root = root},
-		.map_top = aspace_user_end(),
+		.map_top = aspace_user_top(),
 		.keys = 1,
 		.stack_limit = 8ull << 20,
 		.data_limit = ~0ull,
@@ -316,9 +321,9 @@ enum kerr aspace_fork(struct aspace *parent, struct aspace **out)
 	as->map_top = parent->map_top;
 	as->hint = parent->hint;
 	as->hole = parent->hole;
-	as->keys = parent->keys;
 	as->stack_random = parent->stack_random;
 	as->map_random = parent->map_random;
+	as->keys = parent->keys;
 	as->stack_limit = parent->stack_limit;
 	as->data_limit = parent->data_limit;
 	as->total_limit = parent->total_limit;
@@ -326,6 +331,7 @@ enum kerr aspace_fork(struct aspace *parent, struct aspace **out)
 	as->uncommitted = parent->uncommitted;
 	as->deny_exec = parent->deny_exec & MDWE_NO_INHERIT ? 0 : parent->deny_exec;
 	as->special_fork = parent->special_fork;
+	as->has_hugetlb = parent->has_hugetlb;
 	bool sealed = parent->sealed, purgeable = parent->purgeable;
 	as->huge_disabled = parent->huge_disabled;
 	mutex_unlock(&parent->lock);

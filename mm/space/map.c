@@ -102,12 +102,11 @@ vaddr_t find_free_locked(struct aspace *as, size_t size)
 	return find_free(as, size);
 }
 
-void note_free(struct aspace *as, vaddr_t start, vaddr_t end)
+/* What ended at `end` is gone: there is a hole [low, high) now. */
+static void note_free(struct aspace *as, vaddr_t end, vaddr_t low, vaddr_t high)
 {
 	if (end <= as->hint)
 		return; /* the search comes by */
-	vaddr_t low, high;
-	gap_around(as, start, end, &low, &high);
 	if (low <= as->hint)
 		as->hint = MIN(high, as->map_top); /* the hole reaches down to the hint */
 	else if (high - low > as->hole)
@@ -200,7 +199,7 @@ enum kerr unmap_locked(struct aspace *as, vaddr_t start, vaddr_t end)
 		return KERR_OK;
 	if (unlikely(as->sealed) && any_marked(as, start, end, MARK_SEALED))
 		return KERR_PERM;
-	if (!hugetlb_may_cut(as, start) || !hugetlb_may_cut(as, end))
+	if (unlikely(as->has_hugetlb) && (!hugetlb_may_cut(as, start) || !hugetlb_may_cut(as, end)))
 		return KERR_INVAL;
 	if (first->start < start && first->end > end) {
 		if (as->region_count >= REGION_MAX || !(spare = region_copy(first, as)))
@@ -227,7 +226,7 @@ enum kerr unmap_locked(struct aspace *as, vaddr_t start, vaddr_t end)
 		if (gone)
 			region_put(r);
 	}
-	note_free(as, start, end);
+	note_free(as, end, low, high);
 	return KERR_OK;
 }
 
@@ -266,8 +265,8 @@ static void describe(struct region *t, struct aspace *as, unsigned prot, unsigne
 		t->huge = REGION_HUGE_NO;
 	region_set_prot(t, prot);
 	if (flags & MMAP_HUGETLB)
-		t->hugetlb = t->shared || (flags & MMAP_NORESERVE) ? HUGETLB_PLAIN
-								   : HUGETLB_RESERVED;
+		t->hugetlb =
+			t->shared || (flags & MMAP_NORESERVE) ? HUGETLB_PLAIN : HUGETLB_RESERVED;
 	t->accounted = !t->shared && !t->hugetlb && (t->prot & PROT_WRITE);
 	t->noreserve = !t->shared && (flags & MMAP_NORESERVE) && commit_honours_noreserve();
 }
@@ -286,9 +285,10 @@ static enum kerr choose(struct aspace *as, vaddr_t *addr, size_t size, unsigned 
 			return KERR_EXIST;
 		return KERR_OK;
 	}
-	vaddr_t hint = flags & MMAP_HUGETLB ? ALIGN_UP(*addr, HUGE_SIZE)
-					    : ALIGN_DOWN(*addr, PAGE_SIZE);
-	if (hint >= MMAP_MIN && size <= user_end() && hint <= user_end() - size &&
+	vaddr_t hint =
+		flags & MMAP_HUGETLB ? ALIGN_UP(*addr, HUGE_SIZE) : ALIGN_DOWN(*addr, PAGE_SIZE);
+	vaddr_t top = hint < aspace_user_top() ? aspace_user_top() : user_end();
+	if (hint >= MMAP_MIN && size <= top && hint <= top - size &&
 	    range_free_locked(as, hint, hint + size)) {
 		*addr = hint;
 		return KERR_OK;
@@ -398,6 +398,7 @@ static enum kerr map_locked(struct aspace *as, struct region *t, size_t size, un
 			goto out;
 		}
 	}
+	as->has_hugetlb |= t->hugetlb != HUGETLB_NO;
 	place(as, t, &spare);
 out:
 	region_free_unused(spare);

@@ -194,7 +194,8 @@ bool region_alike(const struct region *r, const struct region *next)
 	       !r->grows && !next->grows && r->no_write == next->no_write &&
 	       r->accounted == next->accounted && r->noreserve == next->noreserve &&
 	       r->marks == next->marks && r->huge == next->huge && r->hugetlb == next->hugetlb &&
-	       r->name == next->name && __builtin_memcmp(&r->policy, &next->policy, sizeof(r->policy)) == 0 &&
+	       r->name == next->name &&
+	       __builtin_memcmp(&r->policy, &next->policy, sizeof(r->policy)) == 0 &&
 	       (!r->object || r->offset + (r->end - r->start) == next->offset);
 }
 

@@ -33,6 +33,7 @@ struct aspace {
 	uint16_t future_marks; /* (lock) mlockall(MCL_FUTURE): of regions that come */
 	uint8_t deny_exec; /* (lock) MDWE_*: what is not executable never becomes so */
 	bool sealed; /* (lock) some region was ever sealed */
+	bool has_hugetlb; /* (lock) some region was ever one of explicit huge pages */
 	bool special_fork; /* (lock) some region was ever marked NO_FORK or WIPE */
 	bool purgeable; /* (purge_lock) in the list of those that have pages to give */
 	struct list all_link; /* (all_lock) */
@@ -166,8 +167,6 @@ bool range_free_locked(struct aspace *as, vaddr_t start, vaddr_t end);
 void gap_around(struct aspace *as, vaddr_t start, vaddr_t end, vaddr_t *low, vaddr_t *high);
 /* The heap grows over [start, end). aspace.lock. */
 enum kerr map_brk_locked(struct aspace *as, vaddr_t start, vaddr_t end);
-/* The hint for find_free_locked after [start, end) became free. */
-void note_free(struct aspace *as, vaddr_t start, vaddr_t end);
 /* Faults in what is not there. Thread context, no lock. (fault.c) */
 enum kerr aspace_populate(struct aspace *as, vaddr_t start, vaddr_t end, bool write);
 /* RLIMIT_AS. aspace.lock. */

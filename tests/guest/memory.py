@@ -1,4 +1,5 @@
-"""Memory from outside: each allocator under load, machines with several nodes, the debug file."""
+"""Memory from outside: each allocator under load, machines with several nodes, purging and the model
+of an address space under pressure, the debug file."""
 
 import re
 import subprocess
@@ -84,6 +85,25 @@ def heap_debug(t, tap):
                    and lines[3:] == ["0", "refused"], lines)
     lines = shell(t, f"cat {HEAP}; echo mark 2>/dev/null >{HEAP} || echo refused")
     tap.equal("without heap_debug", lines, ["slab, without the debug mode (heap_debug)", "refused"])
+
+
+def areas(t, words=()):
+    """{name: start} of the kernel's areas."""
+    lines = shell(t, f"grep ^area {MEMORY}", words)
+    return {line.split(maxsplit=2)[2]: int(line.split()[1].partition("-")[0], 16)
+            for line in lines if line.startswith("area ")}
+
+
+def random_bases(t, tap):
+    """Each boot has its own addresses, unless told otherwise."""
+    boots = [areas(t) for _ in range(4)]
+    for name in ("direct map", "frame table", "kmap", "stacks", "devices"):
+        starts = [boot.get(name, 0) for boot in boots]
+        tap.result(f"base of the area: {name}", len(set(starts)) >= 3
+                   and all(start % (1 << 30) == 0 for start in starts),
+                   [hex(start) for start in starts])
+    fixed = [areas(t, ["--append", "nokaslr"]) for _ in range(2)]
+    tap.result("nokaslr: always the same", fixed[0] and fixed[0] == fixed[1], fixed)
 
 
 # The CPUs of each node, two of them without any, and the distances.
@@ -237,7 +257,59 @@ def walks(t, tap):
               ["nothing", "1", "refused", "frame allocator: buddy"])
 
 
-CASES = (allocators, heaps, heap_debug, little_is_used, nodes_described, local_first, policies, watermarks, walks)
+def purging(t, tap):
+    """Memory that may be purged, on a machine that is full."""
+    purge = program(t.arch, "musl", [HERE / "programs/purge.c"])
+    p = t.run(["/bin/purge"], ["--mem", "64M", "--add", f"{purge}:/bin/purge"], timeout=120)
+    report_program(tap, "64 MiB", p.returncode, p.stdout.decode(errors="replace"))
+
+
+AUDIT = "while grep -q mapmodel /proc/[0-9]*/comm; do sleep 1; done 2>/dev/null; sleep 1; " \
+        "awk '/^(MemFree|AnonPages|Cached|Slab|KernelStack|PageTables|Committed_AS):/ " \
+        "{print \"=\", $1, $2}' /proc/meminfo; true; "
+KEPT_ROOTS = 32 * 4  # KiB of page tables that wait for the next process and are on no account
+
+
+def audits(lines):
+    """[{name: KiB}] of each AUDIT."""
+    found = []
+    for line in lines:
+        mark, name, value = (line.split() + ["", "", ""])[:3]
+        if mark == "=":
+            if name == "MemFree:":
+                found.append({})
+            found[-1][name[:-1]] = int(value)
+    return found
+
+
+def model(t, tap):
+    """Address spaces against a model, one thread and four, while somebody takes all memory; afterwards
+    every frame is accounted for."""
+    binary = program(t.arch, "musl", [HERE / "programs/mapmodel.c"])
+    # Only who takes it all is ended for it.
+    script = "echo -1000 >/proc/$$/oom_score_adj; mapmodel 2 4000 hog >/dev/null; " \
+             f"{AUDIT} mapmodel 1 {MODEL_STEPS} hog; mapmodel 4 {MODEL_STEPS} hog; {AUDIT}"
+    lines = shell(t, script, ["--mem", "64M", "--add", f"{binary}:/bin/mapmodel"], timeout=600)
+    for line in lines:
+        if line.startswith(("ok ", "not ok ")):
+            tap.result(f"model: {line.partition('ok ')[2]}", line.startswith("ok"), lines)
+    found = audits(lines)
+    if len(found) != 2:
+        tap.result("model: the audit", False, lines)
+        return
+    before, after = found
+    promised = before.pop("Committed_AS"), after.pop("Committed_AS")
+    tap.equal("model: all promises are back", promised[1], promised[0])
+    tap.result("model: all pages are back", abs(after["AnonPages"] - before["AnonPages"]) <= 32
+               and after["Cached"] == before["Cached"], found)
+    lost = sum(before.values()) - sum(after.values())
+    tap.result("model: every frame is accounted for", abs(lost) <= KEPT_ROOTS, f"{lost} KiB: {found}")
+
+
+MODEL_STEPS = 100000
+
+CASES = (purging, model, allocators, heaps, heap_debug, random_bases, little_is_used, nodes_described, local_first, policies, watermarks,
+         walks)
 
 
 def run(target, tap, group):

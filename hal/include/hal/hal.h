@@ -83,6 +83,8 @@ struct hal_mmu_geometry {
 	bool broadcast;       /* flush reaches every CPU by hardware */
 	uint8_t protection_keys; /* 16, or 0: the CPU has none */
 	vaddr_t user_end;     /* first address above what user mode can have */
+	vaddr_t user_top;     /* programs are placed below; what lies above (five levels) they get
+				 only where they ask: some keep tags in the higher bits */
 	vaddr_t kernel_start; /* lowest address of the kernel half */
 };
 
