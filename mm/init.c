@@ -26,8 +26,8 @@
 #include <core/log.h>
 #include <core/panic.h>
 #include <hal/image.h>
-#include <mm/numa.h>
 #include <mm/huge.h>
+#include <mm/numa.h>
 #include <mm/pressure.h>
 
 static INIT_TEXT enum kerr memory_init(const struct boot_info *info)
