@@ -17,6 +17,7 @@
 #include <lib/format.h>
 #include <mm/heap.h>
 #include <mm/huge.h>
+#include <mm/kmap.h>
 #include <mm/memory.h>
 #include <mm/pressure.h>
 #include <mm/tlb_stats.h>
@@ -107,21 +108,16 @@ static void print_flags(struct text *t, map_flags_t flags)
 		map_flags_t flag;
 		const char *name;
 	} names[] = {
-		{MAP_PRESENT, "present"},
-		{MAP_WRITABLE, "writable"},
-		{MAP_USER, "user"},
-		{MAP_WRITE_THROUGH, "write-through"},
-		{MAP_NO_CACHE, "no-cache"},
-		{MAP_WRITE_COMBINE, "write-combine"},
-		{MAP_ACCESSED, "accessed"},
-		{MAP_DIRTY, "dirty"},
-		{MAP_HUGE, "huge"},
-		{MAP_GLOBAL, "global"},
-		{MAP_NO_EXECUTE, "no-execute"},
+		{MAP_PRESENT, "present"},   {MAP_WRITABLE, "writable"},     {MAP_USER, "user"},
+		{MAP_ACCESSED, "accessed"}, {MAP_DIRTY, "dirty"},           {MAP_HUGE, "huge"},
+		{MAP_GLOBAL, "global"},     {MAP_NO_EXECUTE, "no-execute"},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (flags & names[i].flag)
 			text_print(t, " %s", names[i].name);
+	text_print(t, " %s", memory_type_name(flags));
+	if (MAP_KEY_OF(flags))
+		text_print(t, " key %u", MAP_KEY_OF(flags));
 }
 
 static void show_walk(struct text *t, vaddr_t va)

@@ -175,13 +175,14 @@ static void change(struct test_random *random)
 		count = WINDOW_PAGES;
 	}
 	vaddr_t va = address(first);
-	bool quiet = test_random_below(random, 4);
+	bool quiet = test_random_below(random, 4), purged;
 	switch (test_random_below(random, 8)) {
 	case 0:
 		fork_space();
 		return;
 	case 1: {
-		enum kerr err = aspace_advise(space, ALIGN_DOWN(va, HUGE_SIZE), HUGE_SIZE, 25);
+		enum kerr err =
+			aspace_advise(space, ALIGN_DOWN(va, HUGE_SIZE), HUGE_SIZE, 25, &purged);
 		EXPECT(err == KERR_OK || err == KERR_INVAL || err == KERR_NOMEM);
 		return;
 	}
@@ -192,7 +193,7 @@ static void change(struct test_random *random)
 		set_states(first, count, CHANGING);
 		if (quiet)
 			settle();
-		enum kerr err = aspace_advise(space, va, count * PAGE_SIZE, 4);
+		enum kerr err = aspace_advise(space, va, count * PAGE_SIZE, 4, &purged);
 		EXPECT(err == KERR_OK || err == KERR_NOMEM);
 		if (quiet && err == KERR_OK)
 			forget_contents(first, count);
