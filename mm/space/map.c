@@ -197,8 +197,7 @@ enum kerr unmap_locked(struct aspace *as, vaddr_t start, vaddr_t end)
 	struct region *first = region_above(as, start), *spare = nullptr, *r, *next;
 	if (!first || first->start >= end)
 		return KERR_OK;
-	if (unlikely(as->has_hugetlb) &&
-	    (!hugetlb_may_cut(as, start) || !hugetlb_may_cut(as, end)))
+	if (unlikely(as->has_hugetlb) && (!hugetlb_may_cut(as, start) || !hugetlb_may_cut(as, end)))
 		return KERR_INVAL;
 	if (first->start < start && first->end > end) {
 		if (as->region_count >= REGION_MAX || !(spare = region_copy(first, as)))
