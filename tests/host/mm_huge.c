@@ -159,7 +159,8 @@ static void change(struct test_random *random)
 		fork_space();
 		return;
 	case 1: {
-		enum kerr err = aspace_advise(space, ALIGN_DOWN(va, HUGE_SIZE), HUGE_SIZE, 25);
+		enum kerr err =
+			aspace_advise(space, ALIGN_DOWN(va, HUGE_SIZE), HUGE_SIZE, 25, nullptr);
 		EXPECT(err == KERR_OK || err == KERR_INVAL || err == KERR_NOMEM);
 		return;
 	}
@@ -170,7 +171,7 @@ static void change(struct test_random *random)
 		set_states(first, count, CHANGING);
 		if (quiet)
 			settle();
-		enum kerr err = aspace_advise(space, va, count * PAGE_SIZE, 4);
+		enum kerr err = aspace_advise(space, va, count * PAGE_SIZE, 4, nullptr);
 		EXPECT(err == KERR_OK || err == KERR_NOMEM);
 		if (quiet && err == KERR_OK)
 			forget_contents(first, count);
