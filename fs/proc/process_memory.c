@@ -143,6 +143,8 @@ static void print_flags(struct text *t, const struct region_info *r)
 		{r->marks & MARK_SEALED, "sl"},
 	};
 
+	if (hal.mmu.geometry()->protection_keys)
+		text_print(t, "ProtectionKey:  %8u\n", r->key);
 	text_print(t, "VmFlags: ");
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
 		if (flags[i].has)

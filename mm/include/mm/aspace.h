@@ -185,4 +185,5 @@ size_t aspace_access(struct aspace *as, vaddr_t addr, void *buf, size_t size, bo
 
 /* Where things go in a new program (VM-14, VM-22). */
 vaddr_t aspace_user_end(void); /* the first address that no program can have */
-vaddr_t aspace_user_top(void); /* nothing is placed above unless a hint or a fixed address says so */
+vaddr_t aspace_user_top(
+	void); /* nothing is placed above unless a hint or a fixed address says so */
