@@ -487,9 +487,9 @@ bool pagetree_block_own(struct pagetree *t, uint64_t first, struct frame *base)
 		page_slot_t v = own ? atomic_load_explicit(ref.slot, memory_order_acquire) : 0;
 		own = own && page_slot_frame(v) == base + i;
 		if (own && !(v & PAGE_OWNED))
-			own = atomic_load_explicit(&base[i].references, memory_order_acquire) == 1 &&
-			      pagetree_swap(t, &ref, first + i, &v,
-					    (v & ~PAGE_LAZY) | PAGE_OWNED);
+			own = atomic_load_explicit(&base[i].references, memory_order_acquire) ==
+				      1 &&
+			      pagetree_swap(t, &ref, first + i, &v, (v & ~PAGE_LAZY) | PAGE_OWNED);
 		rcu_read_unlock();
 		if (!own)
 			return false;
