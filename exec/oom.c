@@ -4,7 +4,8 @@
  *	a fault finds no frame, shrinkers gave nothing
  *	  --> someone is ending already?        wait for what comes back
  *	  --> else choose, report, SIGKILL      wait for what comes back
- *	  --> again, at most TRIES times; then the one that asked gets the error
+ *	  --> again, TRIES times, and as long as something came back each time (others may be
+ *	      faster to take it); then the one that asked gets the error
  *
  * Chosen is who has most: resident pages and page tables, plus oom_score_adj thousandths of all
  * memory. Never program 1, never one at -1000, never one that is ending. All that share the
@@ -278,7 +279,7 @@ bool oom_relieve(unsigned attempt)
 	struct process *self = current_process();
 	uint32_t before = atomic_load(&freed);
 
-	if (self->pid == 0 || attempt >= TRIES || ending(self))
+	if (self->pid == 0 || ending(self))
 		return false;
 	mutex_lock(&oom_lock);
 	/* Others have waited for this lock: what was done for them may do for us. */
@@ -294,7 +295,9 @@ bool oom_relieve(unsigned attempt)
 				   WAIT_MEMORY, false, time_now() + WAIT_TIME);
 		(void)err; /* woken or not, the caller looks again */
 	}
-	return hope && !ending(self);
+	/* Also if the last one to be ended has just gone: nobody was left to choose then. */
+	bool came = atomic_load(&freed) != before;
+	return (came || (hope && attempt < TRIES)) && !ending(self);
 }
 
 bool oom_admit(void)

@@ -314,9 +314,10 @@ def model(t, tap):
     script = "echo -1000 >/proc/$$/oom_score_adj; mapmodel 2 4000 hog >/dev/null; " \
              f"{AUDIT} mapmodel 1 {MODEL_STEPS} hog; mapmodel 4 {MODEL_STEPS} hog; {AUDIT}"
     lines = shell(t, script, ["--mem", "64M", "--add", f"{binary}:/bin/mapmodel"], timeout=600)
-    for line in lines:
-        if line.startswith(("ok ", "not ok ")):
-            tap.result(f"model: {line.partition('ok ')[2]}", line.startswith("ok"), lines)
+    results = [line for line in lines if line.startswith(("ok ", "not ok "))]
+    for line in results:
+        tap.result(f"model: {line.partition('ok ')[2]}", line.startswith("ok"), lines)
+    tap.equal("model: all threads came to their end", len(results), 1 + 4)
     found = audits(lines)
     if len(found) != 2:
         tap.result("model: the audit", False, lines)
