@@ -8,6 +8,7 @@
  * it is right only if this CPU had not seen a new mapping yet.
  */
 #include "process_private.h"
+#include "sched_private.h"
 #include <core/log.h>
 #include <exec/fault.h>
 #include <mm/memory.h>
@@ -71,8 +72,10 @@ static NOINLINE bool key_fault(const struct trap *trap, struct aspace *as)
 
 bool fault_page(struct trap *trap)
 {
+	/* The boot's bare tasks have no process, and no business with user memory. */
+	if (unlikely(!trap->from_user && !atomic_load_explicit(&sched_online, memory_order_relaxed)))
+		return false;
 	struct aspace *as = current_process()->aspace;
-
 	if (unlikely(trap->key))
 		return key_fault(trap, as);
 	if (likely(trap->from_user)) {

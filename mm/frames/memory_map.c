@@ -95,21 +95,36 @@ static void sort_bounds(paddr_t *a, size_t n)
 	}
 }
 
-/* The region that decides about [start, end), between two bounds. Null: none covers it. */
-static const struct boot_region *decide(const struct boot_region *in, size_t count, paddr_t start,
-					paddr_t end)
+/* What the kernel reads itself: it stays mapped, whatever else is said of it. */
+static bool is_ours(enum boot_memory_kind kind)
 {
-	const struct boot_region *best = nullptr;
+	return kind == BOOT_MEM_KERNEL || kind == BOOT_MEM_BOOTLOADER;
+}
+
+/* What [start, end) is, between two bounds. False: no region covers it. */
+static bool decide(const struct boot_region *in, size_t count, paddr_t start, paddr_t end,
+		   struct memory_range *out)
+{
+	const struct boot_region *best = nullptr, *ours = nullptr;
 	for (size_t i = 0; i < count; i++) {
 		const struct boot_region *r = &in[i];
 		if (r->start > start || r->end < end)
 			continue;
+		if (is_ours(r->kind) && (!ours || kind_rank(r->kind) > kind_rank(ours->kind)))
+			ours = r;
 		if (!best || kind_rank(r->kind) > kind_rank(best->kind) ||
 		    (kind_rank(r->kind) == kind_rank(best->kind) &&
 		     r->end - r->start < best->end - best->start))
 			best = r;
 	}
-	return best;
+	if (!best)
+		return false;
+	*out = (struct memory_range){start, end, best->kind, best->name};
+	if (ours && !is_ours(best->kind) && best->kind != BOOT_MEM_ACPI_RECLAIM) {
+		out->kind = BOOT_MEM_KERNEL; /* and is never given out */
+		out->name = ours->name;
+	}
+	return true;
 }
 
 size_t memory_map_sanitise(const struct boot_region *in, size_t count, struct memory_range *out,
@@ -128,16 +143,16 @@ size_t memory_map_sanitise(const struct boot_region *in, size_t count, struct me
 	for (size_t i = 0; i + 1 < n; i++) {
 		if (bounds[i] == bounds[i + 1])
 			continue;
-		const struct boot_region *r = decide(in, count, bounds[i], bounds[i + 1]);
-		if (!r)
+		struct memory_range r;
+		if (!decide(in, count, bounds[i], bounds[i + 1], &r))
 			continue;
 		struct memory_range *last = used ? &out[used - 1] : nullptr;
-		if (last && last->end == bounds[i] && last->kind == r->kind &&
-		    (last->name == r->name || r->kind == BOOT_MEM_USABLE)) {
+		if (last && last->end == bounds[i] && last->kind == r.kind &&
+		    (last->name == r.name || r.kind == BOOT_MEM_USABLE)) {
 			last->end = bounds[i + 1];
 			continue;
 		}
-		out[used++] = (struct memory_range){bounds[i], bounds[i + 1], r->kind, r->name};
+		out[used++] = r;
 	}
 	return used;
 }

@@ -247,7 +247,7 @@ RAM_AT = {"x86_64": 0, "aarch64": 0x40000000, "riscv64": 0x80000000}
 
 def hostile_maps(t, tap):
     """A firmware map with forty more ranges: unsorted, overlapping, empty, and round the end."""
-    base = RAM_AT[t.arch] + (128 << 20)
+    base = RAM_AT[t.arch] + (192 << 20)  # nothing of the loader's lies there
     ranges = [f"96K${base + i * 7 % 40 * 0x10000:#x}" for i in range(40)]
     ranges += [f"0K${base:#x}", "64K$0xffffffffffff8000", f"1M@{base:#x}", f"64M@{base:#x}",
                "1G@0x100000000000000"]  # which no CPU reaches
