@@ -73,7 +73,8 @@ static NOINLINE bool key_fault(const struct trap *trap, struct aspace *as)
 bool fault_page(struct trap *trap)
 {
 	/* The boot's bare tasks have no process, and no business with user memory. */
-	if (unlikely(!trap->from_user && !atomic_load_explicit(&sched_online, memory_order_relaxed)))
+	if (unlikely(!trap->from_user &&
+		     !atomic_load_explicit(&sched_online, memory_order_relaxed)))
 		return false;
 	struct aspace *as = current_process()->aspace;
 	if (unlikely(trap->key))

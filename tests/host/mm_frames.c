@@ -161,11 +161,17 @@ static unsigned rank(enum boot_memory_kind kind)
 static int kind_at(const struct boot_region *in, size_t n, paddr_t at)
 {
 	int best = -1;
+	bool ours = false;
 	for (size_t i = 0; i < n; i++) {
-		if (in[i].start <= at && at < in[i].end &&
-		    (best < 0 || rank(in[i].kind) > rank((enum boot_memory_kind)best)))
+		if (in[i].start > at || at >= in[i].end)
+			continue;
+		ours |= in[i].kind == BOOT_MEM_KERNEL || in[i].kind == BOOT_MEM_BOOTLOADER;
+		if (best < 0 || rank(in[i].kind) > rank((enum boot_memory_kind)best))
 			best = (int)in[i].kind;
 	}
+	if (ours && best > BOOT_MEM_USABLE && best != BOOT_MEM_BOOTLOADER &&
+	    best != BOOT_MEM_ACPI_RECLAIM)
+		return BOOT_MEM_KERNEL; /* what the kernel reads stays mapped */
 	return best;
 }
 

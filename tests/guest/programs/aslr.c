@@ -10,6 +10,7 @@
 #include "numbers.h"
 #include "tap.h"
 #include <elf.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/syscall.h>
@@ -84,6 +85,18 @@ static bool is_pie(void)
 	return pie;
 }
 
+/* Bits that a program's own alignment takes. */
+static unsigned bits_lost(void)
+{
+	const Elf64_Phdr *h = (const Elf64_Phdr *)getauxval(AT_PHDR);
+	unsigned lost = 0;
+
+	for (unsigned long i = 0; i < getauxval(AT_PHNUM); i++)
+		while (h[i].p_type == PT_LOAD && h[i].p_align >> (12 + lost) > 1)
+			lost++;
+	return lost;
+}
+
 static bool nothing_differs(void)
 {
 	unsigned bits[PLACES];
@@ -95,10 +108,7 @@ int main(int argc, char **argv)
 {
 	bool wide = (unsigned long)&argc >> 40, pie = is_pie();
 	const unsigned least[PLACES] = {wide ? 22 : 18, wide ? 28 : 24,
-					!pie   ? 0
-					: wide ? 28
-					       : 24,
-					18};
+					pie ? (wide ? 28 : 24) - bits_lost() : 0, 18};
 	unsigned bits[PLACES] = {};
 
 	if (argc > 1)

@@ -159,12 +159,13 @@ static void test_pages(void)
 	close(fd);
 }
 
-static __attribute__((noinline)) int deep(unsigned kib)
+/* Each call's room is known to the next, or the compiler makes a loop of it. */
+static __attribute__((noinline)) int deep(unsigned kib, volatile char *above)
 {
 	volatile char room[1024];
 
-	room[0] = (char)kib;
-	return kib ? deep(kib - 1) + room[0] : 0;
+	room[0] = (char)(above[0] + 1);
+	return kib ? deep(kib - 1, room) + room[0] : 0;
 }
 
 static void test_stacks(void)
@@ -181,7 +182,7 @@ static void test_stacks(void)
 		      sigaction(SIGSEGV, &act, NULL);
 		      char *top = (char *)&limit;
 		      if (sigsetjmp(escape, 1) == 0)
-			      deep(4096);
+			      deep(4096, "");
 		      long used = top - got_address;
 		      _exit(got_signal == SIGSEGV && got_code == SEGV_MAPERR &&
 					    used > (2 << 20) - (160 << 10) && used < (3 << 20)

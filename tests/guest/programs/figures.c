@@ -8,6 +8,7 @@
 #include "tap.h"
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #define PAGE 4096ul
 #define RW (PROT_READ | PROT_WRITE)
