@@ -19,7 +19,8 @@ LINE = re.compile(r"^bench (\S+) (failed .+|[\d.]+ ns)\r?$", re.MULTILINE)
 RECORD = re.compile(r"\033_tern:.*?\033\\", re.DOTALL)  # see console.py
 END = "bench-end"
 # Linux goes on with its boot in the background (it tests its ciphers): both get time to finish.
-SETTLE = "sleep 5"
+# Addresses are not random, on either: they decide how many tables and pages a program has.
+SETTLE = "echo 0 >/proc/sys/kernel/randomize_va_space; sleep 5"
 MEMORY = "512M"
 
 
