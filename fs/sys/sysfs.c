@@ -46,6 +46,11 @@ static const struct proc_entry sysfs_kernel[] = {
 static const struct proc_entry sysfs_entries[] = {
 	{.name = "devices", .mode = DIR_MODE, .children = sysfs_devices},
 	{.name = "kernel", .mode = DIR_MODE, .children = sysfs_kernel},
+	{.name = "module",
+	 .mode = DIR_MODE,
+	 .find = proc_module_find,
+	 .next = proc_module_next,
+	 .each = &proc_each_module},
 	{},
 };
 

@@ -1,5 +1,6 @@
 /*
- * Kernel address areas (VM-13): kmap_alloc (single frames made contiguous), and device registers.
+ * Kernel address areas (VM-13): kmap_alloc (single frames made contiguous), the same near the kernel
+ * image for modules, and device registers.
  *
  * A range of an area is a struct kmap_range in a list sorted by address, placed in the lowest hole
  * that fits (tables of these areas stay, so addresses must be reused); one unmapped page follows each
@@ -43,12 +44,14 @@ struct kmap_space {
 };
 
 static struct spinlock kmap_lock = SPINLOCK_INIT(RANK_HEAP, "kmap");
-static struct kmap_space spaces[2] = {
+static struct kmap_space spaces[3] = {
 	{.area = AREA_KMAP, .ranges = LIST_INIT(spaces[0].ranges)},
 	{.area = AREA_DEVICE, .ranges = LIST_INIT(spaces[1].ranges)},
+	{.area = AREA_MODULES, .ranges = LIST_INIT(spaces[2].ranges)},
 };
 #define SPACE_KMAP (&spaces[0])
 #define SPACE_DEVICE (&spaces[1])
+#define SPACE_MODULES (&spaces[2])
 static struct list deferred = LIST_INIT(deferred); /* (kmap_lock) */
 static _Atomic uint64_t kmap_frames;
 
@@ -172,11 +175,11 @@ void kmap_depopulate(vaddr_t start, size_t size)
 	unmap_frames(start, size);
 }
 
-static void range_free(struct kmap_range *r)
+static void range_free(struct kmap_space *s, struct kmap_range *r)
 {
 	unmap_frames(r->start, r->size);
 	atomic_fetch_sub_explicit(&kmap_frames, r->size >> PAGE_SHIFT, memory_order_relaxed);
-	range_delete(SPACE_KMAP, r);
+	range_delete(s, r);
 }
 
 static void free_deferred(void)
@@ -190,7 +193,7 @@ static void free_deferred(void)
 		}
 		spin_unlock_irq(&kmap_lock, on);
 		if (r)
-			range_free(r);
+			range_free(SPACE_KMAP, r);
 	}
 }
 
@@ -200,22 +203,57 @@ static bool may_wait(void)
 	return hal.cpu.irq_enabled() && current_task()->preempt_count == 0;
 }
 
-void *kmap_alloc(size_t size)
+static void *range_alloc(struct kmap_space *s, size_t size)
 {
 	if (size == 0 || size > SIZE_MAX - 2 * PAGE_SIZE)
 		return nullptr;
-	if (may_wait())
-		free_deferred();
 	size = ALIGN_UP(size, PAGE_SIZE);
-	struct kmap_range *r = range_new(SPACE_KMAP, size);
+	struct kmap_range *r = range_new(s, size);
 	if (!r)
 		return nullptr;
 	if (!kmap_populate(r->start, size, FRAME_ZEROED)) {
-		range_delete(SPACE_KMAP, r);
+		range_delete(s, r);
 		return nullptr;
 	}
 	atomic_fetch_add_explicit(&kmap_frames, size >> PAGE_SHIFT, memory_order_relaxed);
 	return (void *)r->start;
+}
+
+void *kmap_alloc(size_t size)
+{
+	if (may_wait())
+		free_deferred();
+	return range_alloc(SPACE_KMAP, size);
+}
+
+void *kmap_module_alloc(size_t size)
+{
+	return range_alloc(SPACE_MODULES, size);
+}
+
+void kmap_module_free(void *addr)
+{
+	if (!addr)
+		return;
+	struct kmap_range *r = range_find(SPACE_MODULES, (vaddr_t)addr);
+	if (!r)
+		panic("kmap_module_free: %p was not allocated", addr);
+	range_free(SPACE_MODULES, r);
+}
+
+enum kerr kmap_module_protect(void *addr, size_t size, map_flags_t flags)
+{
+	struct tlb_batch batch;
+	tlb_batch_init(&batch, nullptr);
+	enum kerr err = mapper_protect_range(&kernel_mapper, (vaddr_t)addr, size, flags, true,
+					     false, &batch);
+	tlb_batch_finish(&batch);
+	return err;
+}
+
+bool kmap_is_module(vaddr_t addr)
+{
+	return kernel_area_has(AREA_MODULES, addr);
 }
 
 void kmap_free(void *addr)
@@ -227,7 +265,7 @@ void kmap_free(void *addr)
 		panic("kmap_free: %p was not allocated", addr);
 	if (may_wait()) {
 		free_deferred();
-		range_free(r);
+		range_free(SPACE_KMAP, r);
 		return;
 	}
 	bool on = spin_lock_irq(&kmap_lock);

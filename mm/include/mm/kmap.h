@@ -13,6 +13,12 @@
 /* `size` bytes of zeroed, mapped kernel memory; may sleep. Null: no memory. */
 [[nodiscard]] void *kmap_alloc(size_t size);
 void kmap_free(void *addr);
+/* The same for the code and data of a module, where branches from and to the kernel reach; writable
+ * and not executable until kmap_module_protect() (MAP_KERNEL_*, page-wise). Interrupts on, no spinlock. */
+[[nodiscard]] void *kmap_module_alloc(size_t size);
+void kmap_module_free(void *addr);
+enum kerr kmap_module_protect(void *addr, size_t size, map_flags_t flags);
+bool kmap_is_module(vaddr_t addr); /* an address of the area */
 /* A kernel stack: KSTACK_SIZE bytes with an unmapped guard page on both sides; gives the lowest
  * address of the stack itself. Cached per CPU: cheap in the common case. */
 [[nodiscard]] void *kstack_alloc(void);
