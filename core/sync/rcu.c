@@ -11,6 +11,9 @@
  * period) -> `ready` -> called. The last two belong to whoever has `running`, the timer's function.
  * No lock, and no line shared with another CPU but where `running` is read.
  *
+ * A tick calls CALLS_AT_ONCE at most, or a quarter of what is due if that is more: a fixed number would be a
+ * rate, and programs that open and close files faster than that filled all memory with what waits.
+ *
  * Rejected: callbacks at quiescent points (they would run with scheduler locks held); epochs per
  * reader (cost in every reader); one list with a lock (every munmap met there).
  */
@@ -29,6 +32,7 @@ static struct {
 } ALIGNED(64) cpus[CPU_MAX];
 static _Atomic bool running; /* the timer is set, or its function is not done with these: */
 static struct rcu_head *current, *ready; /* ready: the grace period is over, not called yet */
+static size_t current_count, ready_count; /* how many they are */
 
 static void advance(struct timer *t);
 static struct timer timer = {.fn = advance, .cpu = CPU_NONE};
@@ -57,15 +61,17 @@ void rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *head))
 		timer_set(&timer, time_now() + PERIOD);
 }
 
-/* Puts `more` in front of `list`. */
-static void prepend(struct rcu_head **list, struct rcu_head *more)
+/* Puts `more` in front of `list`; how many they are. */
+static size_t prepend(struct rcu_head **list, struct rcu_head *more)
 {
 	struct rcu_head **end = &more;
+	size_t count = 0;
 
-	while (*end)
+	for (; *end; count++)
 		end = &(*end)->next;
 	*end = *list;
 	*list = more;
+	return count;
 }
 
 static bool any_incoming(void)
@@ -76,14 +82,16 @@ static bool any_incoming(void)
 	return false;
 }
 
-/* CALLS_AT_ONCE at most of those whose grace period is over. */
+/* Some of those whose grace period is over. */
 static struct rcu_head *take_ready(void)
 {
 	struct rcu_head *first = ready, **end = &first;
+	size_t n = 0, most = MAX(ready_count / 4, (size_t)CALLS_AT_ONCE);
 
-	for (unsigned n = 0; *end && n < CALLS_AT_ONCE; n++)
+	for (; *end && n < most; n++)
 		end = &(*end)->next;
 	ready = *end;
+	ready_count -= n;
 	*end = nullptr;
 	return first;
 }
@@ -91,11 +99,14 @@ static struct rcu_head *take_ready(void)
 /* The grace period is over: the next one begins for what came meanwhile. */
 static cpuset_t next_period(void)
 {
-	prepend(&ready, current);
+	(void)prepend(&ready, current);
+	ready_count += current_count;
 	current = nullptr;
+	current_count = 0;
 	for (cpu_t i = 0; i < cpu_count; i++)
 		if (atomic_load_explicit(&cpus[i].incoming, memory_order_relaxed))
-			prepend(&current, atomic_exchange(&cpus[i].incoming, nullptr));
+			current_count +=
+				prepend(&current, atomic_exchange(&cpus[i].incoming, nullptr));
 	cpuset_t lagging = current ? cpu_online() : 0;
 	atomic_store_explicit(&waiting, lagging, memory_order_seq_cst);
 	return lagging;

@@ -16,7 +16,8 @@ BOTH = {"threads": "", "signals": "", "memory": "", "files": "", "processes": ""
         "epoll": "", "events": "", "locks": "", "sockets": "", "rights": "", "overcommit": "",
         "badelf": "{}/crash"}
 # Hard on the machine, the same for both flavours: once is enough.
-ONCE = {"epollstress": "", "socketstress": "", "hostile": "", "forkbomb": "", "exhaust": ""}
+ONCE = {"epollstress": "", "socketstress": "", "hostile": "", "forkbomb": "", "exhaust": "",
+        "modules": ""}
 # What a loader and shared libraries may change.
 SHARED = {"threads": "", "signals": "", "processes": ""}
 

@@ -111,8 +111,8 @@ def base(arch, init, additions, busybox, modules):
     for applet in applets(image):
         archive.symlink(f"bin/{applet}", "busybox")
     archive.file("bin/busybox", image, 0o755)  # last: busybox is an applet of its own
-    for path in modules:
-        archive.file(f"{MODULES}/{path.name}", path.read_bytes())
+    for module in modules:
+        archive.file(f"{MODULES}/{module.name}", module.read_bytes())
     archive.file(f"{MODULES}/modules.dep", modules_dep(modules))
     for host, guest in additions:
         archive.copy(host, guest)
