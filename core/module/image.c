@@ -56,7 +56,7 @@ static enum kerr read_header(struct module_image *img)
 		return refuse(img, "not a 64-bit little-endian ELF file");
 	if (h->type != ELF_RELOCATABLE)
 		return refuse(img, "not a relocatable object");
-	if (h->machine != img->machine)
+	if (h->machine != img->machine || !module_arch_find(h->machine))
 		return refuse(img, "for another architecture");
 	if (h->ehsize != sizeof(*h) || h->shentsize != sizeof(struct elf_section))
 		return refuse(img, "headers of an unknown size");

@@ -220,8 +220,13 @@ static enum kerr load_image(const struct module_image *img, const char *paramete
 
 enum kerr module_load(void *file, size_t size, const char *parameters)
 {
+	return module_load_for(hal.user.info()->elf_machine, file, size, parameters);
+}
+
+enum kerr module_load_for(uint16_t machine, void *file, size_t size, const char *parameters)
+{
 	struct module_image img;
-	enum kerr err = module_image_read(&img, file, size, hal.user.info()->elf_machine);
+	enum kerr err = module_image_read(&img, file, size, machine);
 	if (err == KERR_NOEXEC)
 		log_error("module: %s", img.complaint);
 	if (err != KERR_OK)

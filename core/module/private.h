@@ -37,6 +37,9 @@ struct loaded {
 	_Atomic size_t symbol_count; /* 0 until they are there */
 };
 
+/* module_load() of an object for a machine that need not be this one (tests). */
+enum kerr module_load_for(uint16_t machine, void *file, size_t size, const char *parameters);
+
 /* ---- chain.c ---- */
 
 extern struct mutex modules_lock;

@@ -86,6 +86,16 @@ static Elf64_Shdr *section(struct image m, const char *name)
 	return NULL;
 }
 
+/* The first section of zeroes: compilers name it differently. */
+static Elf64_Shdr *zeroes(struct image m)
+{
+	Elf64_Shdr *s = (Elf64_Shdr *)(m.bytes + header(m)->e_shoff);
+
+	while (s->sh_type != SHT_NOBITS)
+		s++;
+	return s;
+}
+
 static unsigned char *find_bytes(struct image m, const char *text)
 {
 	return memmem(m.bytes, m.size, text, strlen(text));
@@ -241,7 +251,7 @@ static void broken(void)
 	section(m, ".data")->sh_offset = section(m, ".text")->sh_offset;
 	refused("one whose sections overlap", m, ENOEXEC);
 	m = copy_of(hello);
-	section(m, ".bss")->sh_size = 1ull << 60;
+	zeroes(m)->sh_size = 1ull << 60;
 	refused("a huge section", m, ENOEXEC);
 	m = copy_of(hello);
 	section(m, ".text")->sh_flags |= SHF_WRITE;
