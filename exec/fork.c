@@ -39,6 +39,7 @@ static void inherit_thread(struct thread *t, struct thread *parent, const struct
 	t->priority = t->base_priority = parent->base_priority;
 	atomic_store_explicit(&t->affinity, parent->affinity, memory_order_relaxed);
 	t->signal_mask = parent->signal_mask;
+	t->task.memory = parent->task.memory;
 	if (!(r->flags & CLONE_VM) || r->flags & CLONE_VFORK) {
 		t->alt_stack_base = parent->alt_stack_base;
 		t->alt_stack_size = parent->alt_stack_size;
@@ -108,6 +109,7 @@ static void inherit_process(struct process *p, struct process *parent)
 	memcpy(p->name, parent->name, sizeof(p->name));
 	p->no_new_privileges = parent->no_new_privileges;
 	p->dumpable = parent->dumpable;
+	p->personality = parent->personality;
 	p->oom_adjust = parent->oom_adjust;
 	p->oom_adjust_min = parent->oom_adjust_min;
 	p->trampoline = parent->trampoline;
@@ -324,6 +326,7 @@ enum kerr process_start_first(void (*fn)(void *arg), void *arg)
 		p->limits[i] = (struct rlimit64){RLIM_INFINITY, RLIM_INFINITY};
 	p->limits[RLIMIT_STACK].current = 8ull << 20;
 	p->limits[RLIMIT_CORE].current = 0;
+	p->limits[RLIMIT_MEMLOCK] = (struct rlimit64){8ull << 20, 8ull << 20};
 	p->limits[RLIMIT_NOFILE] = (struct rlimit64){1024, 524288};
 	p->limits[RLIMIT_SIGPENDING] = (struct rlimit64){4096, 4096};
 	p->limits[RLIMIT_NPROC].current = p->limits[RLIMIT_NPROC].maximum =

@@ -11,9 +11,6 @@
  * period) -> `ready` -> called. The last two belong to whoever has `running`, the timer's function.
  * No lock, and no line shared with another CPU but where `running` is read.
  *
- * A tick calls CALLS_AT_ONCE at most, or a quarter of what is due if that is more: a fixed number would be a
- * rate, and programs that open and close files faster than that filled all memory with what waits.
- *
  * Rejected: callbacks at quiescent points (they would run with scheduler locks held); epochs per
  * reader (cost in every reader); one list with a lock (every munmap met there).
  */
@@ -31,8 +28,10 @@ static struct {
 	struct rcu_head *_Atomic incoming;
 } ALIGNED(64) cpus[CPU_MAX];
 static _Atomic bool running; /* the timer is set, or its function is not done with these: */
-static struct rcu_head *current, *ready; /* ready: the grace period is over, not called yet */
-static size_t current_count, ready_count; /* how many they are */
+static struct calls { /* oldest first */
+	struct rcu_head *first, **end;
+	size_t count;
+} current = {.end = &current.first}, ready = {.end = &ready.first};
 
 static void advance(struct timer *t);
 static struct timer timer = {.fn = advance, .cpu = CPU_NONE};
@@ -61,17 +60,32 @@ void rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *head))
 		timer_set(&timer, time_now() + PERIOD);
 }
 
-/* Puts `more` in front of `list`; how many they are. */
-static size_t prepend(struct rcu_head **list, struct rcu_head *more)
+static void calls_append(struct calls *to, struct calls *from)
 {
-	struct rcu_head **end = &more;
-	size_t count = 0;
+	if (!from->first)
+		return;
+	*to->end = from->first;
+	to->end = from->end;
+	to->count += from->count;
+	*from = (struct calls){.end = &from->first};
+}
 
-	for (; *end; count++)
-		end = &(*end)->next;
-	*end = *list;
-	*list = more;
-	return count;
+/* A CPU's pushed list, newest first, comes to the end of `to`. */
+static void calls_take(struct calls *to, struct rcu_head *newest)
+{
+	struct rcu_head *oldest = nullptr, **end = newest ? &newest->next : nullptr;
+
+	while (newest) {
+		struct rcu_head *next = newest->next;
+		newest->next = oldest;
+		oldest = newest;
+		newest = next;
+		to->count++;
+	}
+	if (oldest) {
+		*to->end = oldest;
+		to->end = end;
+	}
 }
 
 static bool any_incoming(void)
@@ -82,16 +96,19 @@ static bool any_incoming(void)
 	return false;
 }
 
-/* Some of those whose grace period is over. */
+/* The oldest whose grace period is over: CALLS_AT_ONCE at most, or a quarter of them if that is more. (A fixed
+ * number would be a rate, and programs that open and close files faster would fill memory.) */
 static struct rcu_head *take_ready(void)
 {
-	struct rcu_head *first = ready, **end = &first;
-	size_t n = 0, most = MAX(ready_count / 4, (size_t)CALLS_AT_ONCE);
+	struct rcu_head *first = ready.first, **end = &first;
+	size_t n = 0, most = MAX(ready.count / 4, (size_t)CALLS_AT_ONCE);
 
 	for (; *end && n < most; n++)
 		end = &(*end)->next;
-	ready = *end;
-	ready_count -= n;
+	ready.count -= n;
+	ready.first = *end;
+	if (!ready.first)
+		ready.end = &ready.first;
 	*end = nullptr;
 	return first;
 }
@@ -99,15 +116,11 @@ static struct rcu_head *take_ready(void)
 /* The grace period is over: the next one begins for what came meanwhile. */
 static cpuset_t next_period(void)
 {
-	(void)prepend(&ready, current);
-	ready_count += current_count;
-	current = nullptr;
-	current_count = 0;
+	calls_append(&ready, &current);
 	for (cpu_t i = 0; i < cpu_count; i++)
 		if (atomic_load_explicit(&cpus[i].incoming, memory_order_relaxed))
-			current_count +=
-				prepend(&current, atomic_exchange(&cpus[i].incoming, nullptr));
-	cpuset_t lagging = current ? cpu_online() : 0;
+			calls_take(&current, atomic_exchange(&cpus[i].incoming, nullptr));
+	cpuset_t lagging = current.first ? cpu_online() : 0;
 	atomic_store_explicit(&waiting, lagging, memory_order_seq_cst);
 	return lagging;
 }
@@ -115,7 +128,7 @@ static cpuset_t next_period(void)
 /* Nothing is left to do, or what is left is somebody else's by now. */
 static bool may_stop(void)
 {
-	if (ready || current || any_incoming())
+	if (ready.first || current.first || any_incoming())
 		return false;
 	atomic_store(&running, false);
 	return !any_incoming() || atomic_exchange(&running, true);

@@ -45,6 +45,7 @@ enum kerr proc_show_meminfo(struct text *t, const struct proc_subject *s)
 	print_kib(t, "Committed_AS", m.committed);
 	print_kib(t, "VmallocTotal", m.kmap_total / PAGE_SIZE);
 	print_kib(t, "VmallocUsed", m.kmap);
+	proc_print_huge_meminfo(t);
 	return KERR_OK;
 }
 
@@ -60,6 +61,7 @@ enum kerr proc_show_vmstat(struct text *t, const struct proc_subject *s)
 		   (unsigned long)m.free, (unsigned long)m.anonymous, (unsigned long)m.cached,
 		   (unsigned long)m.shared, (unsigned long)m.page_tables,
 		   (unsigned long)(m.kernel_stacks * PAGE_SIZE / 1024));
+	proc_print_huge_vmstat(t);
 	return KERR_OK;
 }
 

@@ -16,10 +16,6 @@
 #include "riscv64.h"
 
 #define ENTRY_BITS 9
-/* From so many pages on everything of the address space is forgotten: about what a refill of
- * the translation cache costs against a loop. */
-#define FLUSH_PAGES_MAX 32
-
 struct mode {
 	const char *name;
 	unsigned levels;
@@ -67,6 +63,7 @@ void riscv_mmu_init(const struct boot_info *info)
 		.leaf_levels = 7,
 		.physical_bits = 56,
 		.asid_bits = asid_bits_probe(),
+		.flush_pages_max = 32,
 		.split_root = false,
 		.broadcast = false,
 		.user_end = mode->user_end,
@@ -184,7 +181,7 @@ void riscv_mmu_activate(paddr_t root, unsigned asid)
 void riscv_mmu_flush(unsigned asid, vaddr_t va, size_t pages, bool tables)
 {
 	bool tagged = asid != HAL_ASID_NONE && geometry.asid_bits != 0;
-	if (tables || pages > FLUSH_PAGES_MAX) {
+	if (tables || pages == HAL_FLUSH_ALL) {
 		if (tagged)
 			fence_asid(asid);
 		else

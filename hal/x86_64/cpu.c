@@ -67,6 +67,7 @@ static void features_probe(void)
 	f->rdseed = seven.b >> 18 & 1;
 	f->smap = seven.b >> 20 & 1;
 	f->umip = seven.c >> 2 & 1;
+	f->keys = f->xsave && seven.c >> 3 & 1;
 	f->nx = extended.d >> 20 & 1;
 	f->gigabyte_pages = extended.d >> 26 & 1;
 	f->physical_bits = sizes.a & 0xff ? sizes.a & 0xff : 36;
@@ -136,6 +137,7 @@ static uint64_t cr4_wanted(void)
 	cr4 |= f->xsave ? CR4_OSXSAVE : 0;
 	cr4 |= f->smep ? CR4_SMEP : 0;
 	cr4 |= f->smap ? CR4_SMAP : 0;
+	cr4 |= f->keys ? CR4_PKE : 0;
 	return cr4;
 }
 

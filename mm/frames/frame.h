@@ -12,4 +12,4 @@ void frame_release(pfn_t start, pfn_t end);
 void pressure_event(void);
 
 struct shrinker;
-extern const struct shrinker frame_shrinker, slab_shrinker, kstack_shrinker;
+extern const struct shrinker frame_shrinker, kstack_shrinker;

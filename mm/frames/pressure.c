@@ -88,7 +88,7 @@ bool frame_reclaim(void)
 
 	mutex_lock(&shrink_lock);
 	/* A whole round that began after we asked, by somebody else, counts as ours. */
-	bool any = atomic_load(&rounds) >= round + 2 && !frame_scarce();
+	bool any = atomic_load(&rounds) >= round + 2 && !frame_scarce_here();
 	if (!any) {
 		any = shrink_all() > 0;
 		atomic_fetch_add(&rounds, 1);

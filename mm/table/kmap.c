@@ -36,6 +36,8 @@ struct kmap_range {
 	size_t size;         /* constant; without the guard page */
 };
 
+static_assert(sizeof(struct kmap_range) == KMAP_RANGE_BYTES);
+
 struct kmap_space {
 	enum kernel_area_id area;
 	struct list ranges;        /* (kmap_lock) sorted */
@@ -54,6 +56,12 @@ static struct kmap_space spaces[3] = {
 #define SPACE_MODULES (&spaces[2])
 static struct list deferred = LIST_INIT(deferred); /* (kmap_lock) */
 static _Atomic uint64_t kmap_frames;
+static size_t range_count; /* (kmap_lock) */
+
+size_t kmap_range_count(void)
+{
+	return READ_ONCE(range_count);
+}
 
 uint64_t kmap_frame_count(void)
 {
@@ -109,6 +117,7 @@ static struct kmap_range *range_new(struct kmap_space *s, size_t size)
 	bool on = spin_lock_irq(&kmap_lock);
 	bool ok = size <= kernel_areas[s->area].end - kernel_areas[s->area].start &&
 		  place_locked(s, r);
+	range_count += ok;
 	spin_unlock_irq(&kmap_lock, on);
 	if (ok)
 		return r;
@@ -124,6 +133,7 @@ static void range_delete(struct kmap_space *s, struct kmap_range *r)
 				   ? nullptr
 				   : list_entry(r->link.prev, struct kmap_range, link);
 	list_remove(&r->link);
+	range_count--;
 	spin_unlock_irq(&kmap_lock, on);
 	heap_free(r);
 }

@@ -11,5 +11,8 @@ void kmap_depopulate(vaddr_t start, size_t size);
 bool kmap_contains(const void *addr); /* an address of the kmap area */
 size_t kmap_size(const void *addr); /* of a kmap_alloc block; 0: none starts there */
 uint64_t kmap_frame_count(void);
+/* How many ranges there are; each is a heap block of this many bytes. */
+size_t kmap_range_count(void);
+#define KMAP_RANGE_BYTES ((size_t)48)
 uint64_t kstack_frame_count(void);
 /* Gives cached stacks back; true if there were any. Thread context. */

@@ -3,12 +3,15 @@
 import re
 import subprocess
 
-from harness import WORK
+from harness import HERE, WORK
 from machines import WORK_HARD
+from programs import report_program
 from tern import setup
+from tern.userland import program
 
 ALLOCATORS = ("buddy", "bitmap", "hybrid", "bump")
 MEMORY = "/sys/kernel/debug/memory"
+HEAP = "/sys/kernel/debug/heap"
 NODES = "/sys/devices/system/node"
 
 
@@ -41,6 +44,65 @@ def allocators(t, tap):
     lines = shell(t, f"head -n 1 {MEMORY}; dmesg | grep -c 'pmm=magic: unknown'",
                   ["--append", "pmm=magic"])
     tap.equal("pmm=magic: one clear line, then the default", lines, ["frame allocator: buddy", "1"])
+
+
+# Each may have lost so many KiB after the second half of the rounds; bump takes nothing back.
+HEAPS = {"slab": 600, "list": 600, "bump": None}
+
+
+def heaps(t, tap):
+    """The same load on each provider of the kernel's heap."""
+    work = f"{WORK_HARD[2]} >/tmp/1; free | awk 'NR == 2 {{print $4}}'; "
+    for name, may_lose in HEAPS.items():
+        lines = shell(t, f"{work * 2 * ROUNDS} cat /tmp/1; grep ^heap: {MEMORY}",
+                      ["--append", f"heap={name}"])
+        tap.equal(f"heap={name}: the load and the name", [line.split()[:2] for line in lines[-2:]],
+                  [["12", "2001000"], ["heap:", name + ","]])
+        free = [int(line) for line in lines if line.isdigit()]
+        if may_lose is None:
+            continue
+        lost = free[ROUNDS - 1] - free[-1] if len(free) == 2 * ROUNDS else None
+        tap.result(f"heap={name}: nothing is lost", lost is not None and lost < may_lose,
+                   f"{lost} KiB less: {lines}")
+    lines = shell(t, f"grep -o '^heap: [a-z]*' {MEMORY}; dmesg | grep -c 'heap=magic: unknown'",
+                  ["--append", "heap=magic"])
+    tap.equal("heap=magic: one clear line, then the default", lines, ["heap: slab", "1"])
+
+
+def heap_debug(t, tap):
+    """The debug mode: nothing is damaged under load, and what is in use is told by who took it."""
+    script = f"echo mark >{HEAP}; {WORK_HARD[2]} >/tmp/1; cat /tmp/1; exec 9</etc/passwd; " \
+             f"echo leaks >{HEAP}; cat {HEAP} >/tmp/leaks; grep -c '^  .*(fs/.*c:' /tmp/leaks; " \
+             f"echo sweep >{HEAP}; head -n 1 {HEAP}; dmesg | grep -c 'heap: ----'; " \
+             f"echo magic 2>/dev/null >{HEAP} || echo refused"
+    for name in HEAPS:
+        lines = shell(t, script, ["--append", f"heap={name} heap_debug"], timeout=120)
+        first = re.fullmatch(r"(\w+), debug mode: (\d+) blocks in use, (\d+) bytes, \d+ in "
+                             r"quarantine, 0 reports", lines[2]) if len(lines) == 5 else None
+        tap.result(f"heap={name} heap_debug", first and first[1] == name and int(first[2]) > 100
+                   and lines[0].split() == ["12", "2001000"] and int(lines[1]) > 0
+                   and lines[3:] == ["0", "refused"], lines)
+    lines = shell(t, f"cat {HEAP}; echo mark 2>/dev/null >{HEAP} || echo refused")
+    tap.equal("without heap_debug", lines, ["slab, without the debug mode (heap_debug)", "refused"])
+
+
+def areas(t, words=()):
+    """{name: start} of the kernel's areas."""
+    lines = shell(t, f"grep ^area {MEMORY}", words)
+    return {line.split(maxsplit=2)[2]: int(line.split()[1].partition("-")[0], 16)
+            for line in lines if line.startswith("area ")}
+
+
+def random_bases(t, tap):
+    """Each boot has its own addresses, unless told otherwise."""
+    boots = [areas(t) for _ in range(4)]
+    for name in ("direct map", "frame table", "kmap", "stacks", "devices"):
+        starts = [boot.get(name, 0) for boot in boots]
+        tap.result(f"base of the area: {name}", len(set(starts)) >= 3
+                   and all(start % (1 << 30) == 0 for start in starts),
+                   [hex(start) for start in starts])
+    fixed = [areas(t, ["--append", "nokaslr"]) for _ in range(2)]
+    tap.result("nokaslr: always the same", fixed[0] and fixed[0] == fixed[1], fixed)
 
 
 # The CPUs of each node, two of them without any, and the distances.
@@ -155,6 +217,22 @@ def local_first(t, tap):
                and full[1]["numa_foreign"] == sum(missed), (local, full))
 
 
+def little_is_used(t, tap):
+    lines = shell(t, "awk '/MemFree/ {print $2}' /proc/meminfo", ["--mem", "64M"], smp=1)
+    tap.result("64 MiB: 56 are free", lines[-1].isdigit() and int(lines[-1]) >= 56 * 1024, lines)
+
+
+def policies(t, tap):
+    """The program of memory policies, on machines with several nodes."""
+    numa = program(t.arch, "musl", [HERE / "programs/numa.c"])
+    for name, machine in {"two": TWO, "four": FOUR}.items():
+        for smp in (4,):
+            p = t.run(["/bin/numa", "full"],
+                      [*numa_words(t, machine), "--add", f"{numa}:/bin/numa"], smp=smp,
+                      timeout=200)
+            report_program(tap, f"{name} nodes", p.returncode, p.stdout.decode(errors="replace"))
+
+
 def walks(t, tap):
     lines = shell(t, f"echo dump_pt 0x400000 >{MEMORY}; cat {MEMORY}; "
                      f"echo dump_pt 0x1000 >{MEMORY}; tail -n 1 {MEMORY}; "
@@ -170,7 +248,8 @@ def walks(t, tap):
               ["nothing", "1", "refused", "frame allocator: buddy"])
 
 
-CASES = (allocators, nodes_described, local_first, walks)
+CASES = (allocators, heaps, heap_debug, random_bases, little_is_used, nodes_described, local_first, policies,
+         walks)
 
 
 def run(target, tap, group):

@@ -30,3 +30,5 @@ void symbols_register(size_t (*outside)(vaddr_t address, char *buf, size_t size)
 bool symbol_get(size_t index, const char **name, vaddr_t *address);
 /* Logs the call chain from `ip`, `fp` (within the current stack). */
 void backtrace_log(vaddr_t ip, vaddr_t fp);
+/* The return addresses of who called the caller, and so on: at most `max`; how many. Any context. */
+size_t backtrace_take(vaddr_t *chain, size_t max);

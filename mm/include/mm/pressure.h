@@ -30,6 +30,8 @@ uint64_t pressure_events(void);
 
 /* Whether programs are out of frames: what is left is the kernel's. Any context, a few loads. */
 bool frame_scarce(void);
+/* The same of the nodes that the current task's last request was bound to (mm/policy.h). */
+bool frame_scarce_here(void);
 /* Whether pages of files may still be added. They stop a sixteenth of memory early, so that full
  * tmpfs mounts leave room for programs. Any context, a few loads. */
 bool frame_file_room(void);
