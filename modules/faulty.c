@@ -112,5 +112,4 @@ static enum kerr faulty_health(void)
 }
 
 MODULE_DESCRIPTION("Breaks on purpose");
-MODULE(faulty, .version = "1.0", .init = faulty_init, .exit = faulty_exit,
-       .health = faulty_health);
+MODULE(faulty, .version = "1.0", .init = faulty_init, .exit = faulty_exit, .health = faulty_health);

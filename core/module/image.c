@@ -129,9 +129,9 @@ static bool is_constant(const char *name)
 static enum module_part part_of(const char *name, uint64_t flags)
 {
 	bool init = strncmp(name, ".init.", 6) == 0;
-	enum module_part part = flags & SHF_EXECINSTR			       ? PART_TEXT
+	enum module_part part = flags & SHF_EXECINSTR                       ? PART_TEXT
 				: (flags & SHF_WRITE) && !is_constant(name) ? PART_DATA
-									       : PART_RODATA;
+									    : PART_RODATA;
 	return init ? part + PART_FIRST_INIT : part;
 }
 
@@ -174,9 +174,9 @@ static enum kerr read_symbols(struct module_image *img)
 			return refuse(img, "two symbol tables");
 		table = &img->sections[i];
 	}
-	if (!table || table->entsize != sizeof(struct elf_symbol) || !IS_ALIGNED(table->offset, 8) ||
-	    table->size % sizeof(struct elf_symbol) || table->link >= img->section_count ||
-	    !is_strings(img, &img->sections[table->link]))
+	if (!table || table->entsize != sizeof(struct elf_symbol) ||
+	    !IS_ALIGNED(table->offset, 8) || table->size % sizeof(struct elf_symbol) ||
+	    table->link >= img->section_count || !is_strings(img, &img->sections[table->link]))
 		return refuse(img, "no symbol table, or a broken one");
 	img->symbols = (const struct elf_symbol *)(img->file + table->offset);
 	img->symbol_count = table->size / sizeof(struct elf_symbol);
@@ -212,7 +212,8 @@ static enum kerr check_relocations(struct module_image *img)
 		for (size_t n = s->size / sizeof(*r); n; n--, r++)
 			if (r->info >> 32 >= img->symbol_count ||
 			    r->offset >= img->sections[s->info].size)
-				return refuse(img, "a relocation outside its section or of no symbol");
+				return refuse(img,
+					      "a relocation outside its section or of no symbol");
 	}
 	return KERR_OK;
 }

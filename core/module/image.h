@@ -87,8 +87,8 @@ bool module_symbol_run(const struct module_image *img, const struct module_memor
 enum reloc_result {
 	RELOC_OK,
 	RELOC_UNKNOWN, /* a type that this architecture's compiler does not make here */
-	RELOC_RANGE,   /* the target is out of reach */
-	RELOC_BROKEN,  /* it makes no sense: misaligned, or without its other half */
+	RELOC_RANGE, /* the target is out of reach */
+	RELOC_BROKEN, /* it makes no sense: misaligned, or without its other half */
 };
 
 /* One relocation: the target section's bytes and address, all relocations of that section. */

@@ -74,8 +74,8 @@ static void see_new_code(void *arg)
 static enum kerr memory_protect(const struct loaded *l)
 {
 	static const map_flags_t rights[PART_COUNT] = {
-		[PART_TEXT] = MAP_KERNEL_CODE,	    [PART_RODATA] = MAP_KERNEL_READ,
-		[PART_DATA] = MAP_KERNEL_WRITE,	    [PART_INIT_TEXT] = MAP_KERNEL_CODE,
+		[PART_TEXT] = MAP_KERNEL_CODE,        [PART_RODATA] = MAP_KERNEL_READ,
+		[PART_DATA] = MAP_KERNEL_WRITE,       [PART_INIT_TEXT] = MAP_KERNEL_CODE,
 		[PART_INIT_RODATA] = MAP_KERNEL_READ, [PART_INIT_DATA] = MAP_KERNEL_WRITE,
 	};
 	for (unsigned p = 0; p < PART_COUNT; p++) {

@@ -145,8 +145,12 @@ enum kerr module_image_write(const struct module_image *img, const struct module
 			r->complaint = "a relocation of zeroes";
 			return KERR_NOEXEC;
 		}
-		struct pass p = {img, m, r, (const struct elf_rela *)(img->file + s->offset),
-				 s->size / sizeof(struct elf_rela), 0};
+		struct pass p = {img,
+				 m,
+				 r,
+				 (const struct elf_rela *)(img->file + s->offset),
+				 s->size / sizeof(struct elf_rela),
+				 0};
 		enum kerr err = apply_table(&p, s->info, arch);
 		if (err != KERR_OK)
 			return err;

@@ -176,10 +176,7 @@ static bool next_parameter(const struct proc_subject *s, int *after, char *name)
 static const struct proc_entry each_parameter = {
 	.name = "PARAMETER", .mode = S_IFREG | 0444, .show = show_parameter};
 
-#define MODULE_FILE(file, how)                                                                     \
-	{                                                                                          \
-		.name = file, .mode = S_IFREG | 0444, .show = how                                  \
-	}
+#define MODULE_FILE(file, how) {.name = file, .mode = S_IFREG | 0444, .show = how}
 static const struct proc_entry one_module[] = {
 	MODULE_FILE("coresize", show_core_size),
 	MODULE_FILE("health", show_health),

@@ -17,7 +17,7 @@ BOTH = {"threads": "", "signals": "", "memory": "", "files": "", "processes": ""
         "badelf": "{}/crash"}
 # Hard on the machine, the same for both flavours: once is enough.
 ONCE = {"huge": "", "epollstress": "", "socketstress": "", "hostile": "", "forkbomb": "", "exhaust": "",
-        "modules": ""}
+        "modules": "", "slots": ""}
 # What a loader and shared libraries may change.
 SHARED = {"threads": "", "signals": "", "processes": ""}
 

@@ -233,8 +233,8 @@ static void broken(void)
 	size_t accepted = 0;
 
 	for (size_t size = 0; size < hello.size; size++)
-		accepted += load((struct image){hello.bytes, size}, "times=0") == 0 ||
-			    errno != ENOEXEC;
+		accepted +=
+			load((struct image){hello.bytes, size}, "times=0") == 0 || errno != ENOEXEC;
 	check(accepted == 0, "a module cut off at any of %zu lengths is refused", hello.size);
 
 	m = copy_of(hello);
@@ -358,8 +358,8 @@ static unsigned long memory_free(void)
 
 static void under_load(void)
 {
-	struct shared *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-				-1, 0);
+	struct shared *s =
+		mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pid_t pids[READERS];
 	unsigned busy = 0, failed = 0, rounds = 0;
 

@@ -7,7 +7,8 @@
 
 #include <lib/compiler.h>
 
-struct export {
+struct export
+{
 	const char *name;
 	const void *address;
 };

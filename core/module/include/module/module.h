@@ -55,7 +55,7 @@ struct module_param {
 #define MODULE(id, ...)                                                                            \
 	MODULE_INFO("name=" #id);                                                                  \
 	MODULE_INFO("vermagic=" MODULE_VERMAGIC);                                                  \
-	KEEP struct module_record this_record __attribute__((section(".tern_module"))) = {          \
+	KEEP struct module_record this_record __attribute__((section(".tern_module"))) = {         \
 		.module = {MODULE_GOING, nullptr}, __VA_ARGS__}
 /* Modules that must be there before this one: "a,b". */
 #define MODULE_DEPENDS(names) MODULE_INFO("depends=" names)
