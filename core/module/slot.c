@@ -112,13 +112,19 @@ static void gate_open(struct slot *s)
 
 /* ---- The list ---------------------------------------------------------------------------------- */
 
+/* Not list_for_each: the list's head is no slot, nor aligned like one. */
+static struct slot *slot_next_locked(struct slot *s)
+{
+	struct list *next = s ? s->link.next : slots.next;
+	return next == &slots ? nullptr : list_entry(next, struct slot, link);
+}
+
 static struct slot *slot_find_locked(const char *name)
 {
-	struct slot *s;
-	list_for_each(s, &slots, link)
-		if (strcmp(s->name, name) == 0)
-			return s;
-	return nullptr;
+	struct slot *s = slot_next_locked(nullptr);
+	while (s && strcmp(s->name, name) != 0)
+		s = slot_next_locked(s);
+	return s;
 }
 
 static struct slot_provider *provider_find_locked(struct slot *s, const char *name)
@@ -363,18 +369,14 @@ static void view(struct slot *s, struct slot_view *out)
 
 bool slot_view_get(size_t index, struct slot_view *out)
 {
-	struct slot *s, *found = nullptr;
-
 	mutex_lock(&slots_lock);
-	list_for_each(s, &slots, link)
-		if (index-- == 0) {
-			found = s;
-			break;
-		}
-	if (found)
-		view(found, out);
+	struct slot *s = slot_next_locked(nullptr);
+	while (s && index-- > 0)
+		s = slot_next_locked(s);
+	if (s)
+		view(s, out);
 	mutex_unlock(&slots_lock);
-	return found;
+	return s;
 }
 
 EXPORT_SYMBOL(slot_add);

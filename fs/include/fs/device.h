@@ -11,7 +11,8 @@ struct device {
 	enum kerr (*open)(const struct device *d, struct file *f);
 	const struct file_ops *ops;
 	const char *driver; /* for /proc/devices */
-	struct module *owner; /* the module that all this lies in; an open file keeps it. Null: the kernel */
+	struct module *
+		owner; /* the module that all this lies in; an open file keeps it. Null: the kernel */
 };
 
 /* Makes the device known and its node; `d` stays. KERR_EXIST, KERR_NOMEM. */
