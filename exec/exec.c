@@ -151,7 +151,7 @@ static enum kerr map_program(struct program *p)
 	vaddr_t end;
 
 	if (!p->elf.fixed)
-		p->base = ALIGN_DOWN(aspace_user_end() / 3 * 2 - random_pages(map_bits(), 1),
+		p->base = ALIGN_DOWN(aspace_user_top() / 3 * 2 - random_pages(map_bits(), 1),
 				     p->elf.align) -
 			  p->elf.low;
 	enum kerr err = elf_map(&p->elf, p->aspace, p->base, &end);
@@ -309,7 +309,7 @@ static enum kerr build_stack(struct program *p)
 
 	if (!s.bytes)
 		return KERR_NOMEM;
-	p->stack_top = aspace_user_end() - PAGE_SIZE - random_pages(stack_bits(), 1);
+	p->stack_top = aspace_user_top() - PAGE_SIZE - random_pages(stack_bits(), 1);
 	s.top = p->stack_top;
 	s.bottom = s.top - size;
 	size_t region = ALIGN_UP(size, (size_t)PAGE_SIZE) + STACK_MIN;

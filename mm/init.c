@@ -47,6 +47,7 @@ static INIT_TEXT enum kerr memory_init(const struct boot_info *info)
 	shrinker_register(&frame_shrinker);
 	heap_start();
 	space_init();
+	quickmap_init((cpu_t)MIN(info->cpu_count, (size_t)CPU_MAX));
 	shrinker_register(&kstack_shrinker);
 
 	struct frame_totals t = frame_totals();

@@ -101,6 +101,9 @@ static bool is_empty(struct slot *s)
 static enum kerr gate_close(struct slot *s)
 {
 	atomic_store(&s->closed, true);
+	/* The store before the loads, by a fence of its own: an emulator was seen to let an AArch64 load-acquire
+	 * pass the store-release in front of it. */
+	atomic_thread_fence(memory_order_seq_cst);
 	return wait_until(&s->queue, is_empty(s), WAIT_OTHER, false, time_now() + QUIESCE_LIMIT);
 }
 

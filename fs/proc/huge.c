@@ -36,8 +36,8 @@ void proc_print_huge_vmstat(struct text *t)
 	text_print(t,
 		   "thp_fault_alloc %lu\nthp_fault_fallback %lu\nthp_collapse_alloc %lu\n"
 		   "thp_split_pmd %lu\n",
-		   (unsigned long)h.faults, (unsigned long)h.fallbacks,
-		   (unsigned long)h.collapses, (unsigned long)h.splits);
+		   (unsigned long)h.faults, (unsigned long)h.fallbacks, (unsigned long)h.collapses,
+		   (unsigned long)h.splits);
 	text_print(t,
 		   "nr_tlb_remote_flush %lu\nnr_tlb_remote_flush_received %lu\n"
 		   "nr_tlb_local_flush_all %lu\nnr_tlb_local_flush_one %lu\n",

@@ -50,6 +50,7 @@ struct hal_mmu_geometry mmu_geometry_data RO_AFTER_INIT = {
 	.split_root = true,
 	.broadcast = true,
 	.user_end = 1ull << 48,
+	.user_top = 1ull << 48,
 	.kernel_start = 0xffff000000000000,
 };
 

@@ -78,6 +78,7 @@ void host_mmu_init(void)
 		.broadcast = c->broadcast,
 		.protection_keys = 16,
 		.user_end = (vaddr_t)1 << (bits - 1),
+		.user_top = (vaddr_t)1 << (bits - 1),
 		.kernel_start =
 			c->levels == 3 ? HOST_KERNEL_START : ~(((vaddr_t)1 << (bits - 1)) - 1),
 	};

@@ -68,7 +68,7 @@ extern cpu_t x86_cpu_count; /* (const after platform.early) known ones */
 /* Filled in by x86_cpu_features_probe() on the boot CPU, constant afterwards. */
 struct x86_features {
 	bool nx, smep, smap, umip, fsgsbase, global_pages, xsave, xsaveopt, rdrand, rdseed;
-	bool tsc_deadline, x2apic, gigabyte_pages, hypervisor, keys;
+	bool tsc_deadline, x2apic, gigabyte_pages, five_levels, hypervisor, keys;
 	uint8_t physical_bits, linear_bits;
 	uint64_t xfeatures; /* what is saved; 3 without XSAVE. XCR0 has XFEATURE_KEYS besides */
 	uint32_t fpu_size; /* bytes of the save area, a multiple of 64 */

@@ -1,5 +1,5 @@
 /*
- * Page-table entries and translation caches of x86_64 with four levels.
+ * Page-table entries and translation caches of x86_64 with four or five levels, as boot/ left them.
  *
  * Bits: Intel SDM volume 3, 4.5 (table 4-15 to 4-20); memory types through the PAT as
  * x86_cpu_setup() programs it: index 0 write-back, 1 write-through, 2 weakly uncached, 3 uncached,
@@ -36,12 +36,18 @@ static struct hal_mmu_geometry geometry RO_AFTER_INIT = {
 	.leaf_levels = 3,
 	.flush_pages_max = 32,
 	.user_end = 0x00007ffffffff000, /* not the page before the hole: trap.S, SYSRET */
+	.user_top = 0x00007ffffffff000,
 	.kernel_start = 0xffff800000000000,
 };
 static uint64_t nx_bit RO_AFTER_INIT;
 
 void x86_mmu_probe(const struct boot_info *info)
 {
+	if (x86_read_cr4() & CR4_LA57) {
+		geometry.levels = 5;
+		geometry.user_end = 0x00fffffffffff000;
+		geometry.kernel_start = 0xff00000000000000;
+	}
 	geometry.physical_bits = x86_features.physical_bits;
 	geometry.protection_keys = x86_features.keys ? 16 : 0;
 	geometry.leaf_levels = x86_features.gigabyte_pages ? 7 : 3;

@@ -88,6 +88,12 @@ bool frame_scarce(void)
 	return zone_free_frames() <= reserve_frames;
 }
 
+uint64_t frame_shortfall(void)
+{
+	uint64_t free = zone_free_frames();
+	return free <= tight_until ? tight_until + 1 - free : 0;
+}
+
 bool frame_scarce_here(void)
 {
 	uint16_t nodes = policy_short_nodes();

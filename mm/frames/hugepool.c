@@ -28,8 +28,7 @@ static struct frame *block_new(void)
 {
 	if (!frame_room(HUGEPOOL_FRAMES, false))
 		return nullptr;
-	struct frame *head =
-		frame_alloc_contiguous(HUGEPOOL_FRAMES, HUGEPOOL_ORDER, FRAME_USER);
+	struct frame *head = frame_alloc_contiguous(HUGEPOOL_FRAMES, HUGEPOOL_ORDER, FRAME_USER);
 	for (unsigned i = 0; head && i < HUGEPOOL_FRAMES; i++)
 		head[i].state = FRAME_POOLED;
 	return head;

@@ -61,6 +61,11 @@ vaddr_t aspace_user_end(void)
 	return hal.mmu.geometry()->user_end;
 }
 
+vaddr_t aspace_user_top(void)
+{
+	return hal.mmu.geometry()->user_top;
+}
+
 /* ---- Roots ---------------------------------------------------------------------------------- */
 
 static paddr_t root_new(void)
@@ -120,7 +125,7 @@ enum kerr aspace_create(struct aspace **out)
 	*as = (struct aspace){
 		.mapper = {.root = root, .user = true},
 		.tlb = {.root = root},
-		.map_top = aspace_user_end(),
+		.map_top = aspace_user_top(),
 		.keys = 1,
 		.stack_limit = 8ull << 20,
 		.data_limit = ~0ull,

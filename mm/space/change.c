@@ -184,6 +184,8 @@ static enum kerr protect_locked(struct aspace *as, vaddr_t start, vaddr_t end, u
 	struct region *r = region_above(as, start);
 	vaddr_t at = start;
 	enum kerr err = KERR_OK;
+	if (unlikely(key != PROTECT_SAME_KEY) && !(as->keys >> key & 1))
+		return KERR_INVAL;
 	if (unlikely(prot & PROT_GROWSDOWN)) {
 		if (!r || r->start >= end)
 			return KERR_NOMEM;
@@ -323,8 +325,8 @@ void aspace_name(struct aspace *as, vaddr_t addr, const char *name)
 static void place_map_top(struct aspace *as)
 {
 	uint64_t reach = MAX(as->stack_limit, 128ull << 20) + as->stack_random + STACK_GAP;
-	reach = MIN(reach < as->stack_limit ? ~0ull : reach, aspace_user_end() / 6 * 5);
-	as->map_top = ALIGN_DOWN(aspace_user_end() - reach, PAGE_SIZE);
+	reach = MIN(reach < as->stack_limit ? ~0ull : reach, aspace_user_top() / 6 * 5);
+	as->map_top = ALIGN_DOWN(aspace_user_top() - reach, PAGE_SIZE);
 	as->map_top -= MIN(as->map_random, as->map_top / 2);
 	as->hint = 0;
 }

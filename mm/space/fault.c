@@ -21,7 +21,7 @@
  * removes entries first. A frame that this code itself replaces (copy-on-write) is put after
  * its entry is gone and flushed. Another thread may have looked up the old frame a moment ago and may
  * still install it in an empty entry: so the one that replaced it sets the entry last,
- * whatever is there (entry_set), and then puts the frame.
+ * whatever is there (fault_set_entry), and then puts the frame.
  *
  * W^X (VM-6): an entry is never writable and executable. In a region with both rights a page is one
  * or the other and changes over on a fault.
@@ -29,8 +29,8 @@
  * FAULT_NO_MEMORY is returned when shrinkers have given nothing and exec has given up to find a program
  * to end (frames/pressure.c). Both are asked without any lock.
  */
-#include "commit_private.h"
 #include "fault.h"
+#include "commit_private.h"
 #include "policy_private.h"
 
 #include <core/panic.h>
@@ -73,8 +73,7 @@ static bool only_gains(map_flags_t was, map_flags_t is)
 	return !(was & MAP_WRITABLE & ~is) && !(is & MAP_NO_EXECUTE & ~was);
 }
 
-/* Makes the entry of the faulting page `new`, whatever is there; complete on return. */
-static void entry_set(struct fault *x, pte_t new)
+void fault_set_entry(struct fault *x, pte_t new)
 {
 	pte_t old = mapper_load(x->entry);
 	mapper_mark(x->table, mapper_index(x->va, 0));
@@ -206,7 +205,7 @@ static void window_install(struct fault *x, const struct window *w)
 	pte_t new = window_entry(x, w, w->target);
 	x->private = w->private[w->target];
 	x->frame = frame_table + (hal.mmu.decode(new, 0).address >> PAGE_SHIFT);
-	entry_set(x, new);
+	fault_set_entry(x, new);
 }
 
 static enum fault_result object_error(enum kerr err)
@@ -234,7 +233,7 @@ static enum fault_result fault_window(struct fault *x)
 			return object_error(err);
 		frame_put(f); /* the object keeps it: truncation waits for us */
 	}
-	/* The frames stay: objects' by the region lock, private ones as entry_set's rule says. */
+	/* The frames stay: objects' by the region lock, private ones as fault_set_entry's rule says. */
 	window_install(x, &w);
 	return FAULT_CONTINUE;
 }
@@ -304,7 +303,7 @@ static enum fault_result fault_write(struct fault *x)
 			x->frame = f;
 			x->private = true;
 			x->promote = mapper_index(x->va, 0) == MAPPER_ENTRIES - 1;
-			entry_set(x, make_entry(x->r, f, x->r->prot & PROT_WRITE));
+			fault_set_entry(x, make_entry(x->r, f, x->r->prot & PROT_WRITE));
 			if (old)
 				anonymous_put(old);
 			return FAULT_CONTINUE;
@@ -347,8 +346,12 @@ static enum fault_result resolve(struct fault *x, bool force)
 	struct region *r = x->r;
 	if (unlikely(!(r->prot & needed[x->access])) && !(force && !r->shared && r->prot))
 		return FAULT_ACCERR;
-	if (r->object && object_index(r, x->va) >= object_pages(r->object))
-		return FAULT_BUS;
+	if (r->object) {
+		if (unlikely(r->kind == REGION_DEVICE))
+			return force ? FAULT_ACCERR : device_fault(x);
+		if (object_index(r, x->va) >= object_pages(r->object))
+			return FAULT_BUS;
+	}
 	x->entry = mapper_entry_ready(&x->as->mapper, x->va, &x->table);
 	if (unlikely(!x->entry)) {
 		enum fault_result result = entry_slow(x);
@@ -370,8 +373,7 @@ static struct region *grow_stack(struct aspace *as, vaddr_t addr)
 		return nullptr;
 	uint64_t pages = (r->start - start) >> PAGE_SHIFT;
 	if (!within_limits(as, pages) || !lock_allowed(as, r->marks, pages << PAGE_SHIFT) ||
-	    (below && below->end > start) ||
-	    commit_charge(region_promised(r, pages)) != KERR_OK)
+	    (below && below->end > start) || commit_charge(region_promised(r, pages)) != KERR_OK)
 		return nullptr;
 	rwlock_write_lock(&r->lock);
 	as->virtual_pages += pages;
@@ -420,7 +422,8 @@ static enum fault_result fault_at(struct aspace *as, vaddr_t addr, enum trap_acc
 				  .access = access};
 		if (unlikely(!x.r))
 			return FAULT_MAPERR;
-		policy_enter(&x.r->policy, (x.r->object ? object_index(x.r, x.va) : x.va >> PAGE_SHIFT));
+		policy_enter(&x.r->policy,
+			     (x.r->object ? object_index(x.r, x.va) : x.va >> PAGE_SHIFT));
 		enum fault_result result = resolve(&x, pin);
 		policy_leave();
 		if (pin && result == FAULT_CONTINUE) {

@@ -17,6 +17,11 @@ struct fault {
 	bool promote;            /* result: the end of a window was written, see huge_promote */
 };
 
+/* Makes the entry of the faulting page `new`, whatever is there; complete on return. (fault.c) */
+void fault_set_entry(struct fault *x, pte_t new);
+/* A fault in a REGION_DEVICE, whose rights allow it. (device.c) */
+enum fault_result device_fault(struct fault *x);
+
 /* Whether an entry allows what the fault wants. */
 static inline bool fault_allows(struct pte_parts parts, enum trap_access access)
 {

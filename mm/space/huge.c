@@ -174,8 +174,7 @@ static enum huge_result fill(struct fault *x, vaddr_t window, pte_t *e, struct f
 	uint64_t first = window >> PAGE_SHIFT;
 	bool writable, write = x->access == TRAP_WRITE;
 	struct frame *base = nullptr;
-	enum pagetree_block state =
-		pagetree_block_state(&x->as->pages, first, &base, &writable);
+	enum pagetree_block state = pagetree_block_state(&x->as->pages, first, &base, &writable);
 	if (state == BLOCK_MIXED || (state == BLOCK_EMPTY && !write))
 		return HUGE_NO;
 	if (state == BLOCK_WHOLE && write && !writable &&

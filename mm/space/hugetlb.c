@@ -86,9 +86,8 @@ static bool object_spend(struct vm_object *o)
 {
 	_Atomic uint64_t *reserved = &object_of(o)->reserved;
 	uint64_t n = atomic_load_explicit(reserved, memory_order_relaxed);
-	while (n && !atomic_compare_exchange_weak_explicit(reserved, &n, n - 1,
-							   memory_order_relaxed,
-							   memory_order_relaxed))
+	while (n && !atomic_compare_exchange_weak_explicit(
+			    reserved, &n, n - 1, memory_order_relaxed, memory_order_relaxed))
 		;
 	return n;
 }
@@ -119,7 +118,8 @@ bool hugetlb_may_cut(struct aspace *as, vaddr_t at)
 /* Of a HUGETLB_RESERVED region: windows in [start, end) that were promised and not touched. */
 static uint64_t untouched(const struct region *r, vaddr_t start, vaddr_t end)
 {
-	uint64_t pages = pagetree_count(&r->as->pages, start >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT);
+	uint64_t pages =
+		pagetree_count(&r->as->pages, start >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT);
 	return (end - start) / HUGE_SIZE - pages / HUGE_PAGES;
 }
 

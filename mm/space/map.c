@@ -265,8 +265,8 @@ static void describe(struct region *t, struct aspace *as, unsigned prot, unsigne
 		t->huge = REGION_HUGE_NO;
 	region_set_prot(t, prot);
 	if (flags & MMAP_HUGETLB)
-		t->hugetlb = t->shared || (flags & MMAP_NORESERVE) ? HUGETLB_PLAIN
-								   : HUGETLB_RESERVED;
+		t->hugetlb =
+			t->shared || (flags & MMAP_NORESERVE) ? HUGETLB_PLAIN : HUGETLB_RESERVED;
 	t->accounted = !t->shared && !t->hugetlb && (t->prot & PROT_WRITE);
 	t->noreserve = !t->shared && (flags & MMAP_NORESERVE) && commit_honours_noreserve();
 }
@@ -285,9 +285,10 @@ static enum kerr choose(struct aspace *as, vaddr_t *addr, size_t size, unsigned 
 			return KERR_EXIST;
 		return KERR_OK;
 	}
-	vaddr_t hint = flags & MMAP_HUGETLB ? ALIGN_UP(*addr, HUGE_SIZE)
-					    : ALIGN_DOWN(*addr, PAGE_SIZE);
-	if (hint >= MMAP_MIN && size <= user_end() && hint <= user_end() - size &&
+	vaddr_t hint =
+		flags & MMAP_HUGETLB ? ALIGN_UP(*addr, HUGE_SIZE) : ALIGN_DOWN(*addr, PAGE_SIZE);
+	vaddr_t top = hint < aspace_user_top() ? aspace_user_top() : user_end();
+	if (hint >= MMAP_MIN && size <= top && hint <= top - size &&
 	    range_free_locked(as, hint, hint + size)) {
 		*addr = hint;
 		return KERR_OK;

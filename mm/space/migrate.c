@@ -149,6 +149,8 @@ void region_migrate(struct region *r, vaddr_t start, vaddr_t end, struct migrati
 	struct page_run run = {.allowed = m->allowed, .all = m->all};
 	uint64_t key, last = (end - 1) >> PAGE_SHIFT;
 
+	if (r->hugetlb)
+		return; /* the pool's blocks stay whole */
 	for (uint64_t at = start >> PAGE_SHIFT; pagetree_next(&r->as->pages, at, last, &key);
 	     at = key + 1) {
 		rcu_read_lock();

@@ -233,7 +233,7 @@ static int stays(struct region *r, vaddr_t va, unsigned node)
 static bool is_private(struct region *r, vaddr_t va)
 {
 	rcu_read_lock();
-	bool own = !r->shared && pagetree_get(&r->as->pages, va >> PAGE_SHIFT);
+	bool own = !r->shared && !r->hugetlb && pagetree_get(&r->as->pages, va >> PAGE_SHIFT);
 	rcu_read_unlock();
 	return own;
 }

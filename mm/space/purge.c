@@ -23,6 +23,7 @@
 #include <mm/pressure.h>
 
 #define RUN 32u
+#define STEP ((uint64_t)256)
 
 static struct mutex purge_lock = MUTEX_INIT(purge_lock);
 static struct list purge_spaces = LIST_INIT(purge_spaces); /* (purge_lock) */
@@ -119,9 +120,8 @@ static uint64_t purge_region(struct region *r, uint64_t want)
 		struct tlb_batch batch;
 		tlb_batch_init(&batch, &as->tlb);
 		for (unsigned i = 0; i < n; i++) {
-			enum kerr err =
-				mapper_unmap_range(&as->mapper, keys[i] << PAGE_SHIFT, PAGE_SIZE,
-						   true, 0, 0, &batch);
+			enum kerr err = mapper_unmap_range(&as->mapper, keys[i] << PAGE_SHIFT,
+							   PAGE_SIZE, true, 0, 0, &batch);
 			BUG_ON(err != KERR_OK);
 		}
 		tlb_batch_finish(&batch);
@@ -148,10 +148,12 @@ static uint64_t purge_space(struct aspace *as, uint64_t want)
 	return given;
 }
 
+/* A mebibyte at a time is enough to go on, and the rest stays. Volatile pages that were written later are
+ * not in `expected`. */
 static uint64_t purge_count(void)
 {
-	return atomic_load_explicit(&expected, memory_order_relaxed) +
-	       !list_empty(&purge_spaces);
+	uint64_t n = atomic_load_explicit(&expected, memory_order_relaxed);
+	return n ? MIN(n, STEP) : !list_empty(&purge_spaces);
 }
 
 static uint64_t purge_scan(uint64_t want)
@@ -160,7 +162,7 @@ static uint64_t purge_scan(uint64_t want)
 	uint64_t given = 0;
 	if (!mutex_try_lock(&purge_lock))
 		return 0;
-	want = MAX(want, 256u); /* the count is a guess */
+	want = MAX(want, STEP);
 	list_for_each(as, &purge_spaces, purge_link) {
 		if (given >= want)
 			break;
@@ -169,8 +171,9 @@ static uint64_t purge_scan(uint64_t want)
 		given += purge_space(as, want - given);
 		mutex_unlock(&as->lock);
 	}
-	if (given < want)
-		atomic_store_explicit(&expected, 0, memory_order_relaxed);
+	uint64_t left = atomic_load_explicit(&expected, memory_order_relaxed);
+	atomic_store_explicit(&expected, given < want || left < given ? 0 : left - given,
+			      memory_order_relaxed);
 	mutex_unlock(&purge_lock);
 	return given;
 }

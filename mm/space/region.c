@@ -199,8 +199,7 @@ bool region_alike(const struct region *r, const struct region *next)
 	       !r->grows && !next->grows && r->no_write == next->no_write &&
 	       r->accounted == next->accounted && r->noreserve == next->noreserve &&
 	       r->marks == next->marks && r->huge == next->huge && r->hugetlb == next->hugetlb &&
-	       r->name == next->name &&
-	       policy_equal(&r->policy, &next->policy) &&
+	       r->name == next->name && policy_equal(&r->policy, &next->policy) &&
 	       (!r->object || r->offset + (r->end - r->start) == next->offset);
 }
 

@@ -369,8 +369,8 @@ void mapper_split(struct mapper *m, vaddr_t va, struct tlb_context *context)
 	pte_t *e;
 	struct frame *table;
 	if (mapper_entry_make(m, va, MAPPER_HUGE, &e, &table) == KERR_OK)
-		(void)!split(m, frame_address(table), mapper_index(va, MAPPER_HUGE), MAPPER_HUGE, va,
-			     context); /* no memory for a table: faults make one */
+		(void)!split(m, frame_address(table), mapper_index(va, MAPPER_HUGE), MAPPER_HUGE,
+			     va, context); /* no memory for a table: faults make one */
 }
 
 /* ---- Ranges --------------------------------------------------------------------------------- */

@@ -1,4 +1,5 @@
-"""Memory from outside: each allocator under load, machines with several nodes, the debug file."""
+"""Memory from outside: each allocator under load, machines with several nodes, purging and the model
+of an address space under pressure, the debug file."""
 
 import re
 import subprocess
@@ -233,6 +234,14 @@ def policies(t, tap):
             report_program(tap, f"{name} nodes", p.returncode, p.stdout.decode(errors="replace"))
 
 
+def watermarks(t, tap):
+    """Reclaim between the low and the high watermark, with 64 MiB."""
+    reclaim = program(t.arch, "musl", [HERE / "programs/reclaim.c"])
+    for smp in (1, 4):
+        p = t.run(["/bin/reclaim"], ["--mem", "64M", "--add", f"{reclaim}:/bin/reclaim"], smp=smp)
+        report_program(tap, f"{smp} CPU(s)", p.returncode, p.stdout.decode(errors="replace"))
+
+
 def walks(t, tap):
     lines = shell(t, f"echo dump_pt 0x400000 >{MEMORY}; cat {MEMORY}; "
                      f"echo dump_pt 0x1000 >{MEMORY}; tail -n 1 {MEMORY}; "
@@ -248,8 +257,59 @@ def walks(t, tap):
               ["nothing", "1", "refused", "frame allocator: buddy"])
 
 
-CASES = (allocators, heaps, heap_debug, random_bases, little_is_used, nodes_described, local_first, policies,
-         walks)
+def purging(t, tap):
+    """Memory that may be purged, on a machine that is full."""
+    purge = program(t.arch, "musl", [HERE / "programs/purge.c"])
+    p = t.run(["/bin/purge"], ["--mem", "64M", "--add", f"{purge}:/bin/purge"], timeout=120)
+    report_program(tap, "64 MiB", p.returncode, p.stdout.decode(errors="replace"))
+
+
+AUDIT = "while grep -q mapmodel /proc/[0-9]*/comm; do sleep 1; done 2>/dev/null; sleep 1; " \
+        "awk '/^(MemFree|AnonPages|Cached|Slab|KernelStack|PageTables|Committed_AS):/ " \
+        "{print \"=\", $1, $2}' /proc/meminfo; true; "
+KEPT_ROOTS = 32 * 4  # KiB of page tables that wait for the next process and are on no account
+
+
+def audits(lines):
+    """[{name: KiB}] of each AUDIT."""
+    found = []
+    for line in lines:
+        mark, name, value = (line.split() + ["", "", ""])[:3]
+        if mark == "=":
+            if name == "MemFree:":
+                found.append({})
+            found[-1][name[:-1]] = int(value)
+    return found
+
+
+def model(t, tap):
+    """Address spaces against a model, one thread and four, while somebody takes all memory; afterwards
+    every frame is accounted for."""
+    binary = program(t.arch, "musl", [HERE / "programs/mapmodel.c"])
+    # Only who takes it all is ended for it.
+    script = "echo -1000 >/proc/$$/oom_score_adj; mapmodel 2 4000 hog >/dev/null; " \
+             f"{AUDIT} mapmodel 1 {MODEL_STEPS} hog; mapmodel 4 {MODEL_STEPS} hog; {AUDIT}"
+    lines = shell(t, script, ["--mem", "64M", "--add", f"{binary}:/bin/mapmodel"], timeout=600)
+    for line in lines:
+        if line.startswith(("ok ", "not ok ")):
+            tap.result(f"model: {line.partition('ok ')[2]}", line.startswith("ok"), lines)
+    found = audits(lines)
+    if len(found) != 2:
+        tap.result("model: the audit", False, lines)
+        return
+    before, after = found
+    promised = before.pop("Committed_AS"), after.pop("Committed_AS")
+    tap.equal("model: all promises are back", promised[1], promised[0])
+    tap.result("model: all pages are back", abs(after["AnonPages"] - before["AnonPages"]) <= 32
+               and after["Cached"] == before["Cached"], found)
+    lost = sum(before.values()) - sum(after.values())
+    tap.result("model: every frame is accounted for", abs(lost) <= KEPT_ROOTS, f"{lost} KiB: {found}")
+
+
+MODEL_STEPS = 100000
+
+CASES = (allocators, heaps, heap_debug, random_bases, little_is_used, purging, model,
+         nodes_described, local_first, policies, watermarks, walks)
 
 
 def run(target, tap, group):

@@ -33,6 +33,14 @@ typedef uint32_t map_flags_t;
 #define MAP_WRITE_COMBINE 0x400u
 #define MAP_SPECIAL 0x800u        /* one bit in the entry for mm's own use */
 
+/* Memory types (VM-12). A format that lacks one takes the next stricter: AArch64 and RISC-V have one
+ * for the last two, a RISC-V CPU without Svpbmt none at all (the machine's attributes decide). */
+#define MAP_TYPE_NORMAL 0u /* write-back */
+#define MAP_TYPE_IO MAP_NO_CACHE /* device: each access happens, in order, once */
+#define MAP_TYPE_UNCACHED (MAP_NO_CACHE | MAP_WRITE_THROUGH) /* memory, not cached */
+#define MAP_TYPE_COMBINE MAP_WRITE_COMBINE /* memory, not cached, writes gathered */
+#define MAP_TYPES (MAP_WRITE_THROUGH | MAP_NO_CACHE | MAP_WRITE_COMBINE)
+
 /* The protection key of a user page: geometry.protection_keys of them, 0 for pages without. */
 #define MAP_KEY(key) ((map_flags_t)(key) << 28)
 #define MAP_KEY_OF(flags) ((unsigned)((flags) >> 28))
@@ -75,6 +83,8 @@ struct hal_mmu_geometry {
 	bool broadcast;       /* flush reaches every CPU by hardware */
 	uint8_t protection_keys; /* 16, or 0: the CPU has none */
 	vaddr_t user_end;     /* first address above what user mode can have */
+	vaddr_t user_top;     /* programs are placed below; what lies above (five levels) they get
+				 only where they ask: some keep tags in the higher bits */
 	vaddr_t kernel_start; /* lowest address of the kernel half */
 };
 

@@ -183,4 +183,5 @@ uint64_t aspace_committed(struct aspace *as);
 size_t aspace_access(struct aspace *as, vaddr_t addr, void *buf, size_t size, bool write);
 
 /* Where things go in a new program (VM-14, VM-22). */
-vaddr_t aspace_user_end(void);
+vaddr_t aspace_user_end(void); /* the first address that no program can have */
+vaddr_t aspace_user_top(void); /* nothing is placed above unless a hint or a fixed address says so */

@@ -13,7 +13,7 @@ void huge_set_mode(enum huge_mode mode);
 /* Frames and events, of all programs since boot. */
 struct huge_stats {
 	uint64_t mapped;                      /* frames in huge leaves of private memory */
-	uint64_t faults, fallbacks;           /* windows that got a huge page at once; that did not */
+	uint64_t faults, fallbacks; /* windows that got a huge page at once; that did not */
 	uint64_t splits, collapses;
 };
 void huge_stats(struct huge_stats *out);

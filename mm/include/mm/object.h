@@ -46,6 +46,11 @@ void vm_object_init(struct vm_object *o, const struct vm_object_ops *ops, uint64
 		    void *owner);
 /* Shared anonymous memory of `size` bytes, one reference. */
 enum kerr vm_object_create_anonymous(uint64_t size, struct vm_object **out);
+/* A range of physical memory that programs may map, with its type (MAP_NO_CACHE for registers,
+ * MAP_WRITE_COMBINE for a framebuffer, 0); page aligned. Whoever makes it sees to it that nothing else
+ * uses the range. */
+enum kerr vm_object_create_device(paddr_t start, uint64_t size, map_flags_t type,
+				  struct vm_object **out);
 void vm_object_get(struct vm_object *o);
 /* The last one frees the pages and calls ops->destroy. May sleep. */
 void vm_object_put(struct vm_object *o);

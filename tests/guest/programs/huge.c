@@ -32,7 +32,8 @@ static long figure(const char *file, const char *name)
 	size_t length = strlen(name);
 
 	while (f && value < 0 && fgets(line, sizeof(line), f))
-		if (strncmp(line, name, length) == 0 && (line[length] == ':' || line[length] == ' '))
+		if (strncmp(line, name, length) == 0 &&
+		    (line[length] == ':' || line[length] == ' '))
 			value = strtol(line + length + 1, NULL, 10);
 	if (f)
 		fclose(f);
@@ -133,7 +134,8 @@ static void test_parts(void)
 	check(holds(p, 0, PAGES_HUGE, 3), "writes go on");
 	char *q = p + 2 * HUGE;
 	check(madvise(q + 100 * PAGE, 10 * PAGE, MADV_DONTNEED) == 0 && q[100 * PAGE] == 0 &&
-		      *(unsigned *)(q + 109 * PAGE) == 0 && holds(p, 2 * PAGES_HUGE, 2 * PAGES_HUGE + 100, 0) &&
+		      *(unsigned *)(q + 109 * PAGE) == 0 &&
+		      holds(p, 2 * PAGES_HUGE, 2 * PAGES_HUGE + 100, 0) &&
 		      holds(p, 2 * PAGES_HUGE + 110, 3 * PAGES_HUGE, 0),
 	      "MADV_DONTNEED of a part");
 	munmap(p, 3 * HUGE);
@@ -171,7 +173,8 @@ static void test_fork(void)
 		      bool good = holds(p, 0, 2 * PAGES_HUGE, 0);
 		      fill(p, 2 * PAGES_HUGE, 9);
 		      _exit(!(good && holds(p, 0, 2 * PAGES_HUGE, 9)));
-	      }) == 0 && holds(p, 0, 2 * PAGES_HUGE, 0),
+	      }) == 0 &&
+		      holds(p, 0, 2 * PAGES_HUGE, 0),
 	      "a child writes to its own");
 	long kib = huge_kib(), count = faults();
 	fill(p, PAGES_HUGE, 1);
@@ -218,13 +221,15 @@ static void test_advice(void)
 	      "MADV_COLLAPSE makes a huge page of what is there");
 	check(madvise(p, HUGE, MADV_COLLAPSE) == 0, "again: nothing to do");
 	check(madvise(p + PAGE, PAGE, MADV_COLLAPSE) == 0, "less than one: nothing to do");
-	check(madvise(p + 1, HUGE, MADV_COLLAPSE) < 0 && errno == EINVAL, "a crooked address: EINVAL");
+	check(madvise(p + 1, HUGE, MADV_COLLAPSE) < 0 && errno == EINVAL,
+	      "a crooked address: EINVAL");
 	char *q = map(HUGE);
 	munmap(q, HUGE);
 	check(madvise(q, HUGE, MADV_COLLAPSE) < 0 && errno == ENOMEM, "nothing mapped: ENOMEM");
 	munmap(p, 2 * HUGE);
 
-	check(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0 && prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 1,
+	check(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0 &&
+		      prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 1,
 	      "PR_SET_THP_DISABLE");
 	p = map(HUGE);
 	kib = huge_kib();
@@ -302,7 +307,8 @@ static void *disturb(void *arg)
 				wrong++;
 			value[page] = 0;
 		} else if (what == 1) {
-			if (mprotect(at, PAGE, PROT_READ) != 0 || *(volatile unsigned *)at != value[page] ||
+			if (mprotect(at, PAGE, PROT_READ) != 0 ||
+			    *(volatile unsigned *)at != value[page] ||
 			    mprotect(at, PAGE, PROT_READ | PROT_WRITE) != 0)
 				wrong++;
 		} else if (what == 2) {
@@ -343,7 +349,8 @@ static void test_threads(void)
 		pthread_create(&threads[i], NULL, disturb, (void *)i);
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
-	check(wrong == 0, "%d threads that write, split, unmap, collapse and fork in the same windows",
+	check(wrong == 0,
+	      "%d threads that write, split, unmap, collapse and fork in the same windows",
 	      THREADS);
 	munmap(arena, WINDOWS * HUGE);
 }
@@ -442,15 +449,18 @@ static void test_fragments(void)
 
 static char *explicit(size_t size, int flags)
 {
-	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_HUGETLB | flags, -1, 0);
+	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_HUGETLB | flags, -1,
+		       0);
 
 	return p == MAP_FAILED ? NULL : p;
 }
 
 static bool pool_is(long total, long free, long reserved, long surplus)
 {
-	long t = figure("/proc/meminfo", "HugePages_Total"), f = figure("/proc/meminfo", "HugePages_Free"),
-	     r = figure("/proc/meminfo", "HugePages_Rsvd"), s = figure("/proc/meminfo", "HugePages_Surp");
+	long t = figure("/proc/meminfo", "HugePages_Total"),
+	     f = figure("/proc/meminfo", "HugePages_Free"),
+	     r = figure("/proc/meminfo", "HugePages_Rsvd"),
+	     s = figure("/proc/meminfo", "HugePages_Surp");
 
 	if (t == total && f == free && r == reserved && s == surplus)
 		return true;
@@ -464,7 +474,8 @@ static void test_explicit_arguments(void)
 	check(!explicit(HUGE, MAP_PRIVATE) && errno == ENOMEM, "gives nothing: ENOMEM");
 	check(write_file(POOL, "8") && pool_is(8, 8, 0, 0), "a pool of eight");
 	check(!explicit(9 * HUGE, MAP_PRIVATE) && errno == ENOMEM, "nine are too many");
-	check(!explicit(HUGE, MAP_PRIVATE | 14 << MAP_HUGE_SHIFT) && errno == EINVAL, "16 KiB: EINVAL");
+	check(!explicit(HUGE, MAP_PRIVATE | 14 << MAP_HUGE_SHIFT) && errno == EINVAL,
+	      "16 KiB: EINVAL");
 	check(!explicit(1ul << 30, MAP_PRIVATE | 30 << MAP_HUGE_SHIFT) &&
 		      (errno == ENOMEM || errno == EINVAL),
 	      "1 GiB: there are none");
@@ -474,14 +485,17 @@ static void test_explicit_arguments(void)
 	p[HUGE - 1] = 1;
 	check(pool_is(8, 7, 0, 0), "and taken when it is touched");
 	check(munmap(p, PAGE) < 0 && errno == EINVAL, "munmap of a part: EINVAL");
-	check(mprotect(p + PAGE, PAGE, PROT_READ) < 0 && errno == EINVAL, "mprotect of a part: EINVAL");
+	check(mprotect(p + PAGE, PAGE, PROT_READ) < 0 && errno == EINVAL,
+	      "mprotect of a part: EINVAL");
 	check(madvise(p + PAGE, HUGE - PAGE, MADV_DONTNEED) < 0 && errno == EINVAL,
 	      "MADV_DONTNEED of a part: EINVAL");
-	check(mmap(p + PAGE, HUGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1,
-		   0) == MAP_FAILED && errno == EINVAL,
+	check(mmap(p + PAGE, HUGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED,
+		   -1, 0) == MAP_FAILED &&
+		      errno == EINVAL,
 	      "a crooked fixed address: EINVAL");
 	check(mmap(p + PAGE, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
-			      MAP_FAILED && errno == EINVAL,
+			      MAP_FAILED &&
+		      errno == EINVAL,
 	      "a fixed mapping into it: EINVAL");
 	check(mremap(p, HUGE, 2 * HUGE, MREMAP_MAYMOVE) == MAP_FAILED && errno == EINVAL,
 	      "mremap: EINVAL");
@@ -499,12 +513,14 @@ static void test_explicit_use(void)
 	for (size_t i = 0; i < 2 * HUGE; i += 512)
 		zero &= *(volatile uint64_t *)(p + i) == 0;
 	fill(p, 2 * PAGES_HUGE, 1);
-	check(zero && faults() - count < 6 && pool_is(8, 6, 2, 0), "two used, zero, with a fault each");
+	check(zero && faults() - count < 6 && pool_is(8, 6, 2, 0),
+	      "two used, zero, with a fault each");
 	check(in_child({
 		      bool good = holds(p, 0, 2 * PAGES_HUGE, 1);
 		      fill(p, PAGES_HUGE, 4);
 		      _exit(!(good && holds(p, 0, PAGES_HUGE, 4)));
-	      }) == 0 && holds(p, 0, 2 * PAGES_HUGE, 1),
+	      }) == 0 &&
+		      holds(p, 0, 2 * PAGES_HUGE, 1),
 	      "a child's write copies");
 	check(pool_is(8, 6, 2, 0), "into one that comes back");
 	fill(p, PAGES_HUGE, 6);
@@ -520,19 +536,22 @@ static void test_explicit_use(void)
 
 	p = explicit(12 * HUGE, MAP_PRIVATE | MAP_NORESERVE);
 	check(p && pool_is(8, 8, 0, 0), "MAP_NORESERVE promises nothing");
-	check(in_child(for (int i = 0; i < 8; i++) p[i * HUGE] = 1) == 0, "and gives what there is");
+	check(in_child(for (int i = 0; i < 8; i++) p[i * HUGE] = 1) == 0,
+	      "and gives what there is");
 	check(in_child(for (int i = 0; i < 9; i++) p[i * HUGE] = 1) == 128 + 7, "then SIGBUS");
 	munmap(p, 12 * HUGE);
 
 	p = explicit(2 * HUGE, MAP_SHARED);
 	check(p && pool_is(8, 8, 2, 0), "a shared mapping");
-	check(in_child(p[HUGE + 7] = 9) == 0 && p[HUGE + 7] == 9 && p[0] == 0 && pool_is(8, 6, 0, 0),
+	check(in_child(p[HUGE + 7] = 9) == 0 && p[HUGE + 7] == 9 && p[0] == 0 &&
+		      pool_is(8, 6, 0, 0),
 	      "is shared");
 	munmap(p, HUGE);
 	munmap(p + HUGE, HUGE);
 	check(pool_is(8, 8, 0, 0), "and given back");
 
-	check(write_file(POOL, "1") && write_file(SURPLUS, "2") && pool_is(1, 1, 0, 0), "one and two more");
+	check(write_file(POOL, "1") && write_file(SURPLUS, "2") && pool_is(1, 1, 0, 0),
+	      "one and two more");
 	p = explicit(3 * HUGE, MAP_PRIVATE);
 	check(p && pool_is(3, 3, 3, 2), "three can be had");
 	check(!explicit(HUGE, MAP_PRIVATE), "not four");
@@ -541,7 +560,8 @@ static void test_explicit_use(void)
 		munmap(p, 3 * HUGE);
 	}
 	check(pool_is(1, 1, 0, 0), "the surplus goes");
-	check(write_file(POOL, "0") && write_file(SURPLUS, "0") && pool_is(0, 0, 0, 0), "and the pool");
+	check(write_file(POOL, "0") && write_file(SURPLUS, "0") && pool_is(0, 0, 0, 0),
+	      "and the pool");
 }
 
 int main(void)
