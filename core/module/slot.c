@@ -101,8 +101,8 @@ static bool is_empty(struct slot *s)
 static enum kerr gate_close(struct slot *s)
 {
 	atomic_store(&s->closed, true);
-	/* The store is seen before the loads are made: by a fence, because emulated AArch64 lets a load-acquire
-	 * pass the store-release in front of it, and then two were inside. */
+	/* The store is seen before the loads are made. The language says so without the fence; without
+	 * it, emulated AArch64 was seen with old and new provider in use at once. */
 	atomic_thread_fence(memory_order_seq_cst);
 	return wait_until(&s->queue, is_empty(s), WAIT_OTHER, false, time_now() + QUIESCE_LIMIT);
 }
