@@ -153,8 +153,8 @@ void anonymous_put(struct frame *f)
 /* The first of the 64 frames in a row that fill the leaf, aligned to their size; null: not so. */
 static struct frame *whole_run(const struct pagetree_node *leaf)
 {
-	struct frame *first = page_slot_frame(
-		atomic_load_explicit(&leaf->slots[0], memory_order_relaxed));
+	struct frame *first =
+		page_slot_frame(atomic_load_explicit(&leaf->slots[0], memory_order_relaxed));
 	if (!first || frame_pfn(first) % PAGETREE_FANOUT)
 		return nullptr;
 	for (unsigned i = PAGETREE_FANOUT - 1; i > 0; i--) {
