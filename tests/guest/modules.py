@@ -6,7 +6,7 @@ import re
 BREAKS = {
     "null": ["page fault in the kernel: read of 0", r"break_null\+0x[0-9a-f]+/0x[0-9a-f]+ \[faulty\]"],
     "text": ["page fault in the kernel: write of .*, not allowed", r"break_text\+0x.* \[faulty\]"],
-    "data": ["in the kernel", r"\[faulty\]"],
+    "data": ["page fault in the kernel: execute of .*, not allowed"],
     "bug": [r"faulty\.c:\d+: this must not be", r"\[faulty\]"],
 }
 
