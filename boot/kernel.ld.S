@@ -56,6 +56,12 @@ SECTIONS
 		KEEP(*(.init_records))
 		__init_records_end = .;
 	} :rodata
+	.exports : LMA(.exports) {
+		. = ALIGN(8);
+		__exports_start = .;
+		KEEP(*(.exports))
+		__exports_end = .;
+	} :rodata
 	.kernel_tests : LMA(.kernel_tests) {
 		. = ALIGN(8);
 		__kernel_tests_start = .;

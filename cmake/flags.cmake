@@ -18,7 +18,8 @@ endfunction()
 
 # Full LTO folds the HAL table away. It has to see each call through it: merging the tails of two
 # branches would first turn two calls into one of a pointer that is chosen at run time.
-set(RELEASE_FLAGS "$<$<COMPILE_LANGUAGE:C>:-flto=full>"
+# A loaded module (cmake/tern_module.cmake) is machine code.
+set(RELEASE_FLAGS "$<$<AND:$<COMPILE_LANGUAGE:C>,$<NOT:$<BOOL:$<TARGET_PROPERTY:TERN_LOADED>>>>:-flto=full>"
                   "$<$<COMPILE_LANGUAGE:C>:SHELL:-mllvm -sink-common-insts=false>")
 
 if(TERN_ARCH STREQUAL host)

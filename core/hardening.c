@@ -16,6 +16,7 @@
 #include "core_private.h"
 
 #include <core/panic.h>
+#include <lib/export.h>
 
 KEEP uintptr_t __stack_chk_guard RO_AFTER_INIT = 0x2b7e1516;
 
@@ -33,3 +34,7 @@ KEEP NOINLINE void __stack_chk_fail(void)
 	symbol_format((vaddr_t)__builtin_return_address(0) - 1, where, sizeof(where));
 	core_panic("stack smashing in %s", where);
 }
+
+/* Modules are checked in the same way. */
+EXPORT_SYMBOL(__stack_chk_guard);
+EXPORT_SYMBOL(__stack_chk_fail);

@@ -53,10 +53,33 @@ static const struct ksyms_entry *find(vaddr_t address)
 	return low ? &entries[low - 1] : nullptr;
 }
 
+static size_t (*symbol_outside)(vaddr_t address, char *buf, size_t size) RO_AFTER_INIT;
+
+void symbols_register(size_t (*outside)(vaddr_t address, char *buf, size_t size))
+{
+	symbol_outside = outside;
+}
+
+bool symbol_get(size_t index, const char **name, vaddr_t *address)
+{
+	const struct ksyms_header *header = (const struct ksyms_header *)__ksyms_start;
+	const struct ksyms_entry *entries = (const struct ksyms_entry *)(header + 1);
+
+	if (index >= header->count)
+		return false;
+	*name = __ksyms_start + entries[index].name;
+	*address = (vaddr_t)__image_start + entries[index].offset;
+	return true;
+}
+
 size_t symbol_format(vaddr_t address, char *buf, size_t size)
 {
 	const struct ksyms_entry *e = find(address);
 
+	size_t known = !e && symbol_outside ? symbol_outside(address, buf, size) : 0;
+
+	if (known)
+		return known;
 	if (!e)
 		return (size_t)format(buf, size, "%#lx", (unsigned long)address);
 	return (size_t)format(buf, size, "%s+%#lx (%s:%u)", __ksyms_start + e->name,

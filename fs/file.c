@@ -11,6 +11,7 @@
 #include <fs/poll.h>
 #include <mm/heap.h>
 #include <mm/user_copy.h>
+#include <module/module.h>
 
 #define COPY_CHUNK 16384u
 
@@ -100,7 +101,9 @@ void file_free_unopened(struct file *f)
 		path_put(&f->path);
 	else
 		inode_put(f->inode);
+	struct module *owner = f->owner;
 	rcu_call(&f->rcu, file_free);
+	module_put(owner);
 }
 
 static void (*end_watches)(struct file *f) RO_AFTER_INIT;

@@ -26,8 +26,11 @@ bool text_line(const char *text, size_t length, char *line, size_t size);
 
 struct proc_subject { /* what a /proc/PID file is about; pid 0: the whole system */
 	int pid, tid, fd;
-	int number; /* of a node, in /sys */
+	int number; /* of a node or a parameter, in /sys */
+	int module; /* id of a loaded module; 0: none */
 };
+
+#define PROC_NAME_SIZE 64 /* of what comes and goes, with end mark */
 
 struct proc_entry {
 	const char *name;
@@ -37,9 +40,9 @@ struct proc_entry {
 	enum kerr (*write)(const char *text, size_t length, const struct proc_subject *s);
 	const struct proc_entry *children; /* of a directory */
 	/* Of a directory with entries that come and go, besides `children`: the subject that `name`
-	 * means, and the next name behind *after. */
+	 * means, and the next name (at most PROC_NAME_SIZE) behind *after. */
 	bool (*find)(const char *name, const struct proc_subject *s, struct proc_subject *out);
-	bool (*next)(const struct proc_subject *s, int *after, char name[16]);
+	bool (*next)(const struct proc_subject *s, int *after, char *name);
 	const struct proc_entry *each; /* what such an entry is */
 	enum kerr (*link)(const struct proc_subject *s, char *buf, size_t size, size_t *length);
 	enum kerr (*follow)(const struct proc_subject *s, struct path *out);
@@ -59,6 +62,13 @@ extern const struct proc_entry proc_sys[]; /* sys.c: /proc/sys */
 bool proc_pid_find(const char *name, const struct proc_subject *s, struct proc_subject *out);
 bool proc_pid_next(const struct proc_subject *s, int *after, char name[16]);
 enum kerr proc_show_mounts(struct text *t, const struct proc_subject *s);
+
+/* modules.c */
+enum kerr proc_show_modules(struct text *t, const struct proc_subject *s);
+enum kerr proc_show_kallsyms(struct text *t, const struct proc_subject *s);
+extern const struct proc_entry proc_each_module; /* /sys/module/NAME */
+bool proc_module_find(const char *name, const struct proc_subject *s, struct proc_subject *out);
+bool proc_module_next(const struct proc_subject *s, int *after, char *name);
 
 /* memory.c */
 enum kerr proc_show_meminfo(struct text *t, const struct proc_subject *s);

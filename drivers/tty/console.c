@@ -173,9 +173,9 @@ static enum kerr open_own(const struct device *d, struct file *f)
 }
 
 static const struct device devices[] = {
-	{"tty", DEVICE(5, 0), 0666, open_own, nullptr, "/dev/tty"},
-	{"console", DEVICE(5, 1), 0600, open_console, nullptr, "/dev/console"},
-	{"ttyS0", DEVICE(4, 64), 0620, open_line, nullptr, "ttyS"},
+	{"tty", DEVICE(5, 0), 0666, open_own, nullptr, .driver = "/dev/tty"},
+	{"console", DEVICE(5, 1), 0600, open_console, nullptr, .driver = "/dev/console"},
+	{"ttyS0", DEVICE(4, 64), 0620, open_line, nullptr, .driver = "ttyS"},
 };
 
 /* console.size=ROWSxCOLUMNS */

@@ -3,14 +3,18 @@
  * that the kernel fills.
  *
  * A node in devtmpfs knows its device (inode->private), so opening it is one indirect call; a node
- * made by mknod elsewhere finds it by number. Devices are a list under device_lock, a mutex; a device
- * that goes away must have no open files.
+ * made by mknod elsewhere finds it by number. Devices are a list under device_lock, a mutex.
+ *
+ * A device of a loaded module goes away while programs open it. Opening refers to its module first, under
+ * rcu: whoever still finds the device either gets the module or is told that it is not there, and the
+ * module's memory stays for a grace period after device_remove(). An open file keeps its module.
  */
 #include "tmpfs.h"
 
 #include <core/log.h>
 #include <fs/device.h>
 #include <mm/heap.h>
+#include <module/module.h>
 
 struct device_entry {
 	struct list link;
@@ -123,8 +127,11 @@ static void remove_node(const char *name)
 	size_t length = strlen(name);
 	mutex_lock(&dir->lock);
 	d = dcache_find_exact(parent, name, (uint32_t)length, name_hash(name, length));
-	if (d && dentry_inode(d) && dir->ops->unlink(dir, d) == KERR_OK)
-		dentry_unhash(d);
+	if (d && dentry_inode(d)) {
+		__atomic_store_n(&dentry_inode(d)->private, nullptr, __ATOMIC_RELEASE);
+		if (dir->ops->unlink(dir, d) == KERR_OK)
+			dentry_unhash(d);
+	}
 	mutex_unlock(&dir->lock);
 	if (d)
 		dentry_put(d);
@@ -145,28 +152,18 @@ void device_remove(const struct device *d)
 	remove_node(d->name);
 }
 
-const struct device *device_find(uint64_t number)
+bool device_next(uint64_t after, uint64_t *number, char driver[32])
 {
-	const struct device *found = nullptr;
 	struct device_entry *e;
+	bool found = false;
 
 	mutex_lock(&device_lock);
 	list_for_each(e, &devices, link)
-		if (e->device->number == number)
-			found = e->device;
-	mutex_unlock(&device_lock);
-	return found;
-}
-
-const struct device *device_next(uint64_t number)
-{
-	const struct device *found = nullptr;
-	struct device_entry *e;
-
-	mutex_lock(&device_lock);
-	list_for_each(e, &devices, link)
-		if (e->device->number > number) {
-			found = e->device;
+		if (e->device->number > after) {
+			*number = e->device->number;
+			strlcpy(driver, e->device->driver ? e->device->driver : e->device->name,
+				32);
+			found = true;
 			break;
 		}
 	mutex_unlock(&device_lock);
@@ -180,15 +177,37 @@ void vfs_fifo_register(enum kerr (*open)(struct inode *i, struct file *f),
 	fifo_release = release;
 }
 
+/* The device of a node, its owner referenced; null: there is none. */
+static const struct device *device_of(const struct inode *i)
+{
+	rcu_read_lock();
+	const struct device *d = __atomic_load_n(&i->private, __ATOMIC_ACQUIRE);
+	bool got = d && module_get(d->owner);
+	rcu_read_unlock();
+	if (got)
+		return d;
+	struct device_entry *e;
+	mutex_lock(&device_lock);
+	d = nullptr;
+	list_for_each(e, &devices, link)
+		if (e->device->number == i->rdev && module_get(e->device->owner)) {
+			d = e->device;
+			break;
+		}
+	mutex_unlock(&device_lock);
+	return d;
+}
+
 enum kerr special_open(struct inode *i, struct file *f)
 {
 	if (inode_is(i, S_IFIFO))
 		return fifo_open ? fifo_open(i, f) : KERR_NXIO;
 	if (!inode_is(i, S_IFCHR))
 		return KERR_NXIO;
-	const struct device *d = i->private ? i->private : device_find(i->rdev);
+	const struct device *d = device_of(i);
 	if (!d)
 		return KERR_NXIO;
+	f->owner = d->owner;
 	if (d->open)
 		return d->open(d, f);
 	f->ops = d->ops;

@@ -113,14 +113,15 @@ static enum kerr show_cmdline(struct text *t, const struct proc_subject *s)
 
 static enum kerr show_devices(struct text *t, const struct proc_subject *s)
 {
-	const struct device *d = device_next(0);
+	uint64_t number = 0;
 	uint32_t last = UINT32_MAX;
+	char driver[32];
 
 	text_print(t, "Character devices:\n");
-	for (; d; d = device_next(d->number)) {
-		if (device_major(d->number) != last)
-			text_print(t, "%3u %s\n", device_major(d->number), d->driver);
-		last = device_major(d->number);
+	while (device_next(number, &number, driver)) {
+		if (device_major(number) != last)
+			text_print(t, "%3u %s\n", device_major(number), driver);
+		last = device_major(number);
 	}
 	text_print(t, "\nBlock devices:\n");
 	return KERR_OK;
@@ -194,9 +195,11 @@ static const struct proc_entry entries[] = {
 	{.name = "devices", .mode = FILE_MODE, .show = show_devices},
 	{.name = "filesystems", .mode = FILE_MODE, .show = show_filesystems},
 	{.name = "iomem", .mode = FILE_MODE, .show = proc_show_iomem},
+	{.name = "kallsyms", .mode = FILE_MODE, .show = proc_show_kallsyms},
 	{.name = "kmsg", .mode = S_IFREG | 0400, .file_ops = &kmsg_file_ops},
 	{.name = "loadavg", .mode = FILE_MODE, .show = show_loadavg},
 	{.name = "meminfo", .mode = FILE_MODE, .show = proc_show_meminfo},
+	{.name = "modules", .mode = FILE_MODE, .show = proc_show_modules},
 	{.name = "mounts", .mode = LINK_MODE, .link = link_mounts},
 	{.name = "net", .mode = LINK_MODE, .link = link_net},
 	{.name = "self", .mode = LINK_MODE, .link = link_self},

@@ -142,7 +142,7 @@ static enum kerr list_one(struct proc_inode *p, uint64_t *position, struct direc
 		++*position;
 		return KERR_OK;
 	}
-	char name[16];
+	char name[PROC_NAME_SIZE];
 	int after = *position >= LISTED ? (int)(*position - LISTED) : -1;
 	if (!p->entry->next || !p->entry->next(&p->subject, &after, name))
 		return KERR_NOENT;
@@ -213,7 +213,7 @@ static enum kerr lookup(struct inode *dir, struct dentry *d)
 	const struct proc_entry *e = find_entry(proc_inode(dir), dentry_name(d)->text, &s);
 
 	/* Names that may mean something else tomorrow are asked for each time. */
-	if (s.pid || (e && e->link) || (!e && proc_inode(dir)->entry->find))
+	if (s.pid || s.module || (e && e->link) || (!e && proc_inode(dir)->entry->find))
 		atomic_fetch_or(&d->flags, DENTRY_VOLATILE);
 	if (!e)
 		return KERR_OK;

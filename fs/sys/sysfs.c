@@ -40,6 +40,10 @@ static const struct proc_entry sysfs_kernel[] = {
 	{.name = "debug", .mode = DIR_MODE, .children = sysfs_debug},
 	{.name = "init", .mode = FILE_MODE, .show = show_init},
 	{.name = "init.dot", .mode = FILE_MODE, .show = show_init_graph},
+	{.name = "slots",
+	 .mode = S_IFREG | 0644,
+	 .show = sysfs_show_slots,
+	 .write = sysfs_write_slots},
 	{.name = "mm", .mode = DIR_MODE, .children = sysfs_mm},
 	{},
 };
@@ -47,6 +51,11 @@ static const struct proc_entry sysfs_kernel[] = {
 static const struct proc_entry sysfs_entries[] = {
 	{.name = "devices", .mode = DIR_MODE, .children = sysfs_devices},
 	{.name = "kernel", .mode = DIR_MODE, .children = sysfs_kernel},
+	{.name = "module",
+	 .mode = DIR_MODE,
+	 .find = proc_module_find,
+	 .next = proc_module_next,
+	 .each = &proc_each_module},
 	{},
 };
 

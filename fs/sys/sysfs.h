@@ -6,6 +6,10 @@
 #define FILE_MODE (S_IFREG | 0444)
 #define DIR_MODE (S_IFDIR | 0555)
 
+/* slots.c */
+enum kerr sysfs_show_slots(struct text *t, const struct proc_subject *s);
+enum kerr sysfs_write_slots(const char *text, size_t length, const struct proc_subject *s);
+
 extern const struct proc_entry sysfs_devices[]; /* devices.c: /sys/devices */
 extern const struct proc_entry sysfs_mm[];      /* huge.c: /sys/kernel/mm */
 extern const struct proc_entry sysfs_debug[];   /* debug.c: /sys/kernel/debug */

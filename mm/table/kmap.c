@@ -50,12 +50,14 @@ struct kmap_space {
 };
 
 static struct spinlock kmap_lock = SPINLOCK_INIT(RANK_HEAP, "kmap");
-static struct kmap_space spaces[2] = {
+static struct kmap_space spaces[3] = {
 	{.area = AREA_KMAP, .ranges = LIST_INIT(spaces[0].ranges)},
 	{.area = AREA_DEVICE, .ranges = LIST_INIT(spaces[1].ranges)},
+	{.area = AREA_MODULES, .ranges = LIST_INIT(spaces[2].ranges)},
 };
 #define SPACE_KMAP (&spaces[0])
 #define SPACE_DEVICE (&spaces[1])
+#define SPACE_MODULES (&spaces[2])
 static struct list deferred = LIST_INIT(deferred); /* (kmap_lock) */
 static _Atomic uint64_t kmap_frames;
 static size_t range_count; /* (kmap_lock) */
@@ -233,7 +235,9 @@ void kmap_depopulate(vaddr_t start, size_t size)
 
 static struct kmap_space *space_of(vaddr_t addr)
 {
-	return kernel_area_has(AREA_DEVICE, addr) ? SPACE_DEVICE : SPACE_KMAP;
+	return kernel_area_has(AREA_DEVICE, addr)    ? SPACE_DEVICE
+	       : kernel_area_has(AREA_MODULES, addr) ? SPACE_MODULES
+						     : SPACE_KMAP;
 }
 
 static void range_free(struct kmap_range *r)
@@ -414,6 +418,47 @@ void *kmap_alloc(size_t size)
 	struct kmap_request q = {.kind = KMAP_PLAIN, .size = size};
 	void *addr;
 	return kmap_region(&q, &addr) == KERR_OK ? addr : nullptr;
+}
+
+void *kmap_module_alloc(size_t size)
+{
+	struct kmap_range *r;
+	if (size == 0 || size > kernel_areas[AREA_MODULES].end - kernel_areas[AREA_MODULES].start)
+		return nullptr;
+	size = ALIGN_UP(size, PAGE_SIZE);
+	if (range_new(SPACE_MODULES, 0, size, false, &r) != KERR_OK)
+		return nullptr;
+	if (!kmap_populate(r->start, size, FRAME_ZEROED)) {
+		range_delete(SPACE_MODULES, r);
+		return nullptr;
+	}
+	atomic_fetch_add_explicit(&kmap_frames, size >> PAGE_SHIFT, memory_order_relaxed);
+	return (void *)r->start;
+}
+
+void kmap_module_free(void *addr)
+{
+	if (!addr)
+		return;
+	struct kmap_range *r = range_find(SPACE_MODULES, (vaddr_t)addr);
+	if (!r)
+		panic("kmap_module_free: %p was not allocated", addr);
+	range_free(r);
+}
+
+enum kerr kmap_module_protect(void *addr, size_t size, map_flags_t flags)
+{
+	struct tlb_batch batch;
+	tlb_batch_init(&batch, nullptr);
+	enum kerr err = mapper_protect_range(&kernel_mapper, (vaddr_t)addr, size, flags, true,
+					     false, &batch);
+	tlb_batch_finish(&batch);
+	return err;
+}
+
+bool kmap_is_module(vaddr_t addr)
+{
+	return kernel_area_has(AREA_MODULES, addr);
 }
 
 void kmap_free(void *addr)

@@ -12,7 +12,7 @@
  *	            +------------------+
  *	            :                  :
  *	image_base  | image            |  top 2 GiB, sections with their own rights
- *	            | modules          |  the top GiB without the last 16 MiB
+ *	            | modules          |  within 128 MiB of the image: a branch of AArch64 reaches
  *	            +------------------+
  *
  * In front of each of the four areas behind the direct map is a random gap (VM-14) of whole GiBs: with
@@ -42,6 +42,7 @@
 #define LARGE_LEAF mapper_span(1)
 #define SMALL_HALF (256 * GIB)
 #define IMAGE_ROOM (2 * GIB)                    /* at the end of the half: image and modules */
+#define MODULE_REACH ((uint64_t)127 << 20)      /* of a branch; 1 MiB is kept for what it hits */
 #define RANDOM_AREAS 4
 #define TOP_UNUSED ((uint64_t)16 << 20)         /* so that no pointer + size wraps */
 
@@ -108,8 +109,14 @@ INIT_TEXT void layout_init(const struct boot_info *info)
 	at = area_set(AREA_STACKS, "stacks", at + gap(), stacks);
 	area_set(AREA_DEVICE, "devices", at + gap(), device);
 	area_set(AREA_IMAGE, "image", info->image_base, info->image_end - info->image_start);
-	vaddr_t modules = MAX(top + GIB, ALIGN_UP(kernel_areas[AREA_IMAGE].end, LARGE_LEAF));
-	area_set(AREA_MODULES, "modules", modules, top + IMAGE_ROOM - TOP_UNUSED - modules);
+	/* Behind the image, or before it where it lies near the end. */
+	vaddr_t modules = ALIGN_UP(kernel_areas[AREA_IMAGE].end, LARGE_LEAF);
+	vaddr_t reach = info->image_base + MODULE_REACH;
+	if (reach - (top + IMAGE_ROOM - TOP_UNUSED) < IMAGE_ROOM) {
+		reach = ALIGN_DOWN(info->image_base, LARGE_LEAF);
+		modules = ALIGN_UP(kernel_areas[AREA_IMAGE].end - MODULE_REACH, LARGE_LEAF);
+	}
+	area_set(AREA_MODULES, "modules", modules, reach - modules);
 
 	direct_map = info->direct_map;
 	frame_table = (struct frame *)kernel_areas[AREA_FRAMES].start;

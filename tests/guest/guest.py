@@ -16,6 +16,7 @@ import kernel
 import locks
 import machines
 import memory
+import modules
 import programs
 from harness import Tap, Target
 from tern.common import Failure
@@ -28,6 +29,7 @@ GROUPS = {
     "interactive": interactive.run,
     "machines": machines.run,
     "memory": memory.run,
+    "modules": modules.breaks,
     "locks": locks.run,
     "budget": budget.run,
     "kernel": kernel.inside,

@@ -107,7 +107,7 @@ def out_of_memory(t, tap):
 
 def archive_of(t, preset):
     init = build.BUILD / build.preset_for(t.arch, preset) / "user" / "init"
-    return initramfs.base(t.arch, init, [], t.busybox()).read_bytes() \
+    return initramfs.base(t.arch, init, [], t.busybox(), []).read_bytes() \
         + initramfs.program(["sh", "-c", "echo up; exit 3"], False)
 
 

@@ -16,7 +16,8 @@ BOTH = {"threads": "", "signals": "", "memory": "", "files": "", "processes": ""
         "epoll": "", "events": "", "locks": "", "sockets": "", "rights": "", "overcommit": "", "badmem": "", "faults": "", "figures": "", "aslr": "", "numa": "", "pkeys": "",
         "badelf": "{}/crash"}
 # Hard on the machine, the same for both flavours: once is enough.
-ONCE = {"mapmodel": "2 10000", "huge": "", "epollstress": "", "socketstress": "", "hostile": "", "forkbomb": "", "exhaust": ""}
+ONCE = {"mapmodel": "2 10000", "huge": "", "epollstress": "", "socketstress": "", "hostile": "", "forkbomb": "", "exhaust": "",
+        "modules": "", "slots": ""}
 # What a loader and shared libraries may change.
 SHARED = {"threads": "", "signals": "", "processes": ""}
 

@@ -7,11 +7,13 @@ ARGS`) is a second small archive behind the first one.
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 from tern import packages
-from tern.common import BUILD, Failure, Usage
+from tern.common import BUILD, ROOT, Failure, Usage
 from tern.cpio import Archive
+from tern.elf import Elf
 
 KEEP = 24  # archives in the cache
 LONGEST_ARGUMENTS, MOST_ARGUMENTS = 65000, 1000  # what program 1 has room for
@@ -26,7 +28,11 @@ ETC = {
                "export PS1='tern:\\w\\$ '\n",
     "shells": "/bin/sh\n",
 }
-FOLDERS = ("bin", "usr", "dev", "proc", "sys", "run", "root", "etc", "mnt", "var/log", "home")
+RELEASE = re.search(r'TERN_RELEASE "([^"]+)"',
+                    (ROOT / "core/include/core/version.h").read_text())[1]
+MODULES = f"lib/modules/{RELEASE}"
+FOLDERS = ("bin", "usr", "dev", "proc", "sys", "run", "root", "etc", "mnt", "var/log", "home",
+           MODULES)
 # Every program is in /bin; scripts that give another full path find it there too.
 LINKS = {"sbin": "bin", "usr/bin": "/bin", "usr/sbin": "/bin", "var/run": "/run"}
 
@@ -58,9 +64,32 @@ def stamps(path):
         yield f"{file} {status.st_mode} {status.st_size} {status.st_mtime_ns}"
 
 
-def base(arch, init, additions, busybox):
+def module_needs(path):
+    """The names after depends= in a module's .modinfo."""
+    elf = Elf(path.read_bytes())
+    info = elf.section(".modinfo")
+    lines = elf.data[info.offset:info.offset + info.size].split(b"\0")
+    named = next((x[8:].decode() for x in lines if x.startswith(b"depends=")), "")
+    return [name for name in named.split(",") if name]
+
+
+def modules_dep(modules):
+    """modules.dep, by which modprobe loads what a module needs: all of it, nearest first."""
+    direct = {path.stem: module_needs(path) for path in modules}
+
+    def needed(name):
+        found = []
+        for need in direct.get(name, []):
+            found += [x for x in [need, *needed(need)] if x not in found]
+        return found
+
+    return "".join(f"{path.name}: {' '.join(f'{n}.ko' for n in needed(path.stem))}".rstrip() + "\n"
+                   for path in modules)
+
+
+def base(arch, init, additions, busybox, modules):
     """The path of the archive with everything but the program to run."""
-    parts = [Path(__file__), init, busybox, *(host for host, _ in additions)]
+    parts = [Path(__file__), init, busybox, *modules, *(host for host, _ in additions)]
     key = hashlib.sha256("\n".join(
         [arch, *(line for part in parts for line in stamps(part)),
          *(guest for _, guest in additions)]).encode()).hexdigest()[:24]
@@ -82,6 +111,9 @@ def base(arch, init, additions, busybox):
     for applet in applets(image):
         archive.symlink(f"bin/{applet}", "busybox")
     archive.file("bin/busybox", image, 0o755)  # last: busybox is an applet of its own
+    for module in modules:
+        archive.file(f"{MODULES}/{module.name}", module.read_bytes())
+    archive.file(f"{MODULES}/modules.dep", modules_dep(modules))
     for host, guest in additions:
         archive.copy(host, guest)
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,7 +146,8 @@ def make(arch, init, additions=(), arguments=None, terminal=False, target=None):
     """The archive to boot with; `target` is where to put it if a program is given.
 
     With `terminal` the program gets an ordinary terminal, else a console that changes no byte."""
-    archive = base(arch, init, additions, packages.busybox(arch))
+    modules = sorted((init.parents[1] / "modules").glob("*.ko"))
+    archive = base(arch, init, additions, packages.busybox(arch), modules)
     if arguments is None:
         return archive
     target.write_bytes(archive.read_bytes() + program(arguments, terminal))

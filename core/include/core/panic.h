@@ -24,6 +24,10 @@
 
 /* Names the function at `address`: "name+0x1c (mm/fault.c:120)"; the bare address without symbols. */
 size_t symbol_format(vaddr_t address, char *buf, size_t size);
+/* Who names addresses outside the image, in any context; 0: unknown. Set once, by the loader of modules. */
+void symbols_register(size_t (*outside)(vaddr_t address, char *buf, size_t size));
+/* The index-th function of the image in order of address, for /proc/kallsyms; false: no more. */
+bool symbol_get(size_t index, const char **name, vaddr_t *address);
 /* Logs the call chain from `ip`, `fp` (within the current stack). */
 void backtrace_log(vaddr_t ip, vaddr_t fp);
 /* The return addresses of who called the caller, and so on: at most `max`; how many. Any context. */

@@ -11,14 +11,16 @@ struct device {
 	enum kerr (*open)(const struct device *d, struct file *f);
 	const struct file_ops *ops;
 	const char *driver; /* for /proc/devices */
+	struct module *
+		owner; /* the module that all this lies in; an open file keeps it. Null: the kernel */
 };
 
 /* Makes the device known and its node; `d` stays. KERR_EXIST, KERR_NOMEM. */
 enum kerr device_add(const struct device *d);
+/* No open of it begins afterwards but those that its owner knows of; files that are open stay. */
 void device_remove(const struct device *d);
-const struct device *device_find(uint64_t number);
-/* Lists them in order of number, after `number`; null at the end. */
-const struct device *device_next(uint64_t number);
+/* The next number behind `after`, and its driver's name; false: no more. */
+bool device_next(uint64_t after, uint64_t *number, char driver[32]);
 /* A symlink below /dev. */
 enum kerr device_link(const char *name, const char *target);
 

@@ -113,6 +113,7 @@ struct file {
 	uint64_t offset; /* (position) */
 	struct mutex position; /* read/write with the shared offset; not taken for streams */
 	void *private; /* the ops' own */
+	struct module *owner; /* (const) of the ops, referenced; null: the kernel */
 	struct epoll_item
 		*_Atomic watchers; /* (ipc/epoll_item.c's watch lock) who watches it; mostly null */
 	struct rcu_head rcu;

@@ -300,4 +300,8 @@ struct hal_ops {
 	struct hal_user_ops user;
 };
 
+#if defined(TERN_MODULE)
+#include <hal/module_table.h> /* a loaded module calls exported functions instead */
+#else
 extern const struct hal_ops hal;
+#endif

@@ -50,6 +50,12 @@ enum kerr kmap_region(const struct kmap_request *r, void **addr);
 [[nodiscard]] void *kmap_alloc(size_t size);
 /* Unmaps a region of any kind and gives back the frames that are its own. Null is fine. */
 void kmap_free(void *addr);
+/* The same for the code and data of a module, where branches from and to the kernel reach; writable
+ * and not executable until kmap_module_protect() (MAP_KERNEL_*, page-wise). Interrupts on, no spinlock. */
+[[nodiscard]] void *kmap_module_alloc(size_t size);
+void kmap_module_free(void *addr);
+enum kerr kmap_module_protect(void *addr, size_t size, map_flags_t flags);
+bool kmap_is_module(vaddr_t addr); /* an address of the area */
 /* Device registers for the kernel's life (any alignment of addr). */
 volatile void *kmap_device(paddr_t addr, size_t size);
 /* Page-table walk of the kernel table. KERR_NOENT: not mapped. */

@@ -1,0 +1,138 @@
+/*
+ * Slots (RL-2): places in the kernel where one implementation of something can be exchanged for another
+ * while it is used. slot.c tells how.
+ *
+ *	unsigned in = slot_enter(&slot);
+ *	const struct my_ops *ops = slot.current->ops;
+ *	result = ops->work(slot.instance, ...);
+ *	slot_leave(&slot, in);
+ */
+#pragma once
+
+#include <core/task.h>
+#include <core/wait.h>
+#include <lib/kerr.h>
+#include <lib/list.h>
+#include <module/module.h>
+
+enum slot_kind {
+	SLOT_SCHEDULER,
+	SLOT_FRAME_ALLOCATOR,
+	SLOT_HEAP,
+	SLOT_FILESYSTEM,
+	SLOT_DRIVER,
+	SLOT_NETWORK,
+	SLOT_SECURITY,
+	SLOT_IPC,
+	SLOT_CUSTOM,
+};
+
+/* What one provider tells the next: bytes of a format with a version. */
+struct slot_state {
+	uint32_t version;
+	size_t size, capacity;
+	uint8_t *bytes; /* heap */
+};
+/* Appends; NOMEM. For export. */
+enum kerr slot_state_put(struct slot_state *s, const void *data, size_t size);
+/* Takes the next bytes from *at on; INVAL: there are not so many. For import. */
+enum kerr slot_state_take(const struct slot_state *s, size_t *at, void *data, size_t size);
+
+/* One implementation. All functions may sleep; those marked (quiet) run while nobody is inside. */
+struct slot_provider {
+	const char *name;
+	uint32_t version; /* of the state that it exports */
+	uint32_t oldest;  /* version that it can import */
+	struct module *owner;
+	const void *ops; /* the slot's own table of operations */
+	/* Makes an instance without anybody's state; may allocate. Runs beside the old one's users. */
+	enum kerr (*init)(void **instance);
+	/* Frees an instance, used or not. */
+	void (*fini)(void *instance);
+	/* (quiet) Writes down its state and changes nothing: it may have to go on. */
+	enum kerr (*export)(void *instance, struct slot_state *out);
+	/* (quiet) Takes over what another instance wrote down. */
+	enum kerr (*import)(void *instance, const struct slot_state *in);
+	/* (quiet) Whether it could take over now. Null: yes. Also asked by self-healing. */
+	enum kerr (*check)(void *instance);
+	struct list link; /* (slots_lock) in slot.providers */
+};
+
+#define SLOT_GATES 16u
+#define SLOT_PAUSES 128u
+
+struct slot {
+	const char *name;
+	enum slot_kind kind;
+	struct module *owner; /* of the slot: its own providers need no reference */
+	/* Set by slot_add, then only while closed and empty; stable for who is inside. */
+	const struct slot_provider *current;
+	void *instance;
+	_Atomic bool closed;
+	struct {
+		_Atomic uint32_t users;
+	} ALIGNED(64) gates[SLOT_GATES];
+	struct waitq queue; /* of those who wait for it to open, or to be empty */
+	struct mutex swapping;
+	struct list providers; /* (slots_lock) */
+	struct list link; /* (slots_lock) */
+	/* Figures: (swapping) */
+	uint64_t swaps, rollbacks;
+	uint64_t pauses[SLOT_PAUSES]; /* ns, of the last ones */
+	uint64_t pause_max;
+};
+
+void slot_wait(struct slot *s, unsigned gate); /* the slow path of slot_enter */
+
+/* Threads only; sleeps while the slot is closed. Gives what slot_leave wants. Never twice by one thread: a swap
+ * that begins in between would wait for it. */
+static inline unsigned slot_enter(struct slot *s)
+{
+	for (;;) {
+		unsigned gate = cpu_id() % SLOT_GATES;
+		atomic_fetch_add(&s->gates[gate].users, 1);
+		if (likely(!atomic_load(&s->closed)))
+			return gate;
+		slot_wait(s, gate);
+	}
+}
+
+static inline void slot_leave(struct slot *s, unsigned gate)
+{
+	atomic_fetch_sub(&s->gates[gate].users, 1);
+	if (unlikely(atomic_load(&s->closed)))
+		wake_all(&s->queue);
+}
+
+/* Opens a slot with its first provider, which is initialised. */
+enum kerr slot_add(struct slot *s, struct slot_provider *first);
+/* Nobody is inside and nobody will come; its current provider is finished. */
+void slot_remove(struct slot *s);
+/* Another provider for the slot of that name. NOENT: no such slot; EXIST: the name is taken. */
+enum kerr slot_provider_add(const char *slot, struct slot_provider *p);
+/* BUSY: it is in use. (A module that is being unloaded cannot get that.) */
+enum kerr slot_provider_remove(const char *slot, struct slot_provider *p);
+
+enum slot_step {
+	SLOT_STEP_INIT,
+	SLOT_STEP_QUIESCE,
+	SLOT_STEP_EXPORT,
+	SLOT_STEP_IMPORT,
+	SLOT_STEP_SWITCH,
+	SLOT_STEP_NONE,
+};
+
+/* Exchanges the provider. On an error the old one goes on with its state: NOENT: no such slot or provider;
+ * BUSY: a swap is going on; TIMEDOUT: somebody stayed inside for a second; INVAL: the state's version; or what
+ * a step said. `fail_at`: for tests, that step says IO instead of being done. */
+enum kerr slot_swap(const char *slot, const char *provider, enum slot_step fail_at);
+
+struct slot_view {
+	const char *kind;
+	char name[32], provider[32];
+	char others[160]; /* "a b c" */
+	uint64_t swaps, rollbacks, pause_last, pause_median, pause_max; /* ns */
+};
+/* The index-th slot; false: no more. */
+bool slot_view_get(size_t index, struct slot_view *out);
+const char *slot_step_name(enum slot_step step);

@@ -1,0 +1,276 @@
+/*
+ * Loading and unloading modules.
+ *
+ *   file -> module_image_read   checked, parts laid out                      image.c
+ *        -> chain_add           the name is taken; COMING                    chain.c
+ *        -> allocate            core (text, constants, data) and init, writable, not executable
+ *        -> module_image_write  copied, relocated; needed modules referenced place.c, reloc_*.c
+ *        -> record_check        pointers in its data lead into it            check.c
+ *        -> params_set
+ *        -> protect             text r-x, constants r--, data rw-; every CPU sees the code
+ *        -> record->init()
+ *        -> LIVE                references are given; the init parts are freed
+ *
+ * Each step that fails undoes those before it, in unload's own order. What a failing init has done
+ * itself it must undo itself.
+ *
+ * Unloading: users goes from 0 to GOING in one step, so that nobody can get a reference afterwards;
+ * exit() unregisters everything; a grace period, because a lookup may still be between finding the
+ * module and failing to get a reference; off the chain; another grace period for readers of the chain; then
+ * unmapped, flushed everywhere, frames and addresses given back.
+ *
+ * States: COMING -> LIVE -> LEAVING. A module is never found by name twice, and its id is never used again.
+ *
+ * Locks: modules_lock (a mutex) for the chain and the states; not held while the module's own
+ * functions run, so a module may be slow, and may load another one.
+ *
+ * Memory: two ranges near the image, each part on pages of its own. The direct map shows the same
+ * frames writable, as it does for all memory but the image's.
+ *
+ * Rejected: one range with the init parts at its end, cut off later (ranges would need trimming);
+ * loading with the rights of a file's signature (no keys here); forcing what does not fit.
+ */
+#include "private.h"
+
+#include <core/cpu.h>
+#include <core/init.h>
+#include <core/log.h>
+#include <core/rcu.h>
+#include <lib/string.h>
+#include <mm/heap.h>
+#include <mm/kmap.h>
+#include <module/abi.h>
+
+/* ---- Memory -------------------------------------------------------------------------------- */
+
+static enum kerr memory_get(struct loaded *l, const struct module_image *img)
+{
+	for (unsigned p = 0; p < PART_COUNT; p++) {
+		l->part_size[p] = img->part_size[p];
+		*(p < PART_FIRST_INIT ? &l->core_size : &l->init_size) += img->part_size[p];
+	}
+	l->core = kmap_module_alloc(l->core_size);
+	if (!l->core)
+		return KERR_NOMEM;
+	l->init = l->init_size ? kmap_module_alloc(l->init_size) : nullptr;
+	if (l->init_size && !l->init)
+		return KERR_NOMEM;
+	uint8_t *at = l->core;
+	for (unsigned p = 0; p < PART_COUNT; p++) {
+		if (p == PART_FIRST_INIT)
+			at = l->init;
+		l->memory.write[p] = at;
+		l->memory.run[p] = (vaddr_t)at;
+		at = at ? at + img->part_size[p] : nullptr;
+	}
+	return KERR_OK;
+}
+
+static void see_new_code(void *arg)
+{
+	/* Taking the interrupt was it: what the CPU fetches from here on is new. */
+}
+
+static enum kerr memory_protect(const struct loaded *l)
+{
+	static const map_flags_t rights[PART_COUNT] = {
+		[PART_TEXT] = MAP_KERNEL_CODE,        [PART_RODATA] = MAP_KERNEL_READ,
+		[PART_DATA] = MAP_KERNEL_WRITE,       [PART_INIT_TEXT] = MAP_KERNEL_CODE,
+		[PART_INIT_RODATA] = MAP_KERNEL_READ, [PART_INIT_DATA] = MAP_KERNEL_WRITE,
+	};
+	for (unsigned p = 0; p < PART_COUNT; p++) {
+		if (!l->part_size[p] || rights[p] == MAP_KERNEL_WRITE)
+			continue;
+		if (rights[p] == MAP_KERNEL_CODE)
+			hal.mmu.code_sync(l->memory.run[p], l->part_size[p]);
+		enum kerr err = kmap_module_protect(l->memory.write[p], l->part_size[p], rights[p]);
+		if (err != KERR_OK)
+			return err;
+	}
+	cpu_call(cpu_online(), see_new_code, nullptr);
+	return KERR_OK;
+}
+
+/* ---- Symbols of others ----------------------------------------------------------------------- */
+
+struct loader {
+	struct module_resolver resolver;
+	struct loaded *l;
+};
+
+static bool need(struct loaded *l, struct loaded *owner)
+{
+	for (unsigned i = 0; i < l->need_count; i++)
+		if (l->needs[i] == owner)
+			return true;
+	if (l->need_count == MODULE_NEEDS_MAX || !module_get(&owner->record->module))
+		return false;
+	l->needs[l->need_count++] = owner;
+	return true;
+}
+
+static bool find_symbol(struct module_resolver *r, const char *name, vaddr_t *value)
+{
+	struct loader *loader = container_of(r, struct loader, resolver);
+	struct loaded *owner;
+	return chain_resolve(name, value, &owner) && (!owner || need(loader->l, owner));
+}
+
+static enum kerr link_in(struct loaded *l, const struct module_image *img)
+{
+	struct loader loader = {.resolver.find = find_symbol, .l = l};
+	mutex_lock(&modules_lock);
+	enum kerr err = module_image_write(img, &l->memory, &loader.resolver);
+	mutex_unlock(&modules_lock);
+	if (err == KERR_NOENT)
+		log_error("module %s: unknown symbol %s", l->name, loader.resolver.missing);
+	else if (err != KERR_OK)
+		log_error("module %s: %s", l->name, loader.resolver.complaint);
+	return err;
+}
+
+/* ---- Loading --------------------------------------------------------------------------------- */
+
+/* Takes everything back that loading gave it; nobody refers to it any more. */
+static void discard(struct loaded *l)
+{
+	for (unsigned i = 0; i < l->need_count; i++)
+		module_put(&l->needs[i]->record->module);
+	mutex_lock(&modules_lock);
+	chain_remove(l);
+	mutex_unlock(&modules_lock);
+	rcu_synchronize();
+	kmap_module_free(l->init);
+	kmap_module_free(l->core);
+	symbols_drop(l);
+	heap_free(l);
+}
+
+static enum kerr prepare(struct loaded *l, const struct module_image *img, const char *parameters)
+{
+	enum kerr err = memory_get(l, img);
+	if (err == KERR_OK)
+		err = link_in(l, img);
+	if (err == KERR_OK)
+		err = record_check(l, img);
+	if (err == KERR_OK)
+		err = params_set(l, parameters);
+	if (err == KERR_OK)
+		err = symbols_take(l, img);
+	return err == KERR_OK ? memory_protect(l) : err;
+}
+
+static enum kerr start(struct loaded *l)
+{
+	struct module_record *record = l->record;
+	enum kerr err = record->init ? record->init() : KERR_OK;
+	if (err != KERR_OK) {
+		log_error("module %s: init failed: %s", l->name, kerr_name(err));
+		return err;
+	}
+	mutex_lock(&modules_lock);
+	void *init = l->init;
+	l->init = nullptr;
+	l->init_size = 0;
+	atomic_store(&l->state, MODULE_LIVE);
+	atomic_store_explicit(&record->module.users, 0, memory_order_release);
+	mutex_unlock(&modules_lock);
+	kmap_module_free(init);
+	return KERR_OK;
+}
+
+static enum kerr claim_name(struct loaded *l)
+{
+	static unsigned ids; /* (modules_lock) */
+	mutex_lock(&modules_lock);
+	l->id = ids + 1;
+	bool ok = chain_add(l);
+	ids += ok;
+	mutex_unlock(&modules_lock);
+	if (!ok)
+		log_error("module %s: there is one of that name", l->name);
+	return ok ? KERR_OK : KERR_EXIST;
+}
+
+static enum kerr load_image(const struct module_image *img, const char *parameters)
+{
+	const char *magic = module_image_info(img, "vermagic");
+	if (!magic || strcmp(magic, MODULE_VERMAGIC) != 0) {
+		log_error("module %s: it is for \"%.60s\", this kernel is \"%s\"", img->name,
+			  magic ? magic : "?", MODULE_VERMAGIC);
+		return KERR_NOEXEC;
+	}
+	struct loaded *l = heap_alloc_zeroed(sizeof(*l));
+	if (!l)
+		return KERR_NOMEM;
+	strlcpy(l->name, img->name, sizeof(l->name));
+	atomic_init(&l->state, MODULE_COMING);
+	enum kerr err = claim_name(l);
+	if (err != KERR_OK) {
+		heap_free(l);
+		return err;
+	}
+	err = prepare(l, img, parameters);
+	if (err == KERR_OK)
+		err = start(l);
+	if (err != KERR_OK)
+		discard(l);
+	return err;
+}
+
+enum kerr module_load(void *file, size_t size, const char *parameters)
+{
+	return module_load_for(hal.user.info()->elf_machine, file, size, parameters);
+}
+
+enum kerr module_load_for(uint16_t machine, void *file, size_t size, const char *parameters)
+{
+	struct module_image img;
+	enum kerr err = module_image_read(&img, file, size, machine);
+	if (err == KERR_NOEXEC)
+		log_error("module: %s", img.complaint);
+	if (err != KERR_OK)
+		return err;
+	err = load_image(&img, parameters);
+	module_image_end(&img);
+	return err;
+}
+
+enum kerr module_unload(const char *name)
+{
+	enum kerr err = KERR_OK;
+	uint32_t nobody = 0;
+
+	mutex_lock(&modules_lock);
+	struct loaded *l = chain_find(name);
+	if (!l)
+		err = KERR_NOENT;
+	else if (atomic_load(&l->state) != MODULE_LIVE || (l->record->init && !l->record->exit))
+		err = KERR_BUSY;
+	else if (!atomic_compare_exchange_strong(&l->record->module.users, &nobody, MODULE_GOING))
+		err = KERR_AGAIN;
+	else
+		atomic_store(&l->state, MODULE_LEAVING);
+	mutex_unlock(&modules_lock);
+	if (err != KERR_OK)
+		return err;
+	if (l->record->exit)
+		l->record->exit();
+	rcu_synchronize();
+	discard(l);
+	return KERR_OK;
+}
+
+enum kerr module_health(const char *name)
+{
+	enum kerr err = KERR_NOENT;
+	mutex_lock(&modules_lock);
+	struct loaded *l = chain_find(name);
+	bool got = l && atomic_load(&l->state) == MODULE_LIVE && module_get(&l->record->module);
+	mutex_unlock(&modules_lock);
+	if (!got)
+		return err;
+	err = l->record->health ? l->record->health() : KERR_OPNOTSUPP;
+	module_put(&l->record->module);
+	return err;
+}

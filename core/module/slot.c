@@ -1,0 +1,391 @@
+/*
+ * Hot swap: a slot's implementation is exchanged for another while it is in use.
+ *
+ * Design. A slot has a gate, a current provider with its instance, and other providers. Whoever uses
+ * the provider goes in through the gate and out again (two atomic additions on a line that few
+ * CPUs share, one load of a line that nobody writes). A swap is five steps, each of which may fail:
+ *
+ *   init      the new instance, beside the running old one: allocations happen here, outside the pause
+ *   quiesce   the gate closes: who comes now sleeps; wait until nobody is inside, a second at most
+ *   export    the old instance writes its state down, unchanged itself
+ *   import    the new one takes it over; versions are compared first
+ *   switch    the new one says whether it can go on; then one store, and nothing can fail any more
+ *             the gate opens; the old instance is finished, outside the pause
+ *
+ * Until the store in `switch` nothing of the old instance has changed, so going back is: open the gate,
+ * finish the new instance. The pause, from closing to opening, is measured at each swap.
+ *
+ * The gate counts by CPU number, and whoever leaves subtracts where it added. So a count that is 0 at
+ * any moment after the closing stays 0 but for those who come, see `closed` and go again; looking at
+ * the counts one after the other is enough. The additions and the load and store of `closed` are
+ * sequentially consistent: either the comer sees it closed or the closer sees the comer.
+ *
+ * Modules: a provider of another module than the slot's keeps the slot's module while it is listed, and
+ * its own while it is current.
+ *
+ * Locks: slots_lock (mutex) for the lists; `swapping` (mutex) is only tried while that is held, so a second
+ * swap of a slot is refused instead of waiting. Providers' functions are called with `swapping` held, and not
+ * slots_lock.
+ *
+ * What does not fit the gate: what interrupts use, and what is asked for a billion times a second
+ * (scheduler, frames). Those have their own ways to be quiet, and register as slots whose provider
+ * functions do all of it.
+ *
+ * Rejected: RCU instead of the gate (the old instance's state would still change while it is exported);
+ * initialising after the export, as the order of the requirements has it (it puts allocation into the pause).
+ */
+#include <core/log.h>
+#include <core/time.h>
+#include <lib/export.h>
+#include <lib/format.h>
+#include <lib/string.h>
+#include <mm/heap.h>
+#include <module/slot.h>
+
+#define QUIESCE_LIMIT NSEC_PER_SEC
+
+static struct mutex slots_lock = MUTEX_INIT(slots_lock);
+static struct list slots = LIST_INIT(slots); /* (slots_lock) */
+
+static const char *const kind_names[] = {"scheduler", "frames",   "heap", "filesystem", "driver",
+					 "network",   "security", "ipc",  "custom"};
+static const char *const step_names[] = {"init", "quiesce", "export", "import", "switch", "none"};
+
+const char *slot_step_name(enum slot_step step)
+{
+	return step_names[step];
+}
+
+/* ---- State ------------------------------------------------------------------------------------- */
+
+enum kerr slot_state_put(struct slot_state *s, const void *data, size_t size)
+{
+	if (s->capacity - s->size < size) {
+		size_t capacity = MAX(s->capacity * 2, s->size + size);
+		uint8_t *bytes = heap_realloc(s->bytes, capacity);
+		if (!bytes)
+			return KERR_NOMEM;
+		s->bytes = bytes;
+		s->capacity = capacity;
+	}
+	memcpy(s->bytes + s->size, data, size);
+	s->size += size;
+	return KERR_OK;
+}
+
+enum kerr slot_state_take(const struct slot_state *s, size_t *at, void *data, size_t size)
+{
+	if (*at > s->size || s->size - *at < size)
+		return KERR_INVAL;
+	memcpy(data, s->bytes + *at, size);
+	*at += size;
+	return KERR_OK;
+}
+
+/* ---- The gate ---------------------------------------------------------------------------------- */
+
+void slot_wait(struct slot *s, unsigned gate)
+{
+	slot_leave(s, gate);
+	(void)wait_until(&s->queue, !atomic_load(&s->closed), WAIT_OTHER, false, NSEC_NEVER);
+}
+
+static bool is_empty(struct slot *s)
+{
+	for (unsigned i = 0; i < SLOT_GATES; i++)
+		if (atomic_load(&s->gates[i].users))
+			return false;
+	return true;
+}
+
+static enum kerr gate_close(struct slot *s)
+{
+	atomic_store(&s->closed, true);
+	/* The store is seen before the loads are made. The language says so without the fence; without
+	 * it, emulated AArch64 was seen with old and new provider in use at once. */
+	atomic_thread_fence(memory_order_seq_cst);
+	return wait_until(&s->queue, is_empty(s), WAIT_OTHER, false, time_now() + QUIESCE_LIMIT);
+}
+
+static void gate_open(struct slot *s)
+{
+	atomic_store(&s->closed, false);
+	wake_all(&s->queue);
+}
+
+/* ---- The list ---------------------------------------------------------------------------------- */
+
+/* Not list_for_each: the list's head is no slot, nor aligned like one. */
+static struct slot *slot_next_locked(struct slot *s)
+{
+	struct list *next = s ? s->link.next : slots.next;
+	return next == &slots ? nullptr : list_entry(next, struct slot, link);
+}
+
+static struct slot *slot_find_locked(const char *name)
+{
+	struct slot *s = slot_next_locked(nullptr);
+	while (s && strcmp(s->name, name) != 0)
+		s = slot_next_locked(s);
+	return s;
+}
+
+static struct slot_provider *provider_find_locked(struct slot *s, const char *name)
+{
+	struct slot_provider *p;
+	list_for_each(p, &s->providers, link)
+		if (strcmp(p->name, name) == 0)
+			return p;
+	return nullptr;
+}
+
+/* The slot's own module is there as long as the slot is. */
+static struct module *owner_of(const struct slot *s, const struct slot_provider *p)
+{
+	return p->owner == s->owner ? nullptr : p->owner;
+}
+
+/* What a provider of another module keeps there as long as it is listed. */
+static struct module *slot_module(const struct slot *s, const struct slot_provider *p)
+{
+	return p->owner == s->owner ? nullptr : s->owner;
+}
+
+enum kerr slot_add(struct slot *s, struct slot_provider *first)
+{
+	enum kerr err = first->init(&s->instance);
+	if (err != KERR_OK)
+		return err;
+	s->current = first;
+	waitq_init(&s->queue);
+	mutex_init(&s->swapping, "slot.swapping");
+	list_init(&s->providers);
+	mutex_lock(&slots_lock);
+	bool taken = slot_find_locked(s->name);
+	if (!taken) {
+		list_add_tail(&s->providers, &first->link);
+		list_add_tail(&slots, &s->link);
+	}
+	mutex_unlock(&slots_lock);
+	if (taken)
+		first->fini(s->instance);
+	return taken ? KERR_EXIST : KERR_OK;
+}
+
+void slot_remove(struct slot *s)
+{
+	mutex_lock(&slots_lock);
+	list_remove(&s->link);
+	mutex_unlock(&slots_lock);
+	mutex_lock(&s->swapping); /* one that had begun has ended */
+	s->current->fini(s->instance);
+	mutex_unlock(&s->swapping);
+}
+
+enum kerr slot_provider_add(const char *slot, struct slot_provider *p)
+{
+	enum kerr err = KERR_NOENT;
+	mutex_lock(&slots_lock);
+	struct slot *s = slot_find_locked(slot);
+	if (s) {
+		err = provider_find_locked(s, p->name) ? KERR_EXIST : KERR_OK;
+		if (err == KERR_OK && !module_get(slot_module(s, p)))
+			err = KERR_NOENT;
+		if (err == KERR_OK)
+			list_add_tail(&s->providers, &p->link);
+	}
+	mutex_unlock(&slots_lock);
+	return err;
+}
+
+enum kerr slot_provider_remove(const char *slot, struct slot_provider *p)
+{
+	mutex_lock(&slots_lock);
+	struct slot *s = slot_find_locked(slot);
+	enum kerr err = !s ? KERR_NOENT : s->current == p ? KERR_BUSY : KERR_OK;
+	if (err == KERR_OK) {
+		list_remove(&p->link);
+		module_put(slot_module(s, p));
+	}
+	mutex_unlock(&slots_lock);
+	return err;
+}
+
+/* ---- Swapping ---------------------------------------------------------------------------------- */
+
+struct swap {
+	struct slot *slot;
+	const struct slot_provider *to;
+	void *fresh;
+	struct slot_state state;
+	enum slot_step fail_at, at;
+};
+
+static enum kerr step_init(struct swap *w)
+{
+	return w->to->init(&w->fresh);
+}
+
+static enum kerr step_quiesce(struct swap *w)
+{
+	return gate_close(w->slot);
+}
+
+static enum kerr step_export(struct swap *w)
+{
+	w->state.version = w->slot->current->version;
+	return w->slot->current->export(w->slot->instance, &w->state);
+}
+
+static enum kerr step_import(struct swap *w)
+{
+	if (w->state.version < w->to->oldest || w->state.version > w->to->version)
+		return KERR_INVAL;
+	return w->to->import(w->fresh, &w->state);
+}
+
+static enum kerr step_switch(struct swap *w)
+{
+	return w->to->check ? w->to->check(w->fresh) : KERR_OK;
+}
+
+static enum kerr run_step(struct swap *w, enum slot_step step)
+{
+	static enum kerr (*const steps[])(struct swap *w) = {step_init, step_quiesce, step_export,
+							     step_import, step_switch};
+	w->at = step;
+	return step == w->fail_at ? KERR_IO : steps[step](w);
+}
+
+static void note_pause(struct slot *s, nsec_t pause)
+{
+	s->pauses[s->swaps % SLOT_PAUSES] = pause;
+	s->pause_max = MAX(s->pause_max, pause);
+	s->swaps++;
+}
+
+/* `swapping` held; the reference on the new provider's module is the caller's if it fails. */
+static enum kerr swap(struct swap *w)
+{
+	struct slot *s = w->slot;
+	const struct slot_provider *old = s->current;
+	void *old_instance = s->instance;
+
+	enum kerr err = run_step(w, SLOT_STEP_INIT);
+	if (err != KERR_OK)
+		return err;
+	nsec_t start = time_now();
+	for (enum slot_step at = SLOT_STEP_QUIESCE; at < SLOT_STEP_NONE && err == KERR_OK; at++)
+		err = run_step(w, at);
+	if (err == KERR_OK) {
+		s->current = w->to;
+		s->instance = w->fresh;
+	}
+	gate_open(s);
+	if (err == KERR_OK) {
+		note_pause(s, time_now() - start);
+		old->fini(old_instance);
+		module_put(owner_of(s, old));
+	} else {
+		w->to->fini(w->fresh);
+	}
+	return err;
+}
+
+/* Finds both and holds them: `swapping`, and the new provider's module. */
+static enum kerr begin(const char *slot, const char *provider, struct swap *w)
+{
+	enum kerr err = KERR_OK;
+
+	mutex_lock(&slots_lock);
+	w->slot = slot_find_locked(slot);
+	w->to = w->slot ? provider_find_locked(w->slot, provider) : nullptr;
+	if (!w->to)
+		err = KERR_NOENT;
+	else if (!mutex_try_lock(&w->slot->swapping))
+		err = KERR_BUSY;
+	else if (!module_get(owner_of(w->slot, w->to))) {
+		mutex_unlock(&w->slot->swapping);
+		err = KERR_NOENT;
+	}
+	mutex_unlock(&slots_lock);
+	return err;
+}
+
+enum kerr slot_swap(const char *slot, const char *provider, enum slot_step fail_at)
+{
+	struct swap w = {.fail_at = fail_at};
+	enum kerr err = begin(slot, provider, &w);
+
+	if (err != KERR_OK)
+		return err;
+	if (w.to == w.slot->current)
+		module_put(owner_of(w.slot, w.to)); /* it is there already */
+	else
+		err = swap(&w);
+	if (err != KERR_OK) {
+		w.slot->rollbacks++;
+		log_warn("slot %s: %s stays: %s of %s failed: %s", slot, w.slot->current->name,
+			 step_names[w.at], provider, kerr_name(err));
+		module_put(owner_of(w.slot, w.to));
+	}
+	mutex_unlock(&w.slot->swapping);
+	heap_free(w.state.bytes);
+	return err;
+}
+
+/* ---- Figures ----------------------------------------------------------------------------------- */
+
+static uint64_t median(const struct slot *s)
+{
+	uint64_t sorted[SLOT_PAUSES];
+	size_t count = (size_t)MIN(s->swaps, (uint64_t)SLOT_PAUSES);
+
+	for (size_t i = 0; i < count; i++) {
+		size_t at = i;
+		for (; at > 0 && sorted[at - 1] > s->pauses[i]; at--)
+			sorted[at] = sorted[at - 1];
+		sorted[at] = s->pauses[i];
+	}
+	return count ? sorted[count / 2] : 0;
+}
+
+static void view(struct slot *s, struct slot_view *out)
+{
+	struct slot_provider *p;
+	size_t length = 0;
+
+	*out = (struct slot_view){.kind = kind_names[s->kind],
+				  .swaps = s->swaps,
+				  .rollbacks = s->rollbacks,
+				  .pause_median = median(s),
+				  .pause_max = s->pause_max};
+	if (s->swaps)
+		out->pause_last = s->pauses[(s->swaps - 1) % SLOT_PAUSES];
+	strlcpy(out->name, s->name, sizeof(out->name));
+	strlcpy(out->provider, s->current->name, sizeof(out->provider));
+	list_for_each(p, &s->providers, link)
+		if (length < sizeof(out->others))
+			length += (size_t)format(out->others + length, sizeof(out->others) - length,
+						 "%s%s", length ? " " : "", p->name);
+}
+
+bool slot_view_get(size_t index, struct slot_view *out)
+{
+	mutex_lock(&slots_lock);
+	struct slot *s = slot_next_locked(nullptr);
+	while (s && index-- > 0)
+		s = slot_next_locked(s);
+	if (s)
+		view(s, out);
+	mutex_unlock(&slots_lock);
+	return s;
+}
+
+EXPORT_SYMBOL(slot_add);
+EXPORT_SYMBOL(slot_remove);
+EXPORT_SYMBOL(slot_provider_add);
+EXPORT_SYMBOL(slot_provider_remove);
+EXPORT_SYMBOL(slot_state_put);
+EXPORT_SYMBOL(slot_state_take);
+EXPORT_SYMBOL(slot_wait);

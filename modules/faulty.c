@@ -1,0 +1,116 @@
+/*
+ * A driver that breaks on purpose, to see what the kernel does about it. A word written to /dev/faulty says
+ * how:
+ *
+ *	null    reads through a null pointer
+ *	text    writes to its own code, which is read-only
+ *	data    jumps into its own data, which is not executable
+ *	bug     an assertion fails
+ *	hang    never comes back, interrupts off
+ *	wrong   goes on, but its health function says that something is wrong
+ */
+#include <core/panic.h>
+#include <core/task.h>
+#include <fs/device.h>
+#include <lib/string.h>
+#include <module/module.h>
+
+static _Atomic bool wrong;
+static uint8_t some_data[64] = {0xc3};
+
+static enum kerr faulty_write(struct file *f, const struct io_buffer *b, uint64_t offset,
+			      size_t *done);
+
+static NOINLINE void break_null(void)
+{
+	volatile int *volatile nowhere = nullptr;
+	(void)*nowhere;
+}
+
+static NOINLINE void break_text(void)
+{
+	volatile uint8_t *volatile code = (volatile uint8_t *)&faulty_write;
+	*code = 0;
+}
+
+/* Without the check of the callee's type, which would stop it before the page table does. */
+__attribute__((no_sanitize("kcfi"))) static NOINLINE void break_data(void)
+{
+	void (*volatile into)(void) = (void (*)(void))(void *)some_data;
+	into();
+}
+
+static NOINLINE void break_bug(void)
+{
+	BUG_ON(some_data[0] == 0xc3);
+}
+
+static NOINLINE void break_hang(void)
+{
+	(void)hal.cpu.irq_save();
+	for (;;)
+		hal.cpu.relax();
+}
+
+static NOINLINE void break_wrong(void)
+{
+	atomic_store(&wrong, true);
+}
+
+static const struct {
+	const char *word;
+	void (*fn)(void);
+} ways[] = {
+	{"null", break_null}, {"text", break_text}, {"data", break_data},
+	{"bug", break_bug},   {"hang", break_hang}, {"wrong", break_wrong},
+};
+
+static enum kerr faulty_write(struct file *f, const struct io_buffer *b, uint64_t offset,
+			      size_t *done)
+{
+	char word[16];
+
+	*done = 0;
+	if (b->size == 0 || b->size >= sizeof(word))
+		return KERR_INVAL;
+	if (io_from_buffer(b, 0, word, b->size) != b->size)
+		return KERR_FAULT;
+	size_t end = b->size - (word[b->size - 1] == '\n');
+	word[end] = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+		if (strcmp(word, ways[i].word) != 0)
+			continue;
+		ways[i].fn();
+		*done = b->size;
+		return KERR_OK;
+	}
+	return KERR_INVAL;
+}
+
+static const struct file_ops faulty_ops = {.write = faulty_write};
+static const struct device faulty_device = {
+	.name = "faulty",
+	.number = (uint64_t)240 << 8 | 2,
+	.mode = 0600,
+	.ops = &faulty_ops,
+	.driver = "faulty",
+	.owner = THIS_MODULE,
+};
+
+static enum kerr faulty_init(void)
+{
+	return device_add(&faulty_device);
+}
+
+static void faulty_exit(void)
+{
+	device_remove(&faulty_device);
+}
+
+static enum kerr faulty_health(void)
+{
+	return atomic_load(&wrong) ? KERR_IO : KERR_OK;
+}
+
+MODULE_DESCRIPTION("Breaks on purpose");
+MODULE(faulty, .version = "1.0", .init = faulty_init, .exit = faulty_exit, .health = faulty_health);
