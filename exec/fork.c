@@ -162,7 +162,9 @@ static enum kerr copy_process(struct process *parent, uint64_t flags, struct pro
 	err = clone_signals(p, parent, flags);
 	if (err != KERR_OK)
 		goto fail;
-	if (flags & CLONE_VM) {
+	if (!parent->aspace) {
+		p->aspace = nullptr; /* the parent lives in the kernel; execve brings one */
+	} else if (flags & CLONE_VM) {
 		aspace_get(parent->aspace);
 		p->aspace = parent->aspace;
 		p->shares_aspace = parent->shares_aspace = true;
@@ -302,7 +304,44 @@ fail_id:
 	return err;
 }
 
-/* ---- Program 1 ---- */
+/* ---- Programs started by the kernel itself ---- */
+
+enum kerr process_spawn(const char *name, void (*fn)(void *arg), void *arg, int *pid)
+{
+	struct process *parent = current_process(), *p;
+
+	if (!oom_admit())
+		return KERR_NOMEM;
+	struct thread *t = thread_create(parent, name, true);
+	if (!t)
+		return KERR_NOMEM;
+	enum kerr err = id_alloc(&t->tid);
+	if (err != KERR_OK)
+		goto fail_id;
+	err = copy_process(parent, 0, &p);
+	if (err != KERR_OK)
+		goto fail_process;
+	p->pid = *pid = t->tid;
+	p->exit_signal = SIGCHLD;
+	strlcpy(p->name, name, sizeof(p->name));
+	t->process = p;
+	t->entry = fn;
+	t->entry_arg = arg;
+	err = publish_process(p, t, parent, false);
+	if (err != KERR_OK)
+		goto fail_publish;
+	figures_forked();
+	thread_launch(t);
+	return KERR_OK;
+
+fail_publish:
+	process_discard(p);
+fail_process:
+	id_release(t->tid);
+fail_id:
+	thread_destroy_unborn(t);
+	return err;
+}
 
 enum kerr process_start_first(void (*fn)(void *arg), void *arg)
 {

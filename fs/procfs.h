@@ -69,7 +69,6 @@ enum kerr proc_show_buddyinfo(struct text *t, const struct proc_subject *s);
 /* process_memory.c */
 enum kerr proc_show_maps(struct text *t, const struct proc_subject *s);
 enum kerr proc_show_statm(struct text *t, const struct proc_subject *s);
-struct aspace_stats proc_aspace_stats(struct process *p);
 
 #define TICKS_PER_SECOND 100ull
 static inline unsigned long proc_ticks(nsec_t t)

@@ -6,7 +6,7 @@
  * The time a thread spends here is its system time; sched_switch() charges calls that sleep.
  */
 #include "gate.h"
-#include "program.h"
+#include <syscall/program.h>
 #include <core/cmdline.h>
 #include <core/init.h>
 #include <exec/gate.h>

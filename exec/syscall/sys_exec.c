@@ -7,7 +7,7 @@
  */
 #include "at.h"
 #include "gate.h"
-#include "program.h"
+#include <syscall/program.h>
 #include <exec/exec.h>
 #include <exec/signal.h>
 #include <fs/file.h>
