@@ -90,7 +90,8 @@ static void output(void *shell, const char *bytes, size_t count)
 	sh_write(shell, bytes, count);
 }
 
-/* More keys behind those that are there; sleeps if there are none and `wait`. */
+/* More keys behind those that are there; sleeps if there are none and `wait`, and then takes one
+ * only: what is typed ahead may be for the program that the line starts. */
 static bool fill_keys(struct shell *s, bool wait)
 {
 	size_t done = 0;
@@ -102,7 +103,7 @@ static bool fill_keys(struct shell *s, bool wait)
 	if (!wait && !(file_poll(s->console, nullptr) & POLL_IN))
 		return true;
 	const struct io_buffer b = {.addr = (vaddr_t)s->keys + s->key_count,
-				    .size = sizeof(s->keys) - s->key_count};
+				    .size = wait ? 1 : sizeof(s->keys) - s->key_count};
 	enum kerr err = file_read(s->console, &b, &done);
 	s->key_count += done;
 	return err == KERR_OK && done > 0;

@@ -28,6 +28,7 @@ ETC = {
 }
 FOLDERS = ("bin", "usr", "dev", "proc", "sys", "run", "root", "etc", "mnt", "var/log", "home")
 # Every program is in /bin; scripts that give another full path find it there too.
+PROGRAMS = ("tern-ctl",)  # of our own beside program 1: user/
 LINKS = {"sbin": "bin", "usr/bin": "/bin", "usr/sbin": "/bin", "var/run": "/run"}
 
 
@@ -60,7 +61,8 @@ def stamps(path):
 
 def base(arch, init, additions, busybox):
     """The path of the archive with everything but the program to run."""
-    parts = [Path(__file__), init, busybox, *(host for host, _ in additions)]
+    programs = [path for path in map(init.with_name, PROGRAMS) if path.exists()]
+    parts = [Path(__file__), init, *programs, busybox, *(host for host, _ in additions)]
     key = hashlib.sha256("\n".join(
         [arch, *(line for part in parts for line in stamps(part)),
          *(guest for _, guest in additions)]).encode()).hexdigest()[:24]
@@ -81,6 +83,8 @@ def base(arch, init, additions, busybox):
     image = busybox.read_bytes()
     for applet in applets(image):
         archive.symlink(f"bin/{applet}", "busybox")
+    for path in programs:
+        archive.file(f"bin/{path.name}", path.read_bytes(), 0o755)
     archive.file("bin/busybox", image, 0o755)  # last: busybox is an applet of its own
     for host, guest in additions:
         archive.copy(host, guest)
