@@ -14,6 +14,7 @@
 #include <core/log.h>
 #include <core/panic.h>
 #include <core/upcalls.h>
+#include <core/wait.h>
 #include <hal/upcall.h>
 
 static struct task boot_task = {.name = "boot", .preempt_count = 1};
@@ -91,6 +92,7 @@ void boot_user_starts(void)
 
 static void boot_thread(void *arg)
 {
+	sleep_check_begin();
 	init_run(INIT_RUNTIME, boot);
 }
 

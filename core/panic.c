@@ -58,6 +58,23 @@ void backtrace_log(vaddr_t ip, vaddr_t fp)
 	walk(ip, fp, log_line);
 }
 
+_Atomic cpuset_t backtrace_wanted;
+
+void backtrace_log_interrupted(void)
+{
+	atomic_fetch_or(&backtrace_wanted, cpu_bit(cpu_id()));
+}
+
+void backtrace_log_at_exit(struct hal_frame *frame)
+{
+	cpuset_t self = cpu_bit(cpu_id());
+
+	if (!(atomic_fetch_and(&backtrace_wanted, ~self) & self) || !frame)
+		return;
+	struct hal_user_regs r = hal.user.regs(frame);
+	backtrace_log(r.pc, r.fp);
+}
+
 /* True on the one CPU, once; the others and later panics never return. */
 static void panic_begin(void)
 {

@@ -62,6 +62,7 @@ static void lock_slow(struct rwlock *l, bool write)
 
 void rwlock_read_lock(struct rwlock *l)
 {
+	sleep_check("taking a sleeping lock to read");
 	if (unlikely(!rwlock_try_read_lock(l)))
 		lock_slow(l, false);
 }
@@ -86,6 +87,7 @@ void rwlock_write_lock(struct rwlock *l)
 {
 	uint32_t expected = 0;
 
+	sleep_check("taking a sleeping lock to write");
 	if (unlikely(!atomic_compare_exchange_strong_explicit(
 		    &l->state, &expected, WRITER, memory_order_acquire, memory_order_relaxed))) {
 		lock_slow(l, true);

@@ -60,6 +60,7 @@ void cpu_fpu_save(struct hal_thread *thread);
 void cpu_fpu_load(struct hal_thread *thread);
 bool cpu_entropy(uint64_t *out);
 bool cpu_unwind(struct hal_unwind *u, vaddr_t low, vaddr_t high);
+struct hal_unwind cpu_saved(const struct hal_thread *thread);
 size_t cpu_describe(cpu_t cpu, char *buf, size_t size);
 void cpu_features(void);   /* boot CPU: the features all CPUs are used with */
 void cpu_configure(void);   /* each CPU: control registers of EL1 */

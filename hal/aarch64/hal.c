@@ -26,6 +26,7 @@ const struct hal_ops hal = {
 			.fpu_load = cpu_fpu_load,
 			.entropy = cpu_entropy,
 			.unwind = cpu_unwind,
+			.saved = cpu_saved,
 			.describe = cpu_describe,
 		},
 	.mmu =

@@ -135,6 +135,7 @@ const struct hal_ops hal = {
 			.fpu_load = cpu_fpu_load,
 			.entropy = host_platform_entropy,
 			.unwind = host_cpu_unwind,
+			.saved = host_cpu_saved,
 			.describe = host_platform_describe,
 		},
 	.mmu =

@@ -156,6 +156,7 @@ void host_cpu_thread_init(struct hal_thread *thread,
 struct hal_thread *host_cpu_switch_to(struct hal_thread *prev, struct hal_thread *next);
 void host_cpu_stacks_init(void);
 bool host_cpu_unwind(struct hal_unwind *u, vaddr_t low, vaddr_t high);
+struct hal_unwind host_cpu_saved(const struct hal_thread *thread);
 
 /* irq.c: points, pending interrupts */
 void host_point(void);

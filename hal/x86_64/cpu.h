@@ -246,6 +246,7 @@ void x86_cpu_thread_init(struct hal_thread *thread,
 			 void (*entry)(struct hal_thread *prev, void *arg), void *arg);
 bool x86_cpu_entropy(uint64_t *out);
 bool x86_cpu_unwind(struct hal_unwind *u, vaddr_t low, vaddr_t high);
+struct hal_unwind x86_cpu_saved(const struct hal_thread *thread);
 size_t x86_cpu_describe(cpu_t cpu, char *buf, size_t size);
 /* The user's FS and GS base in the registers now (current thread). */
 uint64_t x86_cpu_fs_base(void);

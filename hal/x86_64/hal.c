@@ -30,6 +30,7 @@ const struct hal_ops hal = {
 			.fpu_load = x86_fpu_load,
 			.entropy = x86_cpu_entropy,
 			.unwind = x86_cpu_unwind,
+			.saved = x86_cpu_saved,
 			.describe = x86_cpu_describe,
 		},
 	.mmu =

@@ -15,7 +15,24 @@ CRASHES = {
     "data-execute": ["in the kernel"],
     "stack": ["kernel stack overflow"],
 }
-ONLY_DEBUG = {"lock-twice": ["twice"]}
+ONLY_DEBUG = {
+    "lock-twice": ["twice"],
+    "sleep-locked": ["taking a mutex in atomic context", "1 spinlocks held", "holds lock held",
+                     "sleep_locked"],
+    "sleep-irq-off": ["taking a mutex in atomic context", "interrupts off", "sleep_irq_off"],
+    "sleep-preempt-off": ["sleeping in atomic context", "preemption off 1", "sleep_preempt_off"],
+}
+
+# What is reported and goes on: what the log has to say, CPUs.
+REPORTS = {
+    "soft-lockup": (["soft lockup: cpu", "not passed the scheduler for 1 s",
+                     'thread \\d+ "culprit"', r"stay_atomic\+0x"], (1, 2)),
+    "hard-lockup": (["hard lockup: cpu", "taken no interrupt for 1 s", 'thread \\d+ "culprit"'],
+                    (2,)),
+    "hung-task": (['hung task: thread \\d+ "culprit"', "waits for lock", r"wait_for_mutex\+0x"],
+                  (1, 2)),
+}
+WATCHED = "watchdog_thresh=1 hung_task_timeout_secs=1"
 
 
 def inside(target, tap, group):
@@ -59,3 +76,28 @@ def crashes(target, tap, group):
         else:
             tap.result(f"crash {name}", re.search(r"\w+\+0x[0-9a-f]+ \(\S+\.[cs]:\d+\)", page),
                        f"no function with file and line\n{page[-3000:]}")
+    reports(target, tap, group)
+
+
+def reports(target, tap, group):
+    """The watchdogs say what they see, once, and the machine goes on."""
+    for name in tap.matching(group, REPORTS):
+        wanted, machines = REPORTS[name]
+        for smp in machines:
+            p = watched(target, name, smp)
+            said = p.stderr.decode(errors="replace").replace("\r", "")
+            missing = [word for word in wanted if not re.search(word, said)]
+            alarms = len(re.findall(r"watchdog: (?:soft|hard|hung)", said))
+            tap.result(f"watchdog {name}, {smp} CPU(s)",
+                       p.returncode == 0 and not missing and alarms == 1,
+                       f"status {p.returncode}, {alarms} alarms, not said: {missing}\n"
+                       + said[-3000:])
+    for _ in tap.matching(group, ["no-lockup"]):
+        p = watched(target, "no-lockup", 2)
+        said = p.stderr.decode(errors="replace")
+        tap.result("no false alarm of the watchdogs", p.returncode == 0
+                   and "ktest: no false alarm" in said, said[-3000:])
+
+
+def watched(target, name, smp):
+    return target.run(["true"], ["--append", f"kcrash={name} {WATCHED}", "-v"], timeout=90, smp=smp)

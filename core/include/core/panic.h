@@ -26,3 +26,8 @@
 size_t symbol_format(vaddr_t address, char *buf, size_t size);
 /* Logs the call chain from `ip`, `fp` (within the current stack). */
 void backtrace_log(vaddr_t ip, vaddr_t fp);
+/* From an interrupt handler: at its end, the call chain of what it interrupted is logged. */
+void backtrace_log_interrupted(void);
+/* core_irq_exit's part of that. */
+void backtrace_log_at_exit(struct hal_frame *frame);
+extern _Atomic cpuset_t backtrace_wanted; /* CPUs whose interrupt was asked for it */

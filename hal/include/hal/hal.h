@@ -139,6 +139,9 @@ struct hal_cpu_ops {
 	bool (*entropy)(uint64_t *out); /* from hardware; false: there is none, or not now */
 	/* One step of a frame-pointer walk; false at the end. `u` must lie in [low, high). */
 	bool (*unwind)(struct hal_unwind *u, vaddr_t low, vaddr_t high);
+	/* Where a thread that does not run left off: the start of such a walk. If it does run
+	 * meanwhile, something on its stack (unwind survives that). */
+	struct hal_unwind (*saved)(const struct hal_thread *thread);
 	/* The lines of /proc/cpuinfo for `cpu` after "processor : N"; returns like format(). */
 	size_t (*describe)(cpu_t cpu, char *buf, size_t size);
 };
