@@ -8,6 +8,8 @@
 #include <lib/format.h>
 #include <lib/string.h>
 
+#define FOLDERS_MAX 8u /* of PATH */
+
 struct search {
 	struct shell *s;
 	const char *part; /* what is there of the name */
@@ -30,13 +32,13 @@ static bool candidate(void *context, const char *name, bool directory)
 		sh_print(c->s, "%s%s  ", name, directory ? "/" : "");
 		return true;
 	}
+	if (c->count && strcmp(c->common, name) == 0)
+		return true; /* the same program in two folders of PATH */
 	if (c->count++ == 0) {
 		strlcpy(c->common, name, sizeof(c->common));
 		c->directory = directory;
 		return true;
 	}
-	if (strcmp(c->common, name) == 0)
-		return true; /* the same program in two folders of PATH */
 	while (c->common[n] && c->common[n] == name[n])
 		n++;
 	c->common[n] = '\0';
@@ -53,16 +55,26 @@ static void search_commands(struct search *c)
 static void search_programs(struct search *c)
 {
 	const char *path = sh_variable(c->s, "PATH");
+	struct path seen[FOLDERS_MAX]; /* one folder may have several names */
 	char folder[128];
+	unsigned count = 0;
 
-	while (path && *path) {
+	while (path && *path && count < FOLDERS_MAX) {
 		const char *end = strchr(path, ':');
 		size_t length = end ? (size_t)(end - path) : strlen(path);
 		strlcpy(folder, path, MIN(length + 1, sizeof(folder)));
-		if (sh_list(folder, candidate, c) != KERR_OK)
-			; /* a folder that is not there has no programs */
 		path += length + (end != nullptr);
+		if (vfs_lookup(nullptr, folder, LOOKUP_FOLLOW, &seen[count]) != KERR_OK)
+			continue;
+		unsigned i = 0;
+		while (seen[i].dentry != seen[count].dentry)
+			i++;
+		if (i == count && sh_list(folder, candidate, c) != KERR_OK)
+			sh_write(c->s, "\a", 1);
+		count++;
 	}
+	while (count > 0)
+		path_put(&seen[--count]);
 }
 
 static void search_path(struct search *c, const char *folder)

@@ -12,6 +12,7 @@ import busybox
 import command
 import interactive
 import kernel
+import kshell
 import locks
 import machines
 import memory
@@ -25,6 +26,7 @@ GROUPS = {
     "programs": programs.run,
     "command": command.run,
     "interactive": interactive.run,
+    "kshell": kshell.run,
     "machines": machines.run,
     "memory": memory.run,
     "locks": locks.run,
