@@ -258,7 +258,15 @@ static enum kerr watchdog_init(const struct boot_info *info)
 	return KERR_OK;
 }
 
-static const struct init_ops watchdog_ops = {.init = watchdog_init, .start = watchdog_hung_start};
+static enum kerr watchdog_stop(void)
+{
+	static const struct watchdog_settings off;
+
+	return watchdog_configure(&off); /* what is armed ends by itself */
+}
+
+static const struct init_ops watchdog_ops = {
+	.init = watchdog_init, .start = watchdog_hung_start, .stop = watchdog_stop};
 INIT_SUBSYSTEM(watchdog, .phase = INIT_RUNTIME, .priority = -200, .optional = true,
 	       .requires = INIT_SCHEDULER | INIT_TIMERS, INIT_DEPENDS("scheduler"),
 	       .ops = &watchdog_ops);

@@ -15,7 +15,10 @@ CRASHES = {
     "data-execute": ["in the kernel"],
     "stack": ["kernel stack overflow"],
 }
+# Crash: the word that makes it, if it is not kcrash=NAME.
+WORDS = {"init-required": "initfail=filesystem"}
 ONLY_DEBUG = {
+    "init-required": ['init: "filesystem" failed', "init_run"],
     "lock-twice": ["twice"],
     "sleep-locked": ["taking a mutex in atomic context", "1 spinlocks held", "holds lock held",
                      "sleep_locked"],
@@ -67,7 +70,7 @@ def crashes(target, tap, group):
     if target.preset.endswith("debug"):
         wanted |= ONLY_DEBUG
     for name in tap.matching(group, wanted):
-        p = target.run(["true"], ["--append", f"kcrash={name}"], timeout=60)
+        p = target.run(["true"], ["--append", WORDS.get(name, f"kcrash={name}")], timeout=60)
         page = p.stderr.decode(errors="replace").lower()
         missing = [word for word in wanted[name] if word not in page]
         if p.returncode != 125 or missing:
@@ -92,6 +95,13 @@ def reports(target, tap, group):
                        p.returncode == 0 and not missing and alarms == 1,
                        f"status {p.returncode}, {alarms} alarms, not said: {missing}\n"
                        + said[-3000:])
+    for _ in tap.matching(group, ["init-optional"]):
+        p = target.run(["cat", "/sys/kernel/init"], ["--append", "initfail=kshell"], timeout=60)
+        said = p.stderr.decode(errors="replace")
+        tap.result("an optional subsystem may fail", p.returncode == 0
+                   and re.search(rb"kshell +failed", p.stdout)
+                   and re.search(rb"userland +running", p.stdout)
+                   and '"kshell" failed' in said, p.stdout.decode(errors="replace") + said)
     for _ in tap.matching(group, ["no-lockup"]):
         p = watched(target, "no-lockup", 2)
         said = p.stderr.decode(errors="replace")
