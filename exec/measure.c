@@ -153,8 +153,8 @@ static void short_life(void *arg)
 
 static void await(struct game *g, uint32_t ends)
 {
-	enum kerr err = wait_until(&g->over, atomic_load(&g->ended) >= ends, WAIT_OTHER, false,
-				   NSEC_NEVER);
+	enum kerr err =
+		wait_until(&g->over, atomic_load(&g->ended) >= ends, WAIT_OTHER, false, NSEC_NEVER);
 	(void)err; /* not interruptible, no deadline */
 	bool on = spin_lock_irq(&g->over.lock);
 	spin_unlock_irq(&g->over.lock, on);

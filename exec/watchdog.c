@@ -138,8 +138,8 @@ static bool check_own(struct beat *b, cpu_t cpu, uint32_t seconds)
 	else if (!atomic_exchange(&b->probing, true))
 		rcu_call(&b->probe, probe_done);
 	if (b->missed == STEPS) {
-		log_error("watchdog: soft lockup: cpu %u has not passed the scheduler for %u s", cpu,
-			  seconds);
+		log_error("watchdog: soft lockup: cpu %u has not passed the scheduler for %u s",
+			  cpu, seconds);
 		describe_runner(cpu);
 		backtrace_log_interrupted();
 		atomic_fetch_add(&soft_lockups, 1);

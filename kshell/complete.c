@@ -25,8 +25,7 @@ static bool candidate(void *context, const char *name, bool directory)
 	struct search *c = context;
 	size_t n = 0;
 
-	if (strncmp(name, c->part, c->length) != 0 ||
-	    (c->length == 0 && name[0] == '.'))
+	if (strncmp(name, c->part, c->length) != 0 || (c->length == 0 && name[0] == '.'))
 		return true;
 	if (c->show) {
 		sh_print(c->s, "%s%s  ", name, directory ? "/" : "");

@@ -190,8 +190,8 @@ void edit_forget(struct editor *e)
 
 void edit_remember(struct editor *e, const char *line)
 {
-	if (!*line || (e->remembered &&
-		       strcmp(e->history[(e->remembered - 1) % EDIT_HISTORY], line) == 0))
+	if (!*line ||
+	    (e->remembered && strcmp(e->history[(e->remembered - 1) % EDIT_HISTORY], line) == 0))
 		return;
 	strlcpy(e->history[e->remembered++ % EDIT_HISTORY], line, EDIT_MAX);
 }

@@ -160,8 +160,8 @@ int command_stats(struct shell *s, unsigned argc, char **argv)
 
 	exec_figures(&f);
 	sh_print(s, "scheduler %s, %lu switches, %lu forks, %u threads, last number %d\n",
-		 sched_name(), (unsigned long)f.context_switches, (unsigned long)f.forks,
-		 f.threads, f.last_pid);
+		 sched_name(), (unsigned long)f.context_switches, (unsigned long)f.forks, f.threads,
+		 f.last_pid);
 	sh_print(s, "%sCPU  user kernel  idle  ready  switches migrated  pulled%s\n",
 		 sh_color(s, COLOR_STRONG), sh_color(s, COLOR_NONE));
 	for (cpu_t cpu = 0; cpu < cpu_count; cpu++) {

@@ -56,17 +56,16 @@ int command_bench(struct shell *s, unsigned argc, char **argv)
 
 struct runner {
 	struct demo *demo;
-	uint64_t work;            /* (own) rounds of computing */
-	uint64_t seen[CPU_MAX];   /* (own) of these, on each CPU */
+	uint64_t work; /* (own) rounds of computing */
+	uint64_t seen[CPU_MAX]; /* (own) of these, on each CPU */
 };
 
 struct demo {
 	struct runner runners[THREADS_MAX];
 	_Atomic bool stop;
-	uint32_t ended;           /* (over.lock) */
+	uint32_t ended; /* (over.lock) */
 	struct waitq over;
 };
-
 
 static void run(void *arg)
 {
@@ -115,8 +114,8 @@ static unsigned compute(struct shell *s, struct demo *d, unsigned wanted, uint64
 		stopped = sh_interrupted(s);
 	}
 	atomic_store(&d->stop, true);
-	enum kerr err = wait_until(&d->over, READ_ONCE(d->ended) == count, WAIT_OTHER, false,
-				   NSEC_NEVER);
+	enum kerr err =
+		wait_until(&d->over, READ_ONCE(d->ended) == count, WAIT_OTHER, false, NSEC_NEVER);
 	(void)err; /* not interruptible, no deadline */
 	bool on = spin_lock_irq(&d->over.lock); /* the last one may still be in there */
 	spin_unlock_irq(&d->over.lock, on);

@@ -65,9 +65,12 @@ static int info(void)
 		uint64_t bit;
 		const char *name;
 	} features[] = {
-		{TERN_FEATURE_SCHED_STATS, " sched-stats"}, {TERN_FEATURE_HOT_RELOAD, " hot-reload"},
-		{TERN_FEATURE_SELF_HEAL, " self-heal"},     {TERN_FEATURE_BENCHMARK, " benchmark"},
-		{TERN_FEATURE_INFO, " info"},               {TERN_FEATURE_LOCK_CHECKS, " lock-checks"},
+		{TERN_FEATURE_SCHED_STATS, " sched-stats"},
+		{TERN_FEATURE_HOT_RELOAD, " hot-reload"},
+		{TERN_FEATURE_SELF_HEAL, " self-heal"},
+		{TERN_FEATURE_BENCHMARK, " benchmark"},
+		{TERN_FEATURE_INFO, " info"},
+		{TERN_FEATURE_LOCK_CHECKS, " lock-checks"},
 	};
 	struct tern_info i = {.size = sizeof(i)};
 	long err = SYS(TERN_NR_INFO, &i, 0, 0, 0, 0);

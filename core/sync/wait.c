@@ -128,8 +128,7 @@ void sleep_check(const char *what)
 		return;
 	panic("%s in atomic context by %s: %u spinlocks held, preemption off %u times, interrupts "
 	      "%s",
-	      what, t->name, t->lock_count, t->preempt_count,
-	      hal.cpu.irq_enabled() ? "on" : "off");
+	      what, t->name, t->lock_count, t->preempt_count, hal.cpu.irq_enabled() ? "on" : "off");
 }
 
 #endif

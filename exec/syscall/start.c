@@ -5,7 +5,6 @@
  * there is none of these, it stays in the kernel and is the kernel's shell.
  */
 #include "gate.h"
-#include <syscall/program.h>
 #include <core/cmdline.h>
 #include <core/init.h>
 #include <core/log.h>
@@ -13,6 +12,7 @@
 #include <fs/file.h>
 #include <lib/string.h>
 #include <mm/heap.h>
+#include <syscall/program.h>
 
 #define ARGUMENTS_MAX 64
 

@@ -96,7 +96,7 @@ def reports(target, tap, group):
                        f"status {p.returncode}, {alarms} alarms, not said: {missing}\n"
                        + said[-3000:])
     for _ in tap.matching(group, ["init-optional"]):
-        p = target.run(["cat", "/sys/kernel/init"], ["--append", "initfail=kshell"], timeout=60)
+        p = target.run(["cat", "/sys/kernel/init"], ["--append", "initfail=kshell", "-v"], timeout=60)
         said = p.stderr.decode(errors="replace")
         tap.result("an optional subsystem may fail", p.returncode == 0
                    and re.search(rb"kshell +failed", p.stdout)

@@ -210,18 +210,22 @@ static void no_lockup(void)
 	in_thread(sleep_long);
 	(void)!thread_sleep_until(time_now() + 6 * NSEC_PER_SEC, false);
 	struct watchdog_figures f = figures();
-	log_info("ktest: %s", f.soft_lockups + f.hard_lockups + f.hung_tasks ? "false alarm"
-									     : "no false alarm");
+	log_info("ktest: %s",
+		 f.soft_lockups + f.hard_lockups + f.hung_tasks ? "false alarm" : "no false alarm");
 }
 
 static const struct {
 	const char *name;
 	void (*fn)(void);
 } crashes[] = {
-	{"null-read", null_read},   {"null-write", null_write},
-	{"null-call", null_call},   {"bug", bug},
-	{"text-write", text_write}, {"data-execute", data_execute},
-	{"stack", stack_overflow},  {"lock-twice", lock_twice},
+	{"null-read", null_read},
+	{"null-write", null_write},
+	{"null-call", null_call},
+	{"bug", bug},
+	{"text-write", text_write},
+	{"data-execute", data_execute},
+	{"stack", stack_overflow},
+	{"lock-twice", lock_twice},
 	{"sleep-locked", sleep_locked},
 	{"sleep-irq-off", sleep_irq_off},
 	{"sleep-preempt-off", sleep_preempt_off},

@@ -81,7 +81,13 @@ struct mutex {
 	struct waitq queue;
 };
 
-#define MUTEX_INIT(name) {0, {SPINLOCK_INIT(RANK_WAITQ, #name), LIST_INIT((name).queue.waiters)}}
+#define MUTEX_INIT(name)                                                                           \
+	{                                                                                          \
+		0,                                                                                 \
+		{                                                                                  \
+			SPINLOCK_INIT(RANK_WAITQ, #name), LIST_INIT((name).queue.waiters)          \
+		}                                                                                  \
+	}
 /* `name`: what the lock guards, in the statistics (core/lock_stat.h). */
 void mutex_init(struct mutex *m, const char *name);
 void mutex_lock(struct mutex *m);

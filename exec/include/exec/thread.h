@@ -60,7 +60,7 @@ struct thread {
 	uint64_t voluntary_switches, involuntary_switches; /* (own) */
 	nsec_t start_time;
 	uint64_t watched_switches;   /* (watchdog) its switches when that looked last */
-	uint64_t watched_for;        /* (watchdog) ns that it has slept on since, as counted there */
+	uint64_t watched_for; /* (watchdog) ns that it has slept on since, as counted there */
 	void *stack; /* lowest address of the kernel stack; null: the boot stack */
 	struct timer sleep_timer; /* (own) */
 	struct thread *hash_next; /* (tree lock; rcu) */

@@ -17,7 +17,8 @@ static void sched_stats(void)
 	check(all.size == sizeof(all) && all.cpus == cpus && all.scheduler[0], "500 fills in");
 	for (uint32_t cpu = 0; cpu < all.cpus; cpu++) {
 		one = (struct tern_sched_stats){.size = sizeof(one), .cpu = cpu};
-		check(syscall(TERN_NR_SCHED_STATS, &one) == 0 && one.cpu == cpu, "500 of CPU %u", cpu);
+		check(syscall(TERN_NR_SCHED_STATS, &one) == 0 && one.cpu == cpu, "500 of CPU %u",
+		      cpu);
 		switches += one.switches;
 	}
 	usleep(50000);
@@ -62,7 +63,8 @@ static void benchmark(void)
 	check(last == ENOENT && count >= 8, "503 lists");
 	b = (struct tern_benchmark){.size = sizeof(b), .name = "clock"};
 	check(syscall(TERN_NR_BENCHMARK, &b) == 0 && b.rounds > 100, "503 chooses the rounds");
-	struct tern_benchmark more = {.size = sizeof(more), .name = "clock", .rounds = b.rounds * 50};
+	struct tern_benchmark more = {
+		.size = sizeof(more), .name = "clock", .rounds = b.rounds * 50};
 	check(syscall(TERN_NR_BENCHMARK, &more) == 0 && more.total_ns > b.total_ns,
 	      "more rounds take longer");
 	b = (struct tern_benchmark){.size = sizeof(b), .name = "nonsense"};
@@ -71,7 +73,8 @@ static void benchmark(void)
 	check(syscall(TERN_NR_BENCHMARK, &b) == -1 && errno == EINVAL, "503 with too many rounds");
 	memset(b.name, 'x', sizeof(b.name));
 	b.rounds = 1;
-	check(syscall(TERN_NR_BENCHMARK, &b) == -1 && errno == EINVAL, "503 with a name without end");
+	check(syscall(TERN_NR_BENCHMARK, &b) == -1 && errno == EINVAL,
+	      "503 with a name without end");
 }
 
 static void info(void)

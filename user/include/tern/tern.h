@@ -25,13 +25,13 @@
 
 struct tern_sched_stats {
 	uint32_t size;
-	uint32_t cpu;                       /* in: a CPU that runs, or TERN_ALL_CPUS for the sums */
-	char scheduler[16];                 /* the policy's name */
-	uint32_t cpus;                      /* CPUs that run */
-	uint32_t ready;                     /* threads that wait for a CPU */
+	uint32_t cpu; /* in: a CPU that runs, or TERN_ALL_CPUS for the sums */
+	char scheduler[16]; /* the policy's name */
+	uint32_t cpus; /* CPUs that run */
+	uint32_t ready; /* threads that wait for a CPU */
 	uint64_t user_ns, system_ns, idle_ns;
-	uint64_t switches;                  /* of threads */
-	uint64_t migrations, pulls;         /* threads given to, and taken by, other CPUs */
+	uint64_t switches; /* of threads */
+	uint64_t migrations, pulls; /* threads given to, and taken by, other CPUs */
 };
 #define TERN_SCHED_STATS_FIRST 80 /* bytes of the first version */
 
@@ -39,10 +39,10 @@ struct tern_sched_stats {
 
 struct tern_benchmark {
 	uint32_t size;
-	uint32_t index;    /* in, with an empty name: which one to describe (ENOENT: past the last) */
-	char name[24];     /* in: which one to run, ended by 0 (ENOENT: there is none) */
-	char what[64];     /* out: what one round is */
-	uint64_t rounds;   /* in: how many, at most 1000000; 0: what suits it. out: how many it was */
+	uint32_t index; /* in, with an empty name: which one to describe (ENOENT: past the last) */
+	char name[24]; /* in: which one to run, ended by 0 (ENOENT: there is none) */
+	char what[64]; /* out: what one round is */
+	uint64_t rounds; /* in: how many, at most 1000000; 0: what suits it. out: how many it was */
 	uint64_t total_ns; /* out: of all rounds; instructions under the emulator's -icount */
 };
 #define TERN_BENCHMARK_FIRST 112
@@ -55,19 +55,20 @@ struct tern_benchmark {
 #define TERN_FEATURE_SELF_HEAL (1ull << 2)
 #define TERN_FEATURE_BENCHMARK (1ull << 3)
 #define TERN_FEATURE_INFO (1ull << 4)
-#define TERN_FEATURE_LOCK_CHECKS (1ull << 16) /* lock ranks, sleeping in atomic context: debug builds */
+#define TERN_FEATURE_LOCK_CHECKS                                                                   \
+	(1ull << 16) /* lock ranks, sleeping in atomic context: debug builds */
 
 struct tern_info {
 	uint32_t size;
-	uint32_t cpus;        /* that run */
-	uint64_t features;    /* TERN_FEATURE_* */
-	uint64_t boot_ns;     /* from the kernel's first instruction to the first program's */
-	char version[32];     /* the kernel's own */
-	char release[32];     /* the Linux whose calls programs find */
+	uint32_t cpus; /* that run */
+	uint64_t features; /* TERN_FEATURE_* */
+	uint64_t boot_ns; /* from the kernel's first instruction to the first program's */
+	char version[32]; /* the kernel's own */
+	char release[32]; /* the Linux whose calls programs find */
 	char machine[16];
-	char build[16];       /* "release", "debug" */
+	char build[16]; /* "release", "debug" */
 	char compiler[64];
-	char profile[16];     /* profile= of the command line; "" without */
+	char profile[16]; /* profile= of the command line; "" without */
 	char scheduler[16], frames[16]; /* the policies in use */
 };
 #define TERN_INFO_FIRST 232
