@@ -13,6 +13,7 @@
 #include <core/init.h>
 #include <core/log.h>
 #include <core/panic.h>
+#include <core/profile.h>
 #include <core/upcalls.h>
 #include <core/wait.h>
 #include <hal/upcall.h>
@@ -26,6 +27,10 @@ static enum kerr init_boot(const struct boot_info *info)
 	log_info("Tern on %s (%s), %s, %zu CPU%s", hal.name, info->machine, info->protocol,
 		 info->cpu_count, info->cpu_count == 1 ? "" : "s");
 	log_info("command line: %s", info->command_line);
+	if (*profile_name())
+		log_info("profile: %s", profile_name());
+	else if (cmdline_has("profile"))
+		log_warn("profile: there are minimal, desktop, server, realtime, debug");
 	return KERR_OK;
 }
 

@@ -8,6 +8,7 @@
 #include "process_private.h"
 #include "sched_private.h"
 #include "thread_private.h"
+#include <core/cmdline.h>
 #include <exec/fork.h>
 #include <exec/oom.h>
 #include <lib/string.h>
@@ -363,10 +364,11 @@ enum kerr process_start_first(void (*fn)(void *arg), void *arg)
 		p->limits[i] = (struct rlimit64){RLIM_INFINITY, RLIM_INFINITY};
 	p->limits[RLIMIT_STACK].current = 8ull << 20;
 	p->limits[RLIMIT_CORE].current = 0;
-	p->limits[RLIMIT_NOFILE] = (struct rlimit64){1024, 524288};
+	uint64_t files = MIN(MAX(cmdline_u64("limit.files", 1024), 16u), (uint64_t)524288);
+	p->limits[RLIMIT_NOFILE] = (struct rlimit64){files, 524288};
 	p->limits[RLIMIT_SIGPENDING] = (struct rlimit64){4096, 4096};
 	p->limits[RLIMIT_NPROC].current = p->limits[RLIMIT_NPROC].maximum =
-		(uint64_t)id_limit() / 2;
+		cmdline_u64("limit.processes", (uint64_t)id_limit() / 2);
 	p->limits[RLIMIT_NICE] = p->limits[RLIMIT_RTPRIO] = (struct rlimit64){};
 
 	bool on = spin_lock_irq(&process_tree_lock);

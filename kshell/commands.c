@@ -1,6 +1,7 @@
 /* The table of commands, and the small ones: help, exit, echo, clear, set, history, uname, version. */
 #include "kshell_private.h"
 
+#include <core/profile.h>
 #include <core/version.h>
 #include <exec/sched.h>
 #include <fs/proc.h>
@@ -113,8 +114,9 @@ static int command_version(struct shell *s, unsigned argc, char **argv)
 	const char *build = "release";
 #endif
 	sh_print(s, "%s, %s build for %s, %s\n", TERN_VERSION, build, hal.name, __VERSION__);
-	sh_print(s, "programs see Linux %s; scheduler %s, frames by %s\n", TERN_RELEASE,
-		 sched_name(), frame_allocator_name());
+	sh_print(s, "programs see Linux %s; scheduler %s, frames by %s, profile %s\n",
+		 TERN_RELEASE, sched_name(), frame_allocator_name(),
+		 *profile_name() ? profile_name() : "-");
 	return 0;
 }
 

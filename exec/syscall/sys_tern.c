@@ -7,9 +7,9 @@
  */
 #include "gate.h"
 
-#include <core/cmdline.h>
 #include <core/cpu.h>
 #include <core/init.h>
+#include <core/profile.h>
 #include <core/version.h>
 #include <exec/measure.h>
 #include <exec/sched.h>
@@ -163,7 +163,6 @@ SYSCALL(tern_info)
 	strlcpy(info.machine, hal.user.info()->machine, sizeof(info.machine));
 	strlcpy(info.scheduler, sched_name(), sizeof(info.scheduler));
 	strlcpy(info.frames, frame_allocator_name(), sizeof(info.frames));
-	if (!cmdline_get("profile", info.profile, sizeof(info.profile)))
-		info.profile[0] = '\0';
+	strlcpy(info.profile, profile_name(), sizeof(info.profile));
 	return struct_out(a0, &info, size);
 }

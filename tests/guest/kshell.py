@@ -192,6 +192,8 @@ STEPS = (every_command_has_its_help, echo_and_variables, figures_are_those_of_pr
 def run(target, tap, group):
     """All steps in one session; then a machine without any program, and one that nobody attends."""
     wanted = tap.matching(group, [step.__name__ for step in STEPS] + ["kshell"])
+    if tap.matching(group, ["profile"]):
+        profiles(target, tap)
     if wanted:
         session(target, tap)
         no_program(target, tap)
@@ -241,3 +243,16 @@ def scripted(target, tap):
     said = p.stdout.decode(errors="replace").replace("\r", "")
     tap.result("kshell: commands from a pipe", p.returncode == 0
                and re.search(r"^/$", said, re.M) and re.search(r"^4$", said, re.M), said[-1500:])
+
+
+def profiles(target, tap):
+    """A profile is what the command line did not say."""
+    for words, wanted in (("profile=minimal", "frames by bitmap, profile minimal\n64"),
+                          ("profile=minimal pmm=hybrid", "frames by hybrid, profile minimal\n64"),
+                          ("profile=server", "frames by hybrid, profile server\n65536"),
+                          ("profile=nonsense", "frames by buddy, profile -\n1024")):
+        p = target.run(["unused"], ["--append", f"kshell {words}"],
+                       stdin=b"version\nrun sh -c 'ulimit -n'\n")
+        said = p.stdout.decode(errors="replace").replace("\r", "")
+        said = re.sub(r"tern# (?:run .*)?\n?", "", said)
+        tap.result(f"{words}", p.returncode == 0 and wanted in said, f"{wanted!r} is not in\n{said[-1500:]}")

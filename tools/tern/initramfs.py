@@ -83,8 +83,8 @@ def base(arch, init, additions, busybox):
     image = busybox.read_bytes()
     for applet in applets(image):
         archive.symlink(f"bin/{applet}", "busybox")
-    for path in programs:
-        archive.file(f"bin/{path.name}", path.read_bytes(), 0o755)
+    for own in programs:
+        archive.file(f"bin/{own.name}", own.read_bytes(), 0o755)
     archive.file("bin/busybox", image, 0o755)  # last: busybox is an applet of its own
     for host, guest in additions:
         archive.copy(host, guest)
