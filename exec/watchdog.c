@@ -14,7 +14,8 @@
  *
  * Hard: a CPU that is busy asks the next one to watch it, which sets its own timer even if it idles. If
  * the beat of the watched one is overdue, the watcher counts its own beats, fast, in the same way.
- * It can tell which thread runs there, but not where: that takes an interrupt.
+ * It tells which thread runs there, and where, if the machine has an interrupt for that which cannot be
+ * masked (hal.smp.sample).
  *
  * Time: what counts is beats, not the clock. A virtual CPU that its host does not let run, or an emulator
  * that stands still, has no beats either, and after it one, however late; so slowness scales the
@@ -26,6 +27,7 @@
  * of a CPU whose interrupts are off); a time stamp in each context switch.
  */
 #include "watchdog.h"
+#include "process_private.h"
 #include "sched_private.h"
 
 #include <core/cmdline.h>
@@ -35,9 +37,12 @@
 #include <core/rcu.h>
 #include <core/time.h>
 #include <exec/process.h>
+#include <lib/format.h>
+#include <mm/kmap.h>
 
 #define THRESH_DEFAULT 10u
 #define STEPS 20u
+#define FRAMES_MAX 16u
 
 struct watched_cpu watched_cpus[CPU_MAX];
 
@@ -103,6 +108,34 @@ static void probe_done(struct rcu_head *head)
 	atomic_store(&container_of(head, struct beat, probe)->probing, false);
 }
 
+/* A CPU that takes no interrupts: where it is, if the machine can tell. Its thread cannot end
+ * meanwhile: that takes the tree's lock, which is tried only, for the stuck one may hold it. */
+static void sample_runner(cpu_t cpu)
+{
+	struct hal_unwind u;
+	vaddr_t frames[FRAMES_MAX];
+	unsigned count = 0;
+	char text[200];
+	bool kernel;
+
+	if (!hal.smp.sample(cpu, &u, &kernel) || !kernel)
+		return;
+	frames[count++] = u.ip;
+	if (spin_try_lock(&process_tree_lock)) {
+		const struct thread *t =
+			atomic_load_explicit(&runqueues[cpu].current, memory_order_relaxed);
+		vaddr_t low = t ? (vaddr_t)t->stack : 0;
+		while (low && count < FRAMES_MAX && hal.cpu.unwind(&u, low, low + KSTACK_SIZE))
+			frames[count++] = u.ip - 1;
+		spin_unlock(&process_tree_lock);
+	}
+	for (unsigned i = 0; i < count; i++) {
+		int used = format(text, sizeof(text), "  #%-2u ", i);
+		symbol_format(frames[i], text + used, sizeof(text) - (size_t)used);
+		log_error("%s", text);
+	}
+}
+
 static void describe_runner(cpu_t cpu)
 {
 	rcu_read_lock();
@@ -164,6 +197,7 @@ static bool check_other(struct beat *b, cpu_t other, nsec_t step, uint32_t secon
 		log_error("watchdog: hard lockup: cpu %u has taken no interrupt for %u s", other,
 			  seconds);
 		describe_runner(other);
+		sample_runner(other);
 		atomic_fetch_add(&hard_lockups, 1);
 	}
 	return true;

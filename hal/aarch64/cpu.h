@@ -101,6 +101,7 @@ void timer_interrupt(void);
 /* smp.c */
 enum kerr smp_start(cpu_t cpu, struct hal_thread *idle);
 void smp_ipi(cpuset_t cpus);
+bool smp_sample(cpu_t cpu, struct hal_unwind *out, bool *kernel);
 void smp_stop_others(void);
 void smp_init(const struct boot_info *info);
 uint64_t smp_hardware_id(cpu_t cpu);

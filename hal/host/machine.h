@@ -175,6 +175,7 @@ void host_timer_arm(nsec_t deadline);
 enum kerr host_irq_route(unsigned line, enum irq_trigger trigger, cpu_t cpu);
 enum kerr host_smp_start(cpu_t cpu, struct hal_thread *idle);
 void host_smp_ipi(cpuset_t cpus);
+bool host_smp_sample(cpu_t cpu, struct hal_unwind *out, bool *kernel);
 void host_smp_stop_others(void);
 [[noreturn]] void host_cpu_halt(void);
 size_t host_console_take(char *buf, size_t size); /* platform.c */

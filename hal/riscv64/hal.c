@@ -61,6 +61,7 @@ const struct hal_ops hal = {
 		{
 			.start = riscv_smp_start,
 			.ipi = riscv_smp_ipi,
+			.sample = riscv_smp_sample,
 			.stop_others = riscv_smp_stop_others,
 		},
 	.user =

@@ -122,6 +122,7 @@ void riscv_smp_interrupt(void);
 void riscv_smp_fence_i_others(void);
 enum kerr riscv_smp_start(cpu_t cpu, struct hal_thread *idle);
 void riscv_smp_ipi(cpuset_t cpus);
+bool riscv_smp_sample(cpu_t cpu, struct hal_unwind *out, bool *kernel);
 void riscv_smp_stop_others(void);
 
 /* ---- user.c, signal.c, string.S ---- */

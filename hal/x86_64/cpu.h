@@ -314,8 +314,10 @@ uint32_t x86_timer_tsc_khz(void);
 void x86_smp_early(const struct boot_info *info);
 enum kerr x86_smp_start(cpu_t cpu, struct hal_thread *idle);
 void x86_smp_ipi(cpuset_t cpus);
+bool x86_smp_sample(cpu_t cpu, struct hal_unwind *out, bool *kernel);
 void x86_smp_stop_others(void);
 extern _Atomic uint32_t x86_stopping;
+extern _Atomic uint32_t x86_sampling;
 
 /* console.c */
 void x86_console_write(const char *bytes, size_t count);

@@ -59,6 +59,7 @@ const struct hal_ops hal = {
 		{
 			.start = x86_smp_start,
 			.ipi = x86_smp_ipi,
+			.sample = x86_smp_sample,
 			.stop_others = x86_smp_stop_others,
 		},
 	.user =

@@ -92,7 +92,8 @@ def reports(target, tap, group):
             missing = [word for word in wanted if not re.search(word, said)]
             alarms = len(re.findall(r"watchdog: (?:soft|hard|hung)", said))
             tap.result(f"watchdog {name}, {smp} CPU(s)",
-                       p.returncode == 0 and not missing and alarms == 1,
+                       p.returncode == 0 and not missing and alarms == 1
+                       and (name != "hard-lockup" or call_chain_of_a_deaf_cpu(target, said)),
                        f"status {p.returncode}, {alarms} alarms, not said: {missing}\n"
                        + said[-3000:])
     for _ in tap.matching(group, ["init-optional"]):
@@ -107,6 +108,11 @@ def reports(target, tap, group):
         said = p.stderr.decode(errors="replace")
         tap.result("no false alarm of the watchdogs", p.returncode == 0
                    and "ktest: no false alarm" in said, said[-3000:])
+
+
+def call_chain_of_a_deaf_cpu(target, said):
+    """x86_64 has an interrupt that cannot be masked."""
+    return target.arch != "x86_64" or re.search(r"stay_deaf\+0x", said)
 
 
 def watched(target, name, smp):

@@ -188,6 +188,10 @@ struct hal_smp_ops {
 	/* core_ipi() on each of `cpus` (never the caller's own), once or more after the call.
 	 * Memory written before is visible there. Any context. */
 	void (*ipi)(cpuset_t cpus);
+	/* Where another CPU is, even if it has interrupts off: *kernel tells in which mode. False: this
+	 * machine has no interrupt that cannot be masked, or it did not answer. One caller at a
+	 * time; any context. */
+	bool (*sample)(cpu_t cpu, struct hal_unwind *out, bool *kernel);
 	/* Panic: the others stop for good, whatever they do (NMI, FIQ where there is one). */
 	void (*stop_others)(void);
 };
