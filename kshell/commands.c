@@ -114,9 +114,8 @@ static int command_version(struct shell *s, unsigned argc, char **argv)
 	const char *build = "release";
 #endif
 	sh_print(s, "%s, %s build for %s, %s\n", TERN_VERSION, build, hal.name, __VERSION__);
-	sh_print(s, "programs see Linux %s; scheduler %s, frames by %s, profile %s\n",
-		 TERN_RELEASE, sched_name(), frame_allocator_name(),
-		 *profile_name() ? profile_name() : "-");
+	sh_print(s, "programs see Linux %s; scheduler %s, frames by %s, profile %s\n", TERN_RELEASE,
+		 sched_name(), frame_allocator_name(), *profile_name() ? profile_name() : "-");
 	return 0;
 }
 

@@ -44,7 +44,10 @@ const struct hal_ops hal = {
 		},
 	.irq = {.route = irq_route},
 	.timer = {.now = timer_now, .arm = timer_arm},
-	.smp = {.start = smp_start, .ipi = smp_ipi, .sample = smp_sample, .stop_others = smp_stop_others},
+	.smp = {.start = smp_start,
+		.ipi = smp_ipi,
+		.sample = smp_sample,
+		.stop_others = smp_stop_others},
 	.user =
 		{
 			.info = user_info,

@@ -153,7 +153,10 @@ const struct hal_ops hal = {
 		},
 	.irq = {.route = host_irq_route},
 	.timer = {.now = host_timer_now, .arm = host_timer_arm},
-	.smp = {.start = host_smp_start, .ipi = host_smp_ipi, .sample = host_smp_sample, .stop_others = host_smp_stop_others},
+	.smp = {.start = host_smp_start,
+		.ipi = host_smp_ipi,
+		.sample = host_smp_sample,
+		.stop_others = host_smp_stop_others},
 	.user =
 		{
 			.info = host_user_info,

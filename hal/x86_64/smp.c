@@ -12,7 +12,6 @@
 
 #include "cpu.h"
 #include "frame.h"
-#include "frame.h"
 
 #include <hal/upcall.h>
 #include <lib/string.h>
