@@ -68,6 +68,13 @@ SECTIONS
 		KEEP(*(.fixups))
 		__fixups_end = .;
 	} :rodata
+	/* Where the checks of indirect calls trap: each word is its distance from there. */
+	.kcfi_traps : LMA(.kcfi_traps) {
+		. = ALIGN(4);
+		__kcfi_traps_start = .;
+		KEEP(*(.kcfi_traps))
+		__kcfi_traps_end = .;
+	} :rodata
 	.dynsym : LMA(.dynsym) { *(.dynsym) } :rodata
 	.gnu.hash : LMA(.gnu.hash) { *(.gnu.hash) } :rodata
 	.hash : LMA(.hash) { *(.hash) } :rodata

@@ -8,6 +8,14 @@ target_compile_options(tern_flags INTERFACE
   -fno-omit-frame-pointer -fno-strict-aliasing -fno-common -g
   -fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=)
 
+# init_text(FILE...): what only the boot runs, in this folder's modules; given back afterwards.
+function(init_text)
+  if(NOT TERN_ARCH STREQUAL host)
+    set_property(SOURCE ${ARGN} APPEND PROPERTY COMPILE_OPTIONS
+                 -include ${CMAKE_SOURCE_DIR}/cmake/init_text.h)
+  endif()
+endfunction()
+
 # Full LTO folds the HAL table away. It has to see each call through it: merging the tails of two
 # branches would first turn two calls into one of a pointer that is chosen at run time.
 set(RELEASE_FLAGS "$<$<COMPILE_LANGUAGE:C>:-flto=full>"
@@ -40,9 +48,17 @@ if(TERN_ARCH STREQUAL host)
   set(CMAKE_C_FLAGS_DEBUG "" CACHE STRING "" FORCE)
 else()
   target_compile_options(tern_flags INTERFACE
-    -ffreestanding -fpie -fno-asynchronous-unwind-tables -fno-stack-protector
+    -ffreestanding -fpie -fno-asynchronous-unwind-tables
     -momit-leaf-frame-pointer
     "SHELL:-include ${CMAKE_SOURCE_DIR}/cmake/hidden.h")
+  # HW-4. The canary is one word for all CPUs (core/hardening.c), read PC-relative, not through a
+  # GOT. Each indirect call compares the callee's type with the pointer's.
+  target_compile_options(tern_flags INTERFACE
+    "$<$<COMPILE_LANGUAGE:C>:-fstack-protector-strong;-fdirect-access-external-data;-fsanitize=kcfi>")
+  if(NOT TERN_ARCH STREQUAL riscv64) # which knows no other
+    target_compile_options(tern_flags INTERFACE
+      "$<$<COMPILE_LANGUAGE:C>:-mstack-protector-guard=global>")
+  endif()
   set(ARCH_FLAGS_x86_64 -mno-red-zone -mcmodel=kernel -mgeneral-regs-only -mno-sse)
   set(ARCH_FLAGS_aarch64 -mgeneral-regs-only -mstrict-align -mno-outline-atomics)
   set(ARCH_FLAGS_riscv64 -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany -mno-relax)
@@ -51,7 +67,8 @@ else()
     target_compile_options(tern_flags INTERFACE -O2 ${RELEASE_FLAGS})
   else()
     target_compile_definitions(tern_flags INTERFACE TERN_DEBUG=1)
-    target_compile_options(tern_flags INTERFACE -O1)
+    # Call chains without gaps.
+    target_compile_options(tern_flags INTERFACE -O1 -fno-optimize-sibling-calls)
   endif()
   set(CMAKE_C_FLAGS_RELEASE "" CACHE STRING "" FORCE)
   set(CMAKE_C_FLAGS_DEBUG "" CACHE STRING "" FORCE)

@@ -20,4 +20,7 @@ bool cpu_service_calls(void);
 
 /* time.c, random.c, symbols.c */
 void time_set_wall_at_boot(uint64_t seconds);
-void random_seed_at_boot(const struct boot_info *info);
+void random_seed_at_boot(const struct boot_info *info); /* hal.platform.early is done */
+
+/* hardening.c: from the boot's frame, which never returns. */
+void stack_guard_set(uint64_t value);

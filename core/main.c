@@ -3,6 +3,7 @@
  *
  *   boot/<arch>/entry.S -> boot_info -> core_boot_main:
  *     platform.early          vectors, geometry, console
+ *     random numbers          and with them the stack protector's word
  *     init: boot .. core      memory, interrupts, timers, scheduler, the other CPUs
  *     thread "boot"           init: late, runtime: filesystem, drivers, first program
  *     idle                    what ran until here is CPU 0's idle thread
@@ -14,6 +15,8 @@
 #include <core/log.h>
 #include <core/panic.h>
 #include <core/profile.h>
+#include <core/random.h>
+#include <core/time.h>
 #include <core/upcalls.h>
 #include <core/wait.h>
 #include <hal/upcall.h>
@@ -68,7 +71,8 @@ static enum kerr init_timers(const struct boot_info *info)
 {
 	log_time_ready();
 	time_set_wall_at_boot(info->wall_seconds);
-	random_seed_at_boot(info);
+	nsec_t now = time_now();
+	random_mix(&now, sizeof(now));
 	return KERR_OK;
 }
 
@@ -101,13 +105,17 @@ static void boot_thread(void *arg)
 	init_run(INIT_RUNTIME, boot);
 }
 
-void core_boot_main(struct boot_info *info)
+/* Not inlined: its callers are given back when the boot has ended, and it goes on as the idle
+ * thread. */
+__attribute__((no_stack_protector)) NOINLINE void core_boot_main(struct boot_info *info)
 {
 	boot = info;
 	hal.cpu.set_current(&boot_task.hal);
 	cmdline_set(info->command_line);
 	log_configure();
 	hal.platform.early(info);
+	random_seed_at_boot(info);
+	stack_guard_set(random_u64());
 	init_run(INIT_CORE, info);
 	enum kerr err = upcalls.spawn("boot", boot_thread, nullptr);
 	if (err != KERR_OK)

@@ -18,7 +18,7 @@ static _Atomic uint32_t panicking; /* 1 + the CPU that panics */
 static void panic_line(const char *fmt, ...) PRINTF_LIKE(1, 2);
 static void panic_line(const char *fmt, ...)
 {
-	char text[256];
+	char text[340];
 	va_list args;
 
 	va_start(args, fmt);
@@ -73,6 +73,24 @@ void backtrace_log_at_exit(struct hal_frame *frame)
 		return;
 	struct hal_user_regs r = hal.user.regs(frame);
 	backtrace_log(r.pc, r.fp);
+}
+
+NOINLINE size_t backtrace_take(vaddr_t *chain, size_t max)
+{
+	struct hal_unwind u = {.fp = (vaddr_t)__builtin_frame_address(0)};
+	vaddr_t low = u.fp, high = low + STACK_SPAN;
+	const struct task *t = current_task();
+	size_t n = 0;
+
+	if (t && t->hal.stack_top > low && t->hal.stack_top < high)
+		high = t->hal.stack_top;
+	/* The first one is in the caller. */
+	for (bool caller = true; n < max && u.fp && hal.cpu.unwind(&u, low, high); caller = false) {
+		low = u.fp;
+		if (!caller)
+			chain[n++] = u.ip;
+	}
+	return n;
 }
 
 /* True on the one CPU, once; the others and later panics never return. */
@@ -144,6 +162,7 @@ static const char *const trap_names[] = {
 	[TRAP_OVERFLOW] = "overflow or bound exception",
 	[TRAP_PROTECTION] = "protection fault",
 	[TRAP_STACK_OVERFLOW] = "kernel stack overflow",
+	[TRAP_CALL_TYPE] = "call of another type of function",
 	[TRAP_MACHINE_CHECK] = "machine check",
 	[TRAP_UNKNOWN] = "unknown trap",
 };
@@ -165,18 +184,40 @@ static void dump_registers(const struct hal_frame *frame)
 	}
 }
 
+static void describe_call(const struct trap *t, char *buf, size_t size)
+{
+	char caller[120], callee[120];
+
+	symbol_format(t->ip, caller, sizeof(caller));
+	symbol_format(t->addr, callee, sizeof(callee));
+	format(buf, size, "indirect call of the wrong type of function: %s calls %s", caller,
+	       callee);
+}
+
+/* Not one behind a null pointer: no program has memory below 64 KiB. */
+static bool is_user_address(vaddr_t addr)
+{
+	return addr >= 65536 && addr < hal.mmu.geometry()->user_end;
+}
+
 void core_trap_fatal(struct trap *t)
 {
-	char reason[160];
+	char reason[320];
 
 	panic_begin();
-	if (t->kind == TRAP_PAGE_FAULT)
+	if (t->kind == TRAP_PAGE_FAULT && is_user_address(t->addr))
+		format(reason, sizeof(reason),
+		       "page fault in the kernel: %s of user memory at %#lx, outside user copies",
+		       access_names[t->access], (unsigned long)t->addr);
+	else if (t->kind == TRAP_PAGE_FAULT)
 		format(reason, sizeof(reason), "page fault in the kernel: %s of %#lx, %s",
 		       access_names[t->access], (unsigned long)t->addr,
 		       t->present ? "not allowed" : "nothing is mapped there");
 	else if (t->kind == TRAP_STACK_OVERFLOW)
 		format(reason, sizeof(reason), "kernel stack overflow of thread \"%s\" at %#lx",
 		       current_task()->name, (unsigned long)t->addr);
+	else if (t->kind == TRAP_CALL_TYPE)
+		describe_call(t, reason, sizeof(reason));
 	else
 		format(reason, sizeof(reason), "%s in the kernel (code %#lx, address %#lx)",
 		       trap_names[t->kind], (unsigned long)t->code, (unsigned long)t->addr);

@@ -141,7 +141,7 @@ void random_mix(const void *data, size_t size)
 
 void random_seed_at_boot(const struct boot_info *info)
 {
-	uint64_t words[5] = {time_now()};
+	uint64_t words[5] = {info->entered};
 	unsigned hardware = 0;
 
 	for (unsigned i = 1; i < ARRAY_SIZE(words); i++)

@@ -38,6 +38,8 @@ void signal_info_encode(const struct signal_info *info, uint8_t out[128])
 	memcpy(out + 8, &info->code, 4);
 	if (SIGNAL_BIT(info->signo) & FAULT_SIGNALS && info->code > 0) {
 		memcpy(out + 16, &info->addr, 8);
+		if (info->signo == SIGSEGV && info->code == SEGV_PKUERR)
+			memcpy(out + 32, &info->key, 4);
 		return;
 	}
 	memcpy(out + 16, &info->pid, 4);

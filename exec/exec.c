@@ -15,9 +15,12 @@
 #include <exec/exec.h>
 #include <lib/string.h>
 #include <mm/heap.h>
+#include <mm/huge.h>
 
 #define STACK_MIN ((size_t)128 << 10)
 #define TICKS_PER_SECOND 100
+#define ADDR_NO_RANDOMIZE 0x0040000u /* personality(2) */
+#define CLEAR_ON_SETID 0x0740000u /* .. and what a program with other rights does not inherit */
 
 enum {
 	AT_NULL = 0,
@@ -103,10 +106,44 @@ static enum kerr map_trampoline(struct program *p)
 
 /* ---- Mapping ---- */
 
-/* A random page-aligned number below 1/2^shift of the user's range. */
-static vaddr_t random_below(unsigned shift)
+/*
+ * Where things go (VM-22), in bits of page numbers. Where user addresses have 47 bits or more these are
+ * what Linux gives at most by default; Sv39 has fewer to give.
+ *
+ *	            47 bits and more   Sv39
+ *	mmap, PIE   28                 24
+ *	stack       22                 18
+ *	brk         18                 18
+ */
+#define BRK_BITS 18
+
+_Atomic unsigned exec_randomize = 2;
+
+static bool wide(void)
 {
-	return random_u64() % (aspace_user_end() >> shift) & PAGE_MASK;
+	return aspace_user_end() >> 46;
+}
+
+static unsigned map_bits(void)
+{
+	return wide() ? 28 : 24;
+}
+
+static unsigned stack_bits(void)
+{
+	return wide() ? 22 : 18;
+}
+
+/* Whether the new program's addresses of this sort are random: 1, or the heap's: 2. */
+static bool randomized(unsigned sort)
+{
+	return atomic_load_explicit(&exec_randomize, memory_order_relaxed) >= sort &&
+	       !(current_process()->personality & ADDR_NO_RANDOMIZE);
+}
+
+static vaddr_t random_pages(unsigned bits, unsigned sort)
+{
+	return randomized(sort) ? (random_u64() & (((uint64_t)1 << bits) - 1)) << PAGE_SHIFT : 0;
 }
 
 static enum kerr map_program(struct program *p)
@@ -114,15 +151,14 @@ static enum kerr map_program(struct program *p)
 	vaddr_t end;
 
 	if (!p->elf.fixed)
-		p->base = ALIGN_DOWN(aspace_user_end() / 3 * 2 - random_below(5), p->elf.align) -
+		p->base = ALIGN_DOWN(aspace_user_top() / 3 * 2 - random_pages(map_bits(), 1),
+				     p->elf.align) -
 			  p->elf.low;
 	enum kerr err = elf_map(&p->elf, p->aspace, p->base, &end);
 	if (err != KERR_OK)
 		return err;
 	p->entry = p->base + p->elf.entry;
-	/* Up to 32 MiB of room before the heap. */
-	aspace_set_brk(p->aspace, ALIGN_UP(end, PAGE_SIZE) +
-					  (random_u64() % ((uint64_t)32 << 20) & PAGE_MASK));
+	aspace_set_brk(p->aspace, ALIGN_UP(end, PAGE_SIZE) + random_pages(BRK_BITS, 2));
 	return KERR_OK;
 }
 
@@ -273,7 +309,7 @@ static enum kerr build_stack(struct program *p)
 
 	if (!s.bytes)
 		return KERR_NOMEM;
-	p->stack_top = ALIGN_DOWN(aspace_user_end() - PAGE_SIZE - random_below(13), PAGE_SIZE);
+	p->stack_top = aspace_user_top() - PAGE_SIZE - random_pages(stack_bits(), 1);
 	s.top = p->stack_top;
 	s.bottom = s.top - size;
 	size_t region = ALIGN_UP(size, (size_t)PAGE_SIZE) + STACK_MIN;
@@ -396,12 +432,23 @@ static void commit(struct program *prog, struct signal_actions *actions)
 		process_executable_put(old_file);
 }
 
+/* prctl(PR_SET_MDWE) lasts, unless it was asked not to. */
+static unsigned inherited_denial(const struct process *p)
+{
+	unsigned bits = p->aspace ? aspace_exec_denied(p->aspace) : 0;
+
+	return bits & MDWE_NO_INHERIT ? 0 : bits;
+}
+
 enum kerr exec_program(const struct exec_request *request)
 {
 	struct process *p = current_process();
 	struct program prog = {.request = request};
 	struct signal_actions *actions = nullptr;
 	enum kerr err = open_images(&prog);
+
+	if (request->secure)
+		p->personality &= ~CLEAR_ON_SETID;
 
 	if (err != KERR_OK)
 		goto out_images;
@@ -410,7 +457,13 @@ enum kerr exec_program(const struct exec_request *request)
 		goto out_images;
 	aspace_set_limits(prog.aspace, p->limits[RLIMIT_STACK].current,
 			  p->limits[RLIMIT_DATA].current, p->limits[RLIMIT_AS].current);
-	err = map_program(&prog);
+	aspace_set_random(prog.aspace, randomized(1) ? PAGE_SIZE << stack_bits() : 0,
+			  random_pages(map_bits(), 1));
+	if (p->aspace)
+		aspace_set_huge_disabled(prog.aspace, aspace_huge_disabled(p->aspace));
+	err = aspace_deny_exec(prog.aspace, inherited_denial(p));
+	if (err == KERR_OK)
+		err = map_program(&prog);
 	if (err == KERR_OK)
 		err = build_stack(&prog);
 	if (err == KERR_OK)

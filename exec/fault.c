@@ -3,7 +3,8 @@
  * exception, becomes a signal with Linux's si_code.
  *
  * A page fault of the kernel itself on a user address is a user copy: answered if it may sleep, else
- * (a spinlock is held, or there is no such page) the HAL's fixup ends the copy. On a kernel address
+ * (a spinlock is held, or there is no such page) the HAL's fixup ends the copy. Elsewhere in the
+ * kernel it is an error of the kernel's, and ends it. On a kernel address
  * it is right only if this CPU had not seen a new mapping yet.
  */
 #include "process_private.h"
@@ -55,10 +56,25 @@ static NOINLINE void unanswered(const struct trap *trap, enum fault_result resul
 	}
 }
 
+/* The page is there, its key says no: the program's own affair, and the end of a user copy. */
+static NOINLINE bool key_fault(const struct trap *trap, struct aspace *as)
+{
+	struct thread *t = current_thread();
+
+	if (!trap->from_user)
+		return false;
+	t->fault_addr = trap->addr;
+	t->fault_code = trap->code;
+	signal_force_key(trap->addr, aspace_key_at(as, trap->addr));
+	return true;
+}
+
 bool fault_page(struct trap *trap)
 {
 	struct aspace *as = current_process()->aspace;
 
+	if (unlikely(trap->key))
+		return key_fault(trap, as);
 	if (likely(trap->from_user)) {
 		enum fault_result result = trap->addr < aspace_user_end()
 						   ? aspace_fault(as, trap->addr, trap->access)
@@ -69,7 +85,7 @@ bool fault_page(struct trap *trap)
 	}
 	if (trap->addr >= aspace_user_end())
 		return mm_kernel_fault(trap);
-	if (!as || current_task()->preempt_count)
+	if (!as || current_task()->preempt_count || trap->stray || trap->access == TRAP_EXECUTE)
 		return false;
 	hal.cpu.irq_restore(true);
 	enum fault_result result = aspace_fault(as, trap->addr, trap->access);
@@ -106,6 +122,7 @@ void fault_exception(struct trap *trap)
 	case TRAP_OVERFLOW:
 	case TRAP_PROTECTION:
 	case TRAP_STACK_OVERFLOW:
+	case TRAP_CALL_TYPE:
 		signal_fault(trap, SIGSEGV, SI_KERNEL, 0);
 		return;
 	case TRAP_MACHINE_CHECK:

@@ -40,6 +40,7 @@ static void inherit_thread(struct thread *t, struct thread *parent, const struct
 	t->priority = t->base_priority = parent->base_priority;
 	atomic_store_explicit(&t->affinity, parent->affinity, memory_order_relaxed);
 	t->signal_mask = parent->signal_mask;
+	t->task.memory = parent->task.memory;
 	if (!(r->flags & CLONE_VM) || r->flags & CLONE_VFORK) {
 		t->alt_stack_base = parent->alt_stack_base;
 		t->alt_stack_size = parent->alt_stack_size;
@@ -109,6 +110,7 @@ static void inherit_process(struct process *p, struct process *parent)
 	memcpy(p->name, parent->name, sizeof(p->name));
 	p->no_new_privileges = parent->no_new_privileges;
 	p->dumpable = parent->dumpable;
+	p->personality = parent->personality;
 	p->oom_adjust = parent->oom_adjust;
 	p->oom_adjust_min = parent->oom_adjust_min;
 	p->trampoline = parent->trampoline;
@@ -366,6 +368,7 @@ enum kerr process_start_first(void (*fn)(void *arg), void *arg)
 	p->limits[RLIMIT_CORE].current = 0;
 	uint64_t files = MIN(MAX(cmdline_u64("limit.files", 1024), 16u), (uint64_t)524288);
 	p->limits[RLIMIT_NOFILE] = (struct rlimit64){files, 524288};
+	p->limits[RLIMIT_MEMLOCK] = (struct rlimit64){8ull << 20, 8ull << 20};
 	p->limits[RLIMIT_SIGPENDING] = (struct rlimit64){4096, 4096};
 	p->limits[RLIMIT_NPROC].current = p->limits[RLIMIT_NPROC].maximum =
 		cmdline_u64("limit.processes", (uint64_t)id_limit() / 2);

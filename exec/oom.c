@@ -8,7 +8,8 @@
  *
  * Chosen is who has most: resident pages and page tables, plus oom_score_adj thousandths of all
  * memory. Never program 1, never one at -1000, never one that is ending. All that share the
- * address space end with it: else nothing would come back. Program 1 itself never gets the error:
+ * address space end with it: else nothing would come back. If the request was bound to some nodes (a
+ * memory policy), who is bound to others is left alone. Program 1 itself never gets the error:
  * its fault is repeated until there is a frame.
  *
  * The victim needs no program's frames to end: its faults give up at once, in a system call it comes
@@ -27,6 +28,7 @@
 #include <core/time.h>
 #include <exec/oom.h>
 #include <mm/memory.h>
+#include <mm/policy.h>
 #include <mm/pressure.h>
 
 #define TRIES 40
@@ -144,6 +146,22 @@ static bool awaited(struct process *p)
 	return time_now() < victim_until;
 }
 
+/* Whether its end could give frames of `nodes` (0: of any): unless all its threads are bound to
+ * others. */
+static bool may_have_frames_of(struct process *p, uint16_t nodes)
+{
+	bool may = !nodes || list_empty(&p->threads);
+	struct thread *t;
+
+	bool on = spin_lock_irq(&p->lock);
+	list_for_each(t, &p->threads, process_link) {
+		const struct memory_policy *policy = &t->task.memory.policy;
+		may |= policy->mode != POLICY_BIND || policy->nodes & nodes;
+	}
+	spin_unlock_irq(&p->lock, on);
+	return may;
+}
+
 /* oom_lock held. The best candidate first; unused rows have pid 0. False: nobody is left, or somebody
  * is ending already (*ends). */
 static bool choose(struct candidate rows[REPORT_ROWS], bool *ends)
@@ -158,7 +176,8 @@ static bool choose(struct candidate rows[REPORT_ROWS], bool *ends)
 		pid = p->pid;
 		if (ending(p))
 			*ends |= awaited(p);
-		else if (p != process_init && p->oom_adjust != OOM_ADJUST_MIN && measure(p, &c))
+		else if (p != process_init && p->oom_adjust != OOM_ADJUST_MIN &&
+			 may_have_frames_of(p, policy_short_nodes()) && measure(p, &c))
 			rank(rows, &c);
 	}
 	return rows[0].pid;
@@ -263,7 +282,7 @@ bool oom_relieve(unsigned attempt)
 		return false;
 	mutex_lock(&oom_lock);
 	/* Others have waited for this lock: what was done for them may do for us. */
-	bool wait = false, hope = frame_reclaim() && !frame_scarce();
+	bool wait = false, hope = frame_reclaim() && !frame_scarce_here();
 	if (!hope && !ending(self))
 		hope = wait = end_somebody();
 	mutex_unlock(&oom_lock);

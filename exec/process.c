@@ -314,6 +314,11 @@ uint64_t process_limit(unsigned limit)
 	return READ_ONCE(current_process()->limits[limit].current);
 }
 
+uint64_t process_lock_limit(void)
+{
+	return process_superuser() ? UINT64_MAX : process_limit(RLIMIT_MEMLOCK);
+}
+
 void process_times(struct process *p, nsec_t *user, nsec_t *system)
 {
 	bool on = spin_lock_irq(&p->lock);
@@ -346,6 +351,7 @@ bool process_thread_next(struct process *p, int after, struct thread_info *out)
 			.policy = best->policy,
 			.nice = best->nice,
 			.cpu = best->task.hal.cpu,
+			.affinity = best->affinity,
 			.wait_reason = best->wait_reason,
 			.voluntary_switches = best->voluntary_switches,
 			.involuntary_switches = best->involuntary_switches,

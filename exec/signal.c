@@ -398,15 +398,13 @@ void signal_retarget_locked(struct process *p, uint64_t bits)
 		wake_for_locked(p, nullptr, bits & -bits);
 }
 
-void signal_force(int signo, int code, vaddr_t addr)
+static void force(struct signal_info *info)
 {
 	struct thread *t = current_thread();
 	struct process *p = t->process;
-	struct signal_info info = {.signo = signo, .code = code, .addr = addr};
+	int signo = info->signo;
 	uint64_t bit = SIGNAL_BIT(signo);
 
-	if (code == SI_KERNEL || signo == SIGPIPE)
-		info.addr = 0;
 	bool on = spin_lock_irq(&p->lock);
 	bool blocked = t->signal_mask & bit;
 	if (bit & FAULT_SIGNALS && (blocked || p->actions->ignored & bit)) {
@@ -416,11 +414,27 @@ void signal_force(int signo, int code, vaddr_t addr)
 	if (!(bit & FAULT_SIGNALS) && !blocked && ignored_set(p->actions) & bit)
 		goto out;
 	if (!(t->signal_pending & bit) &&
-	    enqueue_locked(p, &t->signal_pending, &t->signal_queue, &info) != KERR_OK)
+	    enqueue_locked(p, &t->signal_pending, &t->signal_queue, info) != KERR_OK)
 		t->signal_pending |= bit;
 	signal_update_work_locked(t);
 out:
 	spin_unlock_irq(&p->lock, on);
+}
+
+void signal_force(int signo, int code, vaddr_t addr)
+{
+	struct signal_info info = {.signo = signo, .code = code, .addr = addr};
+
+	if (code == SI_KERNEL || signo == SIGPIPE)
+		info.addr = 0;
+	force(&info);
+}
+
+void signal_force_key(vaddr_t addr, unsigned key)
+{
+	struct signal_info info = {.signo = SIGSEGV, .code = SEGV_PKUERR, .addr = addr, .key = key};
+
+	force(&info);
 }
 
 /* ---- kill(2) and its like ---- */

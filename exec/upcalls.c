@@ -17,6 +17,7 @@ const struct core_upcalls upcalls = {
 	.priority_lend = sched_priority_lend,
 	.priority_restore = sched_priority_restore,
 	.memory_short = oom_relieve,
+	.lock_limit = process_lock_limit,
 	.spawn = thread_spawn,
 	.run_idle = sched_run_idle,
 };

@@ -246,6 +246,21 @@ enum kerr file_write_at(struct file *f, const struct io_buffer *b, uint64_t offs
 	return f->ops->write(f, b, append ? UINT64_MAX : offset, done);
 }
 
+/* At the end of every file is a hole. */
+static enum kerr seek_data(struct vm_object *o, int64_t offset, bool data, int64_t *out)
+{
+	uint64_t at, size = o ? atomic_load_explicit(&o->size, memory_order_relaxed) : 0;
+
+	if (offset < 0 || (uint64_t)offset >= size)
+		return KERR_NXIO;
+	if (o->ops->fill) /* what is not in memory may be data */
+		at = data ? (uint64_t)offset : size;
+	else if (!vm_object_seek(o, (uint64_t)offset, data, &at))
+		return KERR_NXIO;
+	*out = (int64_t)at;
+	return KERR_OK;
+}
+
 static enum kerr seek_target(const struct file *f, int64_t offset, int whence, int64_t *out)
 {
 	int64_t size = f->inode->object ? (int64_t)f->inode->object->size : 0, base;
@@ -260,12 +275,9 @@ static enum kerr seek_target(const struct file *f, int64_t offset, int whence, i
 	case SEEK_END:
 		base = size;
 		break;
-	case SEEK_DATA: /* without finer knowledge: all data, one hole at the end */
+	case SEEK_DATA:
 	case SEEK_HOLE:
-		if (offset < 0 || offset >= size)
-			return KERR_NXIO;
-		*out = whence == SEEK_DATA ? offset : size;
-		return KERR_OK;
+		return seek_data(f->inode->object, offset, whence == SEEK_DATA, out);
 	default:
 		return KERR_INVAL;
 	}

@@ -63,12 +63,23 @@ enum kerr proc_show_mounts(struct text *t, const struct proc_subject *s);
 /* memory.c */
 enum kerr proc_show_meminfo(struct text *t, const struct proc_subject *s);
 enum kerr proc_show_vmstat(struct text *t, const struct proc_subject *s);
+/* Their lines about huge pages and translation caches. (proc/huge.c) */
+void proc_print_huge_meminfo(struct text *t);
+void proc_print_huge_vmstat(struct text *t);
 enum kerr proc_show_iomem(struct text *t, const struct proc_subject *s);
 enum kerr proc_show_zoneinfo(struct text *t, const struct proc_subject *s);
 enum kerr proc_show_buddyinfo(struct text *t, const struct proc_subject *s);
 /* process_memory.c */
 enum kerr proc_show_maps(struct text *t, const struct proc_subject *s);
+enum kerr proc_show_smaps(struct text *t, const struct proc_subject *s);
+enum kerr proc_show_smaps_rollup(struct text *t, const struct proc_subject *s);
 enum kerr proc_show_statm(struct text *t, const struct proc_subject *s);
+/* What /proc/PID/maps calls a region, perhaps in `buf` (PATH_SIZE bytes); null: it has no name. */
+const char *proc_region_name(const struct region_info *r, char *buf);
+/* numa.c */
+enum kerr proc_show_numa_maps(struct text *t, const struct proc_subject *s);
+void proc_print_list(struct text *t, uint64_t set); /* "0-2,4": the numbers of the bits */
+void proc_print_allowed(struct text *t, uint64_t cpus); /* lines of /proc/PID/status */
 
 #define TICKS_PER_SECOND 100ull
 static inline unsigned long proc_ticks(nsec_t t)

@@ -9,7 +9,7 @@
  *	frame table         32 bytes a frame
  *	numa_init           which node each range is on
  *	frame_init          bump retires, the chosen allocator takes the rest
- *	heap                slabs
+ *	heap                the provider that heap= names
  *	space               the zero page, caches of address spaces
  */
 #include <mm/memory.h>
@@ -27,9 +27,10 @@
 #include <core/panic.h>
 #include <hal/image.h>
 #include <mm/numa.h>
+#include <mm/huge.h>
 #include <mm/pressure.h>
 
-static enum kerr memory_init(const struct boot_info *info)
+static INIT_TEXT enum kerr memory_init(const struct boot_info *info)
 {
 	size_t count;
 	memory_map_init(info);
@@ -43,10 +44,10 @@ static enum kerr memory_init(const struct boot_info *info)
 	frame_init();
 	layout_set_frames_ready();
 	tlb_init(kernel_mapper.root);
-	heap_start_slab();
-	space_init();
 	shrinker_register(&frame_shrinker);
-	shrinker_register(&slab_shrinker);
+	heap_start();
+	space_init();
+	quickmap_init((cpu_t)MIN(info->cpu_count, (size_t)CPU_MAX));
 	shrinker_register(&kstack_shrinker);
 
 	struct frame_totals t = frame_totals();
@@ -94,6 +95,8 @@ static enum kerr memory_seal(const struct boot_info *info)
 		paddr_t text = info->image_start + (paddr_t)(__init_text_start - __image_start);
 		paddr_t end = info->image_start + (paddr_t)(__init_text_end - __image_start);
 		frame_release(text >> PAGE_SHIFT, end >> PAGE_SHIFT);
+		log_info("memory: %llu KiB of boot code unmapped and given back",
+			 (unsigned long long)((end - text) >> 10));
 	}
 	for (size_t i = 0; i < info->module_count; i++)
 		memory_release_boot_range(info->modules[i].start, info->modules[i].end);
@@ -115,10 +118,16 @@ void memory_stats(struct memory_stats *out)
 		.free = t.free,
 		.reserved = t.reserved,
 		.kernel_stacks = kstack_frame_count(),
-		.slab = slab_frame_count(),
+		.slab = heap_frame_count(),
 		.kmap = kmap_frame_count(),
 		.kmap_total = kernel_areas[AREA_KMAP].end - kernel_areas[AREA_KMAP].start,
 	};
 	space_stats(out);
+	struct hugepool_stats pool;
+	hugepool_stats(&pool);
+	uint64_t shared = hugetlb_shared_frames();
+	uint64_t own = (pool.total - pool.free) * (HUGE_SIZE / PAGE_SIZE) - shared;
+	out->cached -= MIN(out->cached, shared);
+	out->anonymous -= MIN(out->anonymous, own);
 	out->page_tables += atomic_load_explicit(&kernel_mapper.tables, memory_order_relaxed);
 }

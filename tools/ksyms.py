@@ -31,7 +31,7 @@ MAGIC = b"TERNSYM1"
 HEADER, ENTRY = 16, 16
 
 # What the linker script, the assembler and the link-time optimiser add to names.
-NOT_A_FUNCTION = re.compile(r"^(\$|\.L|__\w+_(start|end|size)$|$)")
+NOT_A_FUNCTION = re.compile(r"^(\$|\.L|__\w+_(start|end|size)$|__cfi_|$)")
 SUFFIX = re.compile(r"\.llvm\.\d+$")
 
 

@@ -21,6 +21,9 @@
 /* For a console in a GiB that is RAM too: that GiB in 2 MiB blocks. */
 alignas(4096) static uint64_t console_blocks[512];
 
+/* early_area.direct, moved up: two tables, for it may straddle them. */
+alignas(4096) static uint64_t moved_direct[2 * 512];
+
 static struct fdt_source source;
 
 /* Everything but the area that is in use already. */
@@ -102,6 +105,21 @@ static bool is_pl011(paddr_t base)
 	core_boot_main(&info);
 }
 
+/* The direct map a second time, at a random base; both are there until mm has its own tables. */
+static vaddr_t direct_map_move(paddr_t image)
+{
+	uint64_t gib = boot_slide(&source.source, 0, BOOT_SLIDE_BITS) / GIB;
+	uint64_t table = (vaddr_t)moved_direct - (vaddr_t)__image_start + image;
+	if (!gib)
+		return DIRECT_MAP;
+	for (size_t i = 0; i < 512; i++)
+		moved_direct[gib % 512 + i] = early_area.direct[i];
+	early_area.root[1 + gib / 512] = table | EARLY_TABLE;
+	early_area.root[2 + gib / 512] = (table + PAGE_SIZE) | EARLY_TABLE;
+	__asm__ volatile("dsb ishst\n\tisb" ::: "memory");
+	return DIRECT_MAP + (512 + gib) * GIB;
+}
+
 [[noreturn]] void boot_main(paddr_t fdt, paddr_t image)
 {
 	uint64_t mpidr;
@@ -121,6 +139,8 @@ static bool is_pl011(paddr_t base)
 	};
 	early.early_end = ALIGN_UP(early.image_end, GIB);
 	console_find(&early);
+	early.direct_map = direct_map_move(image);
+	fdt_source_open(&source, PROTOCOL, (const void *)(early.direct_map + fdt), FDT_REACH);
 	__asm__ volatile("mrs %0, mpidr_el1" : "=r"(mpidr));
 	core_boot_main(boot_info_build(&source.source, &early, mpidr & MPIDR_AFFINITY));
 }

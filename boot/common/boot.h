@@ -45,6 +45,12 @@ extern uint64_t boot_entered;
 struct boot_info *boot_info_build(const struct boot_source *source, const struct boot_early *early,
 				  uint64_t boot_cpu);
 
+/* By how many bytes, whole GiBs below 2^bits of them, the direct map moves up. Of the source the command
+ * line and the seed are used; `hardware`: entropy, 0 if there is none. */
+uint64_t boot_slide(const struct boot_source *s, uint64_t hardware, unsigned bits);
+#define BOOT_SLIDE_BITS 15 /* 32 TiB of a half of 128 TiB */
+#define BOOT_SLIDE_BITS_39 6 /* 64 GiB of 256: Sv39 */
+
 /* Applies the image's own R_*_RELATIVE relocations for running at `slide` bytes from where it was
  * linked. Position-independent; called once, before any pointer in data is used. `base` is where
  * the image start is mapped now. Every patched place and target must lie in the image; false: not so. */

@@ -61,11 +61,11 @@ static void map_leaf(struct table_builder *b, vaddr_t va, paddr_t pa, unsigned l
 	table[va >> (12 + 9 * leaf_level) & 511] = pa >> 12 << PTE_PPN_SHIFT | LEAF_BITS;
 }
 
-static vaddr_t direct_map_base(unsigned mode)
+static vaddr_t direct_map_base(unsigned mode, const struct early_tables *e)
 {
-	return mode == SATP_SV39   ? 0xffffffc000000000
-	       : mode == SATP_SV48 ? 0xffff800000000000
-				   : 0xff00000000000000;
+	return mode == SATP_SV39   ? 0xffffffc000000000 + e->slide_39
+	       : mode == SATP_SV48 ? 0xffff800000000000 + e->slide
+				   : 0xff00000000000000 + e->slide;
 }
 
 static void map_direct(struct table_builder *b, vaddr_t base, paddr_t address)
@@ -78,7 +78,7 @@ static void map_direct(struct table_builder *b, vaddr_t base, paddr_t address)
 static bool mode_try(unsigned mode, const struct early_tables *e)
 {
 	struct table_builder b = {.levels = mode - SATP_SV39 + 3};
-	vaddr_t base = direct_map_base(mode);
+	vaddr_t base = direct_map_base(mode, e);
 	memset(pool, 0, sizeof(pool));
 	b.root = page_take(&b);
 	for (paddr_t at = e->early.image_start; at < e->early.image_end; at += MIB2)
@@ -136,10 +136,14 @@ uint64_t boot_tables_on(paddr_t fdt_address, paddr_t image)
 	/* A broken tree is reported by boot_main(), where there are messages. */
 	if (fdt_open(&fdt, (const void *)fdt_address, e->fdt_limit) == KERR_OK) {
 		console_find(&fdt, &e->early);
-		mode = mode_wanted(fdt_bootargs(&fdt));
+		struct boot_source source = {.command_line = fdt_bootargs(&fdt)};
+		source.seed = fdt_seed(&fdt, &source.seed_size);
+		mode = mode_wanted(source.command_line);
+		e->slide = boot_slide(&source, 0, BOOT_SLIDE_BITS);
+		e->slide_39 = boot_slide(&source, 0, BOOT_SLIDE_BITS_39);
 	}
 	while (!mode_try(mode, e) && mode > SATP_SV39)
 		mode--;
-	e->early.direct_map = direct_map_base(mode);
+	e->early.direct_map = direct_map_base(mode, e);
 	return LINKED_AT - image;
 }

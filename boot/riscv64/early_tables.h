@@ -7,6 +7,7 @@ struct early_tables {
 	struct boot_early early;
 	paddr_t fdt;      /* its physical address */
 	size_t fdt_limit; /* bytes of the direct map behind it */
+	uint64_t slide, slide_39; /* boot_slide() */
 };
 
 extern struct early_tables early_tables;

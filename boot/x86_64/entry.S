@@ -22,6 +22,7 @@
 #define IMAGE_LARGE_PAGES 32
 #define TABLE 0x3		/* present, writable */
 #define LARGE 0x83
+#define SELECTOR_32_CODE 32	/* in the table here only */
 #define MAGIC_LEFT 0x36d76289	/* eax of Multiboot2 */
 
 #define PHYSICAL(label) (KERNEL_LMA + label - head_start)
@@ -169,11 +170,63 @@ long_mode:
 	call	boot_main
 	ud2
 
+/*
+ * Turns paging with four levels into paging with five, which takes a moment without any (Intel SDM
+ * volume 3, 4.1.2): down to 32-bit code at its physical address, and back. Called from C, interrupts
+ * off, on the early tables, which a fifth level comes above of: its last entry leads to the kernel's
+ * half as it was, its first one to the low memory. The CPU has it; no stack below 4 GiB is needed.
+ */
+	.globl	boot_five_levels
+boot_five_levels:
+	push	%rbx
+	push	%rbp
+	push	%r12
+	push	%r13
+	push	%r14
+	push	%r15
+	mov	%rsp, switch_stack(%rip)
+	sgdt	switch_gdt(%rip)
+	lea	early_root5(%rip), %rax
+	mov	$PHYSICAL(early_root) + TABLE, %ecx
+	mov	%rcx, (%rax)
+	mov	%rcx, 8 * 511(%rax)
+	lgdt	gdt_register(%rip)
+	mov	$PHYSICAL(8f), %eax
+	push	$SELECTOR_32_CODE
+	push	%rax
+	lretq
+	.code32
+8:	mov	%cr0, %eax
+	and	$~CR0_PG, %eax
+	mov	%eax, %cr0
+	mov	%cr4, %eax
+	or	$CR4_LA57, %eax
+	mov	%eax, %cr4
+	mov	$PHYSICAL(early_root5), %eax
+	mov	%eax, %cr3
+	mov	$CR0_KERNEL, %eax
+	mov	%eax, %cr0
+	ljmp	$SELECTOR_KERNEL_CODE, $PHYSICAL(9f)
+	.code64
+9:	lea	10f(%rip), %rax
+	movabs	$(IMAGE_BASE - KERNEL_LMA), %rcx
+	add	%rcx, %rax
+	jmp	*%rax
+10:	mov	switch_stack(%rip), %rsp
+	lgdt	switch_gdt(%rip)
+	pop	%r15
+	pop	%r14
+	pop	%r13
+	pop	%r12
+	pop	%rbp
+	pop	%rbx
+	ret
+
 	.p2align 3
-gdt:	.quad	0, 0, 0x00af9b000000ffff, 0x00cf93000000ffff
+gdt:	.quad	0, 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cf9b000000ffff
 gdt_register:
-	.word	31
-	.long	PHYSICAL(gdt)
+	.word	39
+	.long	PHYSICAL(gdt), 0
 no_long_mode_text:
 	.asciz	"Tern needs a 64-bit CPU.\r\n"
 
@@ -185,9 +238,14 @@ no_long_mode_text:
 
 	.bss
 	.p2align 12
+	.globl	early_root, early_level2, early_direct
+early_root5:
+	.skip	4096
 early_root:
 	.skip	4096
 early_level2:
+	.skip	4096
+early_direct:				/* main.c's */
 	.skip	4096
 early_level1:
 	.skip	4 * 4096
@@ -197,6 +255,10 @@ early_image_level1:
 	.skip	4096
 	.skip	16384
 boot_stack_top:
+switch_stack:
+	.skip	8
+switch_gdt:
+	.skip	24
 boot_thread:
 	.skip	1024
 

@@ -8,7 +8,6 @@
 
 #include <lib/compiler.h>
 
-#define DIRECT_MAP 0xffff800000000000ull
 #define STRING_MAX 65536
 #define EBDA_POINTER 0x40e
 #define BIOS_START 0xe0000
@@ -18,6 +17,7 @@
 #define SMP_LOWEST 0x8000
 #define SMP_HIGHEST 0xa0000
 
+vaddr_t firmware_direct_map = FIRMWARE_DIRECT_MAP;
 static struct acpi_table madt, srat, slit; /* length 0: there is none */
 static struct boot_region smp_region = {0, 0, BOOT_MEM_RESERVED, "none"};
 
@@ -25,7 +25,7 @@ const void *firmware_map(paddr_t address, size_t size)
 {
 	if (address >= EARLY_END || size > EARLY_END - address)
 		return nullptr;
-	return (const void *)(DIRECT_MAP + address);
+	return (const void *)(firmware_direct_map + address);
 }
 
 static const void *acpi_map(void *context, paddr_t address, size_t size)

@@ -6,6 +6,10 @@
 
 #define EARLY_END (1ull << 32) /* entry.S maps this much */
 
+/* Where entry.S puts the direct map; where it is by now. */
+#define FIRMWARE_DIRECT_MAP 0xffff800000000000ull
+extern vaddr_t firmware_direct_map;
+
 /* The early tables' view of [address, address + size); null: not mapped. */
 const void *firmware_map(paddr_t address, size_t size);
 /* A string in the first 4 GiB, "" if `address` is 0 or no end is near. */

@@ -29,7 +29,9 @@ static struct {
 	struct rcu_head *_Atomic incoming;
 } ALIGNED(64) cpus[CPU_MAX];
 static _Atomic bool running; /* the timer is set, or its function is not done with these: */
-static struct rcu_head *current, *ready; /* ready: the grace period is over, not called yet */
+static struct calls { /* oldest first */
+	struct rcu_head *first, **end;
+} current = {.end = &current.first}, ready = {.end = &ready.first};
 
 static void advance(struct timer *t);
 static struct timer timer = {.fn = advance, .cpu = CPU_NONE};
@@ -63,15 +65,30 @@ void rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *head))
 		timer_set(&timer, time_now() + PERIOD);
 }
 
-/* Puts `more` in front of `list`. */
-static void prepend(struct rcu_head **list, struct rcu_head *more)
+static void calls_append(struct calls *to, struct calls *from)
 {
-	struct rcu_head **end = &more;
+	if (!from->first)
+		return;
+	*to->end = from->first;
+	to->end = from->end;
+	*from = (struct calls){.end = &from->first};
+}
 
-	while (*end)
-		end = &(*end)->next;
-	*end = *list;
-	*list = more;
+/* A CPU's pushed list, newest first, comes to the end of `to`. */
+static void calls_take(struct calls *to, struct rcu_head *newest)
+{
+	struct rcu_head *oldest = nullptr, **end = newest ? &newest->next : nullptr;
+
+	while (newest) {
+		struct rcu_head *next = newest->next;
+		newest->next = oldest;
+		oldest = newest;
+		newest = next;
+	}
+	if (oldest) {
+		*to->end = oldest;
+		to->end = end;
+	}
 }
 
 static bool any_incoming(void)
@@ -82,14 +99,16 @@ static bool any_incoming(void)
 	return false;
 }
 
-/* CALLS_AT_ONCE at most of those whose grace period is over. */
+/* The oldest whose grace period is over, CALLS_AT_ONCE at most. */
 static struct rcu_head *take_ready(void)
 {
-	struct rcu_head *first = ready, **end = &first;
+	struct rcu_head *first = ready.first, **end = &first;
 
 	for (unsigned n = 0; *end && n < CALLS_AT_ONCE; n++)
 		end = &(*end)->next;
-	ready = *end;
+	ready.first = *end;
+	if (!ready.first)
+		ready.end = &ready.first;
 	*end = nullptr;
 	return first;
 }
@@ -97,12 +116,11 @@ static struct rcu_head *take_ready(void)
 /* The grace period is over: the next one begins for what came meanwhile. */
 static cpuset_t next_period(void)
 {
-	prepend(&ready, current);
-	current = nullptr;
+	calls_append(&ready, &current);
 	for (cpu_t i = 0; i < cpu_count; i++)
 		if (atomic_load_explicit(&cpus[i].incoming, memory_order_relaxed))
-			prepend(&current, atomic_exchange(&cpus[i].incoming, nullptr));
-	cpuset_t lagging = current ? cpu_online() : 0;
+			calls_take(&current, atomic_exchange(&cpus[i].incoming, nullptr));
+	cpuset_t lagging = current.first ? cpu_online() : 0;
 	atomic_fetch_add_explicit(&period, 1, memory_order_relaxed);
 	atomic_store_explicit(&waiting, lagging, memory_order_seq_cst);
 	return lagging;
@@ -111,7 +129,7 @@ static cpuset_t next_period(void)
 /* Nothing is left to do, or what is left is somebody else's by now. */
 static bool may_stop(void)
 {
-	if (ready || current || any_incoming())
+	if (ready.first || current.first || any_incoming())
 		return false;
 	atomic_store(&running, false);
 	return !any_incoming() || atomic_exchange(&running, true);

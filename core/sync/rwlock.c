@@ -83,17 +83,22 @@ void rwlock_read_unlock(struct rwlock *l)
 		release_waiters(l);
 }
 
-void rwlock_write_lock(struct rwlock *l)
+bool rwlock_try_write_lock(struct rwlock *l)
 {
 	uint32_t expected = 0;
 
-	sleep_check("taking a sleeping lock to write");
-	if (unlikely(!atomic_compare_exchange_strong_explicit(
-		    &l->state, &expected, WRITER, memory_order_acquire, memory_order_relaxed))) {
-		lock_slow(l, true);
-		return;
-	}
+	if (!atomic_compare_exchange_strong_explicit(&l->state, &expected, WRITER,
+						     memory_order_acquire, memory_order_relaxed))
+		return false;
 	lock_count(l->queue.lock.name, LOCK_WRITE, false);
+	return true;
+}
+
+void rwlock_write_lock(struct rwlock *l)
+{
+	sleep_check("taking a sleeping lock to write");
+	if (unlikely(!rwlock_try_write_lock(l)))
+		lock_slow(l, true);
 }
 
 void rwlock_write_unlock(struct rwlock *l)

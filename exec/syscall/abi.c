@@ -5,10 +5,13 @@
 #include <fs/file.h>
 
 static const struct abi abis[] = {
-	{.machine = 62, .x86_layouts = true, .action_restorer = true},     /* x86_64 */
-	{.machine = 183, .arm_open_flags = true, .action_restorer = true}, /* AArch64 */
-	{.machine = 243, .icache_call = true},                             /* RISC-V */
-	{.machine = 0x7e72},            /* hal/host */
+	{.machine = 62,
+	 .x86_layouts = true,
+	 .action_restorer = true,
+	 .has_keys = true}, /* x86_64 */
+	{.machine = 183, .arm_open_flags = true, .action_restorer = true, .has_keys = true},
+	{.machine = 243, .icache_call = true}, /* RISC-V */
+	{.machine = 0x7e72, .has_keys = true}, /* hal/host */
 };
 
 const struct abi *abi RO_AFTER_INIT = &abis[0];

@@ -49,6 +49,7 @@ struct abi {
 	bool arm_open_flags; /* O_DIRECTORY, O_NOFOLLOW, O_DIRECT, O_LARGEFILE are rotated */
 	bool action_restorer; /* struct sigaction has sa_restorer */
 	bool icache_call; /* riscv_flush_icache */
+	bool has_keys; /* pkey_alloc and its like */
 };
 extern const struct abi *abi; /* (const after boot) */
 void abi_choose(void);

@@ -5,6 +5,7 @@
 #include <exec/fork.h>
 #include <exec/signal.h>
 #include <lib/string.h>
+#include <mm/huge.h>
 
 #define TICK (NSEC_PER_SEC / 100)
 
@@ -340,6 +341,10 @@ enum {
 	PR_GET_CHILD_SUBREAPER = 37,
 	PR_SET_NO_NEW_PRIVS = 38,
 	PR_GET_NO_NEW_PRIVS = 39,
+	PR_SET_THP_DISABLE = 41,
+	PR_GET_THP_DISABLE = 42,
+	PR_SET_MDWE = 65,
+	PR_GET_MDWE = 66,
 };
 
 static long set_name(vaddr_t from)
@@ -408,6 +413,21 @@ SYSCALL(prctl)
 		return KERR_OK;
 	case PR_GET_NO_NEW_PRIVS:
 		return p->no_new_privileges;
+	case PR_SET_THP_DISABLE:
+		if (a2 || a3 || a4)
+			return KERR_INVAL;
+		aspace_set_huge_disabled(p->aspace, a1);
+		return KERR_OK;
+	case PR_GET_THP_DISABLE:
+		if (a1 || a2 || a3 || a4)
+			return KERR_INVAL;
+		return aspace_huge_disabled(p->aspace);
+	case PR_SET_MDWE:
+		return a2 || a3 || a4 || a1 > UINT32_MAX
+			       ? KERR_INVAL
+			       : aspace_deny_exec(p->aspace, (unsigned)a1);
+	case PR_GET_MDWE:
+		return a1 || a2 || a3 || a4 ? (long)KERR_INVAL : aspace_exec_denied(p->aspace);
 	default:
 		return KERR_INVAL;
 	}

@@ -2,6 +2,7 @@
 #include "gate.h"
 #include <core/cpu.h>
 #include <exec/sched.h>
+#include <mm/numa.h>
 
 #define PRIO_PROCESS 0
 #define PRIO_PGRP 1
@@ -282,7 +283,7 @@ SYSCALL(sched_getaffinity)
 
 SYSCALL(getcpu)
 {
-	uint32_t cpu = READ_ONCE(current_task()->hal.cpu), node = 0;
+	uint32_t cpu = READ_ONCE(current_task()->hal.cpu), node = numa_node_of_cpu(cpu);
 	enum kerr err = a0 ? user_write(a0, &cpu, sizeof(cpu)) : KERR_OK;
 
 	return err == KERR_OK && a1 ? user_write(a1, &node, sizeof(node)) : err;

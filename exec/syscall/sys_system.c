@@ -53,7 +53,12 @@ SYSCALL(setdomainname)
 
 SYSCALL(personality)
 {
-	return (uint32_t)a0 == UINT32_MAX || a0 == 0 ? KERR_OK : KERR_INVAL; /* PER_LINUX alone */
+	struct process *p = current_process();
+	uint32_t old = p->personality;
+
+	if ((uint32_t)a0 != UINT32_MAX)
+		p->personality = (uint32_t)a0;
+	return old;
 }
 
 /* ---- figures ---- */

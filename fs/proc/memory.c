@@ -4,6 +4,8 @@
 #include <lib/format.h>
 #include <mm/commit.h>
 #include <mm/memory.h>
+#include <mm/numa.h>
+#include <mm/pressure.h>
 
 static void print_kib(struct text *t, const char *name, uint64_t frames)
 {
@@ -45,7 +47,41 @@ enum kerr proc_show_meminfo(struct text *t, const struct proc_subject *s)
 	print_kib(t, "Committed_AS", m.committed);
 	print_kib(t, "VmallocTotal", m.kmap_total / PAGE_SIZE);
 	print_kib(t, "VmallocUsed", m.kmap);
+	proc_print_huge_meminfo(t);
 	return KERR_OK;
+}
+
+static void print_reclaim(struct text *t)
+{
+	struct reclaim_stats r;
+
+	reclaim_stats(&r);
+	text_print(t,
+		   "pgscan_kswapd %lu\npgscan_direct %lu\npgsteal_kswapd %lu\npgsteal_direct %lu\n"
+		   "allocstall_normal %lu\npageoutrun %lu\n",
+		   (unsigned long)r.asked, (unsigned long)r.asked_direct, (unsigned long)r.given,
+		   (unsigned long)r.given_direct, (unsigned long)r.stalls, (unsigned long)r.wakes);
+}
+
+static void print_nodes(struct text *t)
+{
+	struct numa_figures sum = {};
+
+	for (unsigned n = 0; n < numa_nodes(); n++) {
+		struct numa_figures f = numa_figures(n);
+		sum.hit += f.hit;
+		sum.miss += f.miss;
+		sum.foreign += f.foreign;
+		sum.interleaved += f.interleaved;
+		sum.local += f.local;
+		sum.other += f.other;
+	}
+	text_print(t,
+		   "numa_hit %lu\nnuma_miss %lu\nnuma_foreign %lu\nnuma_interleave %lu\n"
+		   "numa_local %lu\nnuma_other %lu\n",
+		   (unsigned long)sum.hit, (unsigned long)sum.miss, (unsigned long)sum.foreign,
+		   (unsigned long)sum.interleaved, (unsigned long)sum.local,
+		   (unsigned long)sum.other);
 }
 
 enum kerr proc_show_vmstat(struct text *t, const struct proc_subject *s)
@@ -60,6 +96,9 @@ enum kerr proc_show_vmstat(struct text *t, const struct proc_subject *s)
 		   (unsigned long)m.free, (unsigned long)m.anonymous, (unsigned long)m.cached,
 		   (unsigned long)m.shared, (unsigned long)m.page_tables,
 		   (unsigned long)(m.kernel_stacks * PAGE_SIZE / 1024));
+	print_reclaim(t);
+	print_nodes(t);
+	proc_print_huge_vmstat(t);
 	return KERR_OK;
 }
 

@@ -4,6 +4,7 @@
  */
 #include "procfs.h"
 
+#include <core/cpu.h>
 #include <core/time.h>
 #include <exec/oom.h>
 #include <exec/signal.h>
@@ -207,6 +208,16 @@ static void print_ids(struct text *t, struct process *p)
 	text_print(t, "\n");
 }
 
+static uint64_t proc_table_pages(struct process *p)
+{
+	struct aspace *as = process_aspace(p);
+	uint64_t bytes = as ? aspace_table_bytes(as) : 0;
+
+	if (as)
+		aspace_put(as);
+	return bytes >> PAGE_SHIFT;
+}
+
 static void print_memory(struct text *t, struct process *p)
 {
 	struct aspace_stats m = proc_aspace_stats(p);
@@ -214,11 +225,28 @@ static void print_memory(struct text *t, struct process *p)
 
 	if (m.virtual_pages == 0)
 		return;
-	text_print(t, "VmSize:\t%8lu kB\nVmRSS:\t%8lu kB\nRssShmem:\t%8lu kB\nVmData:\t%8lu kB\n",
-		   (unsigned long)m.virtual_pages * kib, (unsigned long)m.resident_pages * kib,
-		   (unsigned long)m.shared_pages * kib, (unsigned long)m.data_pages * kib);
-	text_print(t, "VmStk:\t%8lu kB\nVmExe:\t%8lu kB\n", (unsigned long)m.stack_pages * kib,
-		   (unsigned long)m.text_pages * kib);
+	const struct {
+		const char *name;
+		uint64_t pages;
+	} lines[] = {
+		{"VmPeak", m.peak_pages},
+		{"VmSize", m.virtual_pages},
+		{"VmLck", m.locked_pages},
+		{"VmPin", 0},
+		{"VmRSS", m.resident_pages},
+		{"RssAnon", m.resident_pages - m.shared_pages},
+		{"RssFile", 0}, /* all files are tmpfs's */
+		{"RssShmem", m.shared_pages},
+		{"VmData", m.data_pages},
+		{"VmStk", m.stack_pages},
+		{"VmExe", m.text_pages},
+		{"VmLib", 0},
+		{"VmPTE", proc_table_pages(p)},
+		{"VmSwap", 0},
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+		text_print(t, "%s:\t%8lu kB\n", lines[i].name,
+			   (unsigned long)lines[i].pages * kib);
 }
 
 static enum kerr show_status(struct text *t, const struct proc_subject *s)
@@ -243,6 +271,7 @@ static enum kerr show_status(struct text *t, const struct proc_subject *s)
 		   "016lx\nSigCgt:\t%016lx\n",
 		   p->thread_count, (unsigned long)f.pending, (unsigned long)f.shared_pending,
 		   (unsigned long)f.blocked, (unsigned long)f.ignored, (unsigned long)f.caught);
+	proc_print_allowed(t, info.affinity & cpu_online());
 	text_print(t, "voluntary_ctxt_switches:\t%lu\nnonvoluntary_ctxt_switches:\t%lu\n",
 		   (unsigned long)info.voluntary_switches,
 		   (unsigned long)info.involuntary_switches);
@@ -294,6 +323,7 @@ static enum kerr show_limits(struct text *t, const struct proc_subject *s)
 		{RLIMIT_CORE, "Max core file size", "bytes"},
 		{RLIMIT_NPROC, "Max processes", "processes"},
 		{RLIMIT_NOFILE, "Max open files", "files"},
+		{RLIMIT_MEMLOCK, "Max locked memory", "bytes"},
 		{RLIMIT_AS, "Max address space", "bytes"},
 		{RLIMIT_SIGPENDING, "Max pending signals", "signals"},
 	};
@@ -651,6 +681,7 @@ static const struct proc_entry each_fd = {
 		{.name = "maps", .mode = FILE_MODE, .show = proc_show_maps},                       \
 		{.name = "mounts", .mode = FILE_MODE, .show = proc_show_mounts},                   \
 		{.name = "net", .mode = S_IFDIR | 0555, .children = proc_net},                     \
+		{.name = "numa_maps", .mode = FILE_MODE, .show = proc_show_numa_maps},             \
 		{.name = "oom_adj",                                                                \
 		 .mode = SETTING_MODE,                                                             \
 		 .show = show_oom_adj,                                                             \
@@ -661,6 +692,8 @@ static const struct proc_entry each_fd = {
 		 .show = show_oom_adjust,                                                          \
 		 .write = write_oom_adjust},                                                       \
 		{.name = "root", .mode = LINK_MODE, .link = link_root, .follow = follow_root},     \
+		{.name = "smaps", .mode = FILE_MODE, .show = proc_show_smaps},                     \
+		{.name = "smaps_rollup", .mode = FILE_MODE, .show = proc_show_smaps_rollup},       \
 		{.name = "stat", .mode = FILE_MODE, .show = show_stat},                            \
 		{.name = "statm", .mode = FILE_MODE, .show = proc_show_statm},                     \
 		{.name = "status", .mode = FILE_MODE, .show = show_status},                        \

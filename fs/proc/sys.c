@@ -9,10 +9,12 @@
 #include <core/random.h>
 #include <core/spinlock.h>
 #include <core/version.h>
+#include <exec/exec.h>
 #include <exec/watchdog.h>
 #include <fs/proc.h>
 #include <lib/format.h>
 #include <mm/commit.h>
+#include <mm/huge.h>
 
 #define NODE_NAME_SIZE 65
 
@@ -195,6 +197,45 @@ static enum kerr write_hung_timeout(const char *text, size_t length, const struc
 	return write_watchdog(text, length, true);
 }
 
+static enum kerr show_hugepages(struct text *t, const struct proc_subject *s)
+{
+	struct hugepool_stats p;
+
+	hugepool_stats(&p);
+	text_print(t, "%lu\n", (unsigned long)(p.total - p.surplus));
+	return KERR_OK;
+}
+
+static enum kerr write_hugepages(const char *text, size_t length, const struct proc_subject *s)
+{
+	uint64_t value;
+	enum kerr err = parse_setting(text, length, &value);
+
+	if (err == KERR_OK)
+		hugepool_resize(value);
+	return err;
+}
+
+static enum kerr show_overcommit_hugepages(struct text *t, const struct proc_subject *s)
+{
+	struct hugepool_stats p;
+
+	hugepool_stats(&p);
+	text_print(t, "%lu\n", (unsigned long)p.overcommit);
+	return KERR_OK;
+}
+
+static enum kerr write_overcommit_hugepages(const char *text, size_t length,
+					    const struct proc_subject *s)
+{
+	uint64_t value;
+	enum kerr err = parse_setting(text, length, &value);
+
+	if (err == KERR_OK)
+		hugepool_set_overcommit(value);
+	return err;
+}
+
 static enum kerr show_overcommit_memory(struct text *t, const struct proc_subject *s)
 {
 	struct commit_settings c;
@@ -267,6 +308,23 @@ static enum kerr write_overcommit_kbytes(const char *text, size_t length,
 	return commit_configure(&c);
 }
 
+static enum kerr show_randomize(struct text *t, const struct proc_subject *s)
+{
+	text_print(t, "%u\n", atomic_load_explicit(&exec_randomize, memory_order_relaxed));
+	return KERR_OK;
+}
+
+static enum kerr write_randomize(const char *text, size_t length, const struct proc_subject *s)
+{
+	uint64_t value;
+	enum kerr err = parse_setting(text, length, &value);
+
+	if (err != KERR_OK || value > 2)
+		return KERR_INVAL;
+	atomic_store_explicit(&exec_randomize, (unsigned)value, memory_order_relaxed);
+	return KERR_OK;
+}
+
 #define FILE_MODE (S_IFREG | 0444)
 #define SETTING_MODE (S_IFREG | 0644)
 #define DIR_MODE (S_IFDIR | 0555)
@@ -293,6 +351,10 @@ static const struct proc_entry sys_kernel[] = {
 	{.name = "ostype", .mode = FILE_MODE, .show = show_ostype},
 	{.name = "pid_max", .mode = FILE_MODE, .show = show_pid_max},
 	{.name = "random", .mode = DIR_MODE, .children = sys_random},
+	{.name = "randomize_va_space",
+	 .mode = SETTING_MODE,
+	 .show = show_randomize,
+	 .write = write_randomize},
 	{.name = "version", .mode = FILE_MODE, .show = show_version},
 	{.name = "watchdog_thresh",
 	 .mode = SETTING_MODE,
@@ -302,6 +364,14 @@ static const struct proc_entry sys_kernel[] = {
 };
 
 static const struct proc_entry sys_vm[] = {
+	{.name = "nr_hugepages",
+	 .mode = SETTING_MODE,
+	 .show = show_hugepages,
+	 .write = write_hugepages},
+	{.name = "nr_overcommit_hugepages",
+	 .mode = SETTING_MODE,
+	 .show = show_overcommit_hugepages,
+	 .write = write_overcommit_hugepages},
 	{.name = "overcommit_kbytes",
 	 .mode = SETTING_MODE,
 	 .show = show_overcommit_kbytes,

@@ -17,7 +17,9 @@
 #include <lib/format.h>
 #include <mm/heap.h>
 #include <mm/memory.h>
+#include <mm/huge.h>
 #include <mm/pressure.h>
+#include <mm/tlb_stats.h>
 
 enum question { ASK_MEM, ASK_WALK };
 
@@ -31,12 +33,37 @@ static void print_frames(struct text *t, const char *name, uint64_t frames)
 		   (unsigned long)(frames * (PAGE_SIZE / 1024)));
 }
 
+static void show_flushes(struct text *t)
+{
+	struct tlb_stats f = tlb_stats();
+	struct huge_stats h;
+
+	huge_stats(&h);
+	text_print(t, "huge: %lu frames mapped, %lu faults, %lu fallbacks, %lu splits, %lu collapses\n",
+		   (unsigned long)h.mapped, (unsigned long)h.faults, (unsigned long)h.fallbacks,
+		   (unsigned long)h.splits, (unsigned long)h.collapses);
+	text_print(t,
+		   "flushes: %lu of a page, %lu of ranges, %lu of address spaces, %lu of everything; "
+		   "%lu pages\n",
+		   (unsigned long)f.modes[TLB_PAGE], (unsigned long)f.modes[TLB_RANGE],
+		   (unsigned long)f.modes[TLB_SPACE], (unsigned long)f.modes[TLB_FULL],
+		   (unsigned long)f.pages);
+	text_print(t,
+		   "flush interrupts: %lu sent by %lu flushes, %lu saved by stale tags, %lu lazy "
+		   "CPUs let go, %lu generations of tags\n",
+		   (unsigned long)f.interrupts, (unsigned long)f.interrupting,
+		   (unsigned long)f.saved_stale, (unsigned long)f.lazy_drops,
+		   (unsigned long)f.rollovers);
+}
+
 static void show_mem(struct text *t)
 {
 	struct memory_stats m;
 	struct heap_stats h = heap_stats();
 	struct shrinker_info s;
 	struct zone_info z;
+	const char *name;
+	vaddr_t start, end;
 
 	memory_stats(&m);
 	text_print(t, "frame allocator: %s\n", frame_allocator_name());
@@ -50,8 +77,13 @@ static void show_mem(struct text *t)
 	print_frames(t, "slab", m.slab);
 	print_frames(t, "kmap", m.kmap);
 	print_frames(t, "committed", m.committed);
-	text_print(t, "heap: %zu bytes, %zu used, %lu allocations, %lu deallocations\n", h.total,
-		   h.used, (unsigned long)h.allocations, (unsigned long)h.deallocations);
+	text_print(t, "heap: %s, %zu bytes, %zu used, %lu allocations, %lu deallocations\n",
+		   heap_name(), h.total, h.used, (unsigned long)h.allocations,
+		   (unsigned long)h.deallocations);
+	for (size_t i = 0; kernel_area_get(i, &name, &start, &end); i++)
+		text_print(t, "area %#lx-%#lx %s\n", (unsigned long)start, (unsigned long)end,
+			   name);
+	show_flushes(t);
 	text_print(t, "pressure: %lu events\n", (unsigned long)pressure_events());
 	for (size_t i = 0; shrinker_get(i, &s); i++)
 		text_print(t, "shrinker %s: %lu now, %lu given\n", s.name, (unsigned long)s.count,
@@ -166,6 +198,10 @@ static enum kerr show_locks(struct text *t, const struct proc_subject *s)
 }
 
 const struct proc_entry sysfs_debug[] = {
+	{.name = "heap",
+	 .mode = S_IFREG | 0600,
+	 .show = debug_show_heap,
+	 .write = debug_write_heap},
 	{.name = "locks", .mode = S_IFREG | 0400, .show = show_locks},
 	{.name = "memory", .mode = S_IFREG | 0600, .show = show_answer, .write = write_question},
 	{},

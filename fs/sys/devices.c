@@ -7,22 +7,9 @@
 #include <lib/format.h>
 #include <mm/numa.h>
 
-/* "0-2,4": the numbers of the bits. */
 static void print_list(struct text *t, uint64_t set)
 {
-	const char *comma = "";
-
-	while (set) {
-		unsigned first = (unsigned)__builtin_ctzll(set);
-		uint64_t rest = ~(set >> first); /* bit n: first + n is not in the set */
-		unsigned last = rest ? first + (unsigned)__builtin_ctzll(rest) - 1 : 63;
-		if (first == last)
-			text_print(t, "%s%u", comma, first);
-		else
-			text_print(t, "%s%u-%u", comma, first, last);
-		comma = ",";
-		set = last == 63 ? 0 : set & ~((2ull << last) - 1);
-	}
+	proc_print_list(t, set);
 	text_print(t, "\n");
 }
 
@@ -113,8 +100,11 @@ static enum kerr show_numastat(struct text *t, const struct proc_subject *s)
 {
 	struct numa_figures f = numa_figures((unsigned)s->number);
 
-	text_print(t, "numa_hit %lu\nnuma_miss %lu\nnuma_foreign %lu\n", (unsigned long)f.hit,
-		   (unsigned long)f.miss, (unsigned long)f.foreign);
+	text_print(t,
+		   "numa_hit %lu\nnuma_miss %lu\nnuma_foreign %lu\ninterleave_hit %lu\n"
+		   "local_node %lu\nother_node %lu\n",
+		   (unsigned long)f.hit, (unsigned long)f.miss, (unsigned long)f.foreign,
+		   (unsigned long)f.interleaved, (unsigned long)f.local, (unsigned long)f.other);
 	return KERR_OK;
 }
 

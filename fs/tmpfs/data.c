@@ -17,7 +17,9 @@
 #include <exec/signal.h>
 
 #define SIZE_MAX_FILE (((uint64_t)1 << 47) - PAGE_SIZE)
-#define FALLOC_KEEP_SIZE 1
+#define FALLOC_KEEP_SIZE 0x1
+#define FALLOC_PUNCH_HOLE 0x2
+#define FALLOC_ZERO_RANGE 0x10
 
 static struct tmpfs *object_tmpfs(struct vm_object *o)
 {
@@ -131,19 +133,11 @@ static enum kerr data_map(struct file *f, struct vm_object **out)
 	return KERR_OK;
 }
 
-static enum kerr data_allocate(struct file *f, int mode, uint64_t offset, uint64_t size)
+/* The inode's lock is held. Pages of [offset, end) that are missing are made. */
+static enum kerr allocate_pages(struct vm_object *o, uint64_t offset, uint64_t end)
 {
-	struct inode *i = f->inode;
-	struct vm_object *o = i->object;
-	uint64_t end;
 	enum kerr err = KERR_OK;
 
-	if (mode & ~FALLOC_KEEP_SIZE)
-		return KERR_OPNOTSUPP;
-	if (__builtin_add_overflow(offset, size, &end) || end > SIZE_MAX_FILE ||
-	    end > process_limit(RLIMIT_FSIZE))
-		return KERR_FBIG;
-	mutex_lock(&i->lock);
 	for (uint64_t page = offset >> PAGE_SHIFT; page << PAGE_SHIFT < end && err == KERR_OK;
 	     page++) {
 		struct frame *frame;
@@ -151,8 +145,33 @@ static enum kerr data_allocate(struct file *f, int mode, uint64_t offset, uint64
 		if (err == KERR_OK)
 			frame_put(frame);
 	}
+	return err;
+}
+
+/* Linux's tmpfs knows no ZERO_RANGE; it means here what it means on its disks. */
+static enum kerr data_allocate(struct file *f, int mode, uint64_t offset, uint64_t size)
+{
+	struct inode *i = f->inode;
+	struct vm_object *o = i->object;
+	uint64_t end;
+	enum kerr err = KERR_OK;
+	int kind = mode & ~FALLOC_KEEP_SIZE;
+
+	if (kind && kind != FALLOC_ZERO_RANGE && mode != (FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE))
+		return KERR_OPNOTSUPP;
+	if (__builtin_add_overflow(offset, size, &end) || end > SIZE_MAX_FILE)
+		return KERR_FBIG;
+	if (kind != FALLOC_PUNCH_HOLE && end > process_limit(RLIMIT_FSIZE))
+		return KERR_FBIG;
+	mutex_lock(&i->lock);
+	if (kind)
+		vm_object_punch(o, offset, end);
+	if (kind != FALLOC_PUNCH_HOLE)
+		err = allocate_pages(o, offset, end);
 	if (err == KERR_OK && !(mode & FALLOC_KEEP_SIZE) && end > o->size)
 		atomic_store_explicit(&o->size, end, memory_order_release);
+	if (kind)
+		inode_touch(i);
 	mutex_unlock(&i->lock);
 	return err;
 }

@@ -10,6 +10,7 @@
 #include "cpu.h"
 #include "regs.h"
 
+#include <hal/upcall.h>
 #include <lib/compiler.h>
 #include <lib/format.h>
 #include <lib/string.h>
@@ -18,13 +19,21 @@
 #define CNTKCTL_EL0VCTEN (1ull << 1)
 
 bool cpu_has_pan RO_AFTER_INIT;
+static bool cpu_has_epan RO_AFTER_INIT;
 static bool cpu_has_rng RO_AFTER_INIT;
 static uint64_t midr_of[CPU_MAX]; /* each written once, by its CPU */
 
 void cpu_features(void)
 {
 	cpu_has_pan = id_field(reg_read(id_aa64mmfr1_el1), 20) >= 1;
+	cpu_has_epan = id_field(reg_read(id_aa64mmfr1_el1), 20) >= 3;
 	cpu_has_rng = id_field(reg_read(id_aa64isar0_el1), 60) >= 1;
+}
+
+void cpu_log_protections(void)
+{
+	core_log("cpu: the kernel runs with PXN%s%s", cpu_has_pan ? " PAN" : "",
+		 cpu_has_epan ? " EPAN" : "");
 }
 
 void cpu_configure(void)
@@ -33,6 +42,8 @@ void cpu_configure(void)
 	uint64_t mmfr1 = reg_read(id_aa64mmfr1_el1);
 	if (cpu_has_pan)
 		sctlr &= ~SCTLR_SPAN;
+	if (cpu_has_epan)
+		sctlr |= SCTLR_EPAN;
 	if (id_field(reg_read(id_aa64mmfr0_el1), 4) == 2)
 		tcr |= TCR_AS;
 	if (id_field(mmfr1, 0) >= 1)

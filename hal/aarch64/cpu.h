@@ -63,6 +63,7 @@ bool cpu_unwind(struct hal_unwind *u, vaddr_t low, vaddr_t high);
 struct hal_unwind cpu_saved(const struct hal_thread *thread);
 size_t cpu_describe(cpu_t cpu, char *buf, size_t size);
 void cpu_features(void);   /* boot CPU: the features all CPUs are used with */
+void cpu_log_protections(void);
 void cpu_configure(void);   /* each CPU: control registers of EL1 */
 void cpu_identify(cpu_t cpu);     /* each CPU: notes its ID for cpu_describe */
 uint64_t cpu_hwcap(void);
@@ -134,6 +135,7 @@ struct hal_user_regs user_regs(const struct hal_frame *frame);
 struct hal_syscall user_syscall(const struct hal_frame *frame);
 void user_syscall_result(struct hal_frame *frame, long result);
 void user_syscall_restart(struct hal_frame *frame, unsigned long number);
+void user_key_rights(unsigned key, unsigned denied);
 void user_set_tls(struct hal_thread *thread, struct hal_frame *frame, vaddr_t tls);
 size_t user_dump(const struct hal_frame *frame, char *buf, size_t size);
 enum kerr signal_push(struct hal_frame *frame, const struct hal_signal *signal);

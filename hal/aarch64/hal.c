@@ -58,6 +58,7 @@ const struct hal_ops hal = {
 			.syscall_result = user_syscall_result,
 			.syscall_restart = user_syscall_restart,
 			.set_tls = user_set_tls,
+			.key_rights = user_key_rights,
 			.signal_push = signal_push,
 			.signal_pop = signal_pop,
 			.enter = trap_leave,

@@ -43,15 +43,14 @@
  * indices can be ORed: NO_CACHE 1, WRITE_THROUGH 2, both or WRITE_COMBINE 3. */
 enum { ATTR_NORMAL, ATTR_DEVICE, ATTR_WRITE_THROUGH, ATTR_UNCACHED };
 
-/* Above this many pages one invalidation of the whole ASID is cheaper. */
-#define FLUSH_PAGES_MAX 256
-
 struct hal_mmu_geometry mmu_geometry_data RO_AFTER_INIT = {
 	.levels = 4,
 	.leaf_levels = 0x7,
+	.flush_pages_max = 256,
 	.split_root = true,
 	.broadcast = true,
 	.user_end = 1ull << 48,
+	.user_top = 1ull << 48,
 	.kernel_start = 0xffff000000000000,
 };
 
@@ -177,7 +176,7 @@ static void flush_all(unsigned asid)
 void mmu_flush(unsigned asid, vaddr_t va, size_t pages, bool tables)
 {
 	dsb(ishst); /* the tables as they are now, before the translations go */
-	if (pages > FLUSH_PAGES_MAX) {
+	if (pages == HAL_FLUSH_ALL) {
 		flush_all(asid);
 	} else {
 		uint64_t at = (va >> PAGE_SHIFT) & ((1ull << 44) - 1);

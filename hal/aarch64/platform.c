@@ -61,6 +61,7 @@ enum kerr platform_init(struct boot_info *info)
 	irq_cpu_init(0);
 	timer_cpu_init();
 	console_init(info);
+	cpu_log_protections();
 	info->entered = timer_from_ticks(info->entered);
 	info->wall_seconds = wall_clock_read();
 	return KERR_OK;

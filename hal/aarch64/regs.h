@@ -41,6 +41,7 @@ static inline unsigned id_field(uint64_t value, unsigned shift)
 #define SCTLR_UCI (1ull << 26)   /* cache maintenance by address in user mode */
 #define SCTLR_NTLSMD (1ull << 28)
 #define SCTLR_LSMAOE (1ull << 29)
+#define SCTLR_EPAN (1ull << 57) /* PAN also for pages that user mode may only execute */
 #define SCTLR_KERNEL                                                                               \
 	(SCTLR_M | SCTLR_C | SCTLR_SA | SCTLR_SA0 | SCTLR_EOS | SCTLR_I | SCTLR_DZE | SCTLR_UCT |  \
 	 SCTLR_NTWI | SCTLR_NTWE | SCTLR_TSCXT | SCTLR_EIS | SCTLR_SPAN | SCTLR_UCI |              \

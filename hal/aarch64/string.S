@@ -4,6 +4,8 @@
  * matter there; accesses may be unaligned, so none of this runs with the MMU off except on
  * 8-byte aligned multiples of 8.
  */
+#include "kcfi.h"
+
 	.arch armv8-a+fp+simd
 	.arch_extension pan
 	.text
@@ -169,7 +171,7 @@ memset:
 
 /* void mmu_page_zero(void *page) */
 	.globl mmu_page_zero
-	.balign 64
+	CFI_FUNCTION mmu_page_zero 64
 mmu_page_zero:
 	mrs	x1, dczid_el0
 	add	x2, x0, #1, lsl #12
@@ -198,7 +200,7 @@ mmu_page_zero:
  * switch of threads does not find ours in them. 290 instructions against 540 through x registers.
  */
 	.globl mmu_page_copy
-	.balign 64
+	CFI_FUNCTION mmu_page_copy 64
 mmu_page_copy:
 	mrs	x3, daif
 	msr	daifset, #2
@@ -261,7 +263,7 @@ mmu_page_copy:
  * that copies what can be copied, so the result is exact.
  */
 	.globl user_copy
-	.balign 64
+	CFI_FUNCTION user_copy 64
 user_copy:
 	user_open
 	cmp	x2, #64
@@ -341,6 +343,7 @@ user_copy:
 
 /* enum kerr user_cmpxchg32(uint32_t *addr, uint32_t *expected, uint32_t desired) */
 	.globl user_cmpxchg32
+	CFI_FUNCTION user_cmpxchg32
 user_cmpxchg32:
 	ldr	w3, [x1]
 	user_open

@@ -2,6 +2,8 @@
  * Context switch, first steps of a thread, FPU state.
  * A thread that does not run has x19 to x30 on its stack, lowest address first, at kernel_sp.
  */
+#include "kcfi.h"
+
 #include <hal/thread_offsets.h>
 
 	.arch armv8-a+fp+simd
@@ -9,7 +11,7 @@
 
 /* struct hal_thread *switch_to(struct hal_thread *prev, struct hal_thread *next) */
 	.globl cpu_switch_to
-	.balign 64
+	CFI_FUNCTION cpu_switch_to 64
 cpu_switch_to:
 	stp	x29, x30, [sp, #-96]!
 	stp	x19, x20, [sp, #16]

@@ -5,6 +5,7 @@
  * otherwise the registers go to the one emergency stack and the machine stops.
  * Null system call: 30 instructions in, 23 out.
  */
+#include "kcfi.h"
 #include "frame.h"
 
 #define EC_SVC64 0x15
@@ -162,6 +163,7 @@ user_serror:
 
 	/* void trap_leave(struct hal_frame *frame): hal.user.enter. Interrupts are off. */
 	.globl trap_leave
+	CFI_FUNCTION trap_leave
 trap_leave:
 	mov	sp, x0
 	ldr	x1, [sp, #FRAME_TLS]

@@ -8,6 +8,10 @@
 #include <hal/upcall.h>
 #include <lib/compiler.h>
 
+/* What a failed check of an indirect call runs into: 5 bits for the register that holds the type, 5
+ * for the one that holds the callee. */
+#define KCFI_BRK 0x8000u
+
 /* Entry points of trap.S. */
 void trap_user(struct hal_frame *frame, uint64_t esr, uint64_t far);
 void trap_kernel(struct hal_frame *frame, uint64_t esr, uint64_t far);
@@ -119,6 +123,13 @@ void trap_kernel(struct hal_frame *frame, uint64_t esr, uint64_t far)
 {
 	struct trap t;
 	trap_decode(&t, frame, esr, far, false);
+	t.stray =
+		cpu_has_pan && (frame->pstate & PSTATE_PAN); /* which is off in those copies only */
+	unsigned comment = esr & 0xffff; /* of BRK */
+	if (unlikely(t.kind == TRAP_BREAKPOINT && comment >> 10 == KCFI_BRK >> 10)) {
+		t.kind = TRAP_CALL_TYPE;
+		t.addr = frame->x[(comment & 31) % 31];
+	}
 	if (!core_trap(&t) && !fixup_apply(frame))
 		core_trap_fatal(&t);
 }

@@ -76,6 +76,11 @@ void user_syscall_restart(struct hal_frame *frame, unsigned long number)
 		frame->x[8] = number;
 }
 
+/* There are no keys: FEAT_S1POE is not used. */
+void user_key_rights(unsigned key, unsigned denied)
+{
+}
+
 void user_set_tls(struct hal_thread *thread, struct hal_frame *frame, vaddr_t tls)
 {
 	frame->tls = tls; /* for a thread that has not run: trap_leave loads it */

@@ -167,6 +167,7 @@ const struct hal_ops hal = {
 			.syscall_result = host_user_syscall_result,
 			.syscall_restart = host_user_syscall_restart,
 			.set_tls = host_user_set_tls,
+			.key_rights = host_user_key_rights,
 			.signal_push = host_user_signal_push,
 			.signal_pop = host_user_signal_pop,
 			.enter = host_program_run,

@@ -43,6 +43,10 @@
 #define HOST_PHYSICAL_BITS 34
 
 #define HOST_FPU_WORDS 64
+/* Behind the unit's registers: two bits a protection key (no access, no write), exclusive-ored with
+ * what a new program has, so that zero is that. */
+#define HOST_FPU_KEYS HOST_FPU_WORDS
+#define HOST_KEYS_INITIAL 0x55555554u
 #define HOST_LINES 32
 
 /* Bits of host_cpu.pending. */
@@ -57,9 +61,9 @@
 enum tlb_kind { TLB_EMPTY, TLB_LEAF, TLB_TABLE, TLB_NOTHING };
 
 struct tlb_entry {
-	vaddr_t va;      /* first address it covers */
+	vaddr_t va; /* first address it covers */
 	uint64_t raw;
-	paddr_t slot;    /* where the entry stands in the tables */
+	paddr_t slot; /* where the entry stands in the tables */
 	uint32_t asid;
 	uint32_t publish; /* TLB_NOTHING: host_cpu.published when it was cached */
 	uint8_t level, kind;
@@ -68,18 +72,18 @@ struct tlb_entry {
 
 struct host_cpu {
 	struct hal_thread *current; /* (own CPU) */
-	cpu_t index;                /* (const) */
-	bool irq_on;                /* (own CPU) */
-	bool started;               /* (sim: host thread; threads: before pthread_create) */
-	bool waiting;               /* (sim) in hal.cpu.wait */
-	bool stopped;               /* (own CPU) for good */
-	_Atomic uint32_t pending;   /* PENDING_*: set by anybody */
-	_Atomic uint32_t lines;     /* a bit per line, with PENDING_LINE */
-	_Atomic bool sleeping;      /* (threads) in a futex wait */
-	nsec_t deadline;            /* (own CPU; sim: host thread) */
-	uintptr_t sp;               /* (sim) where it goes on when it gets its turn */
-	struct hal_thread *idle;    /* (const) what it starts on */
-	uint64_t fpu[HOST_FPU_WORDS]; /* the unit's registers (own CPU) */
+	cpu_t index; /* (const) */
+	bool irq_on; /* (own CPU) */
+	bool started; /* (sim: host thread; threads: before pthread_create) */
+	bool waiting; /* (sim) in hal.cpu.wait */
+	bool stopped; /* (own CPU) for good */
+	_Atomic uint32_t pending; /* PENDING_*: set by anybody */
+	_Atomic uint32_t lines; /* a bit per line, with PENDING_LINE */
+	_Atomic bool sleeping; /* (threads) in a futex wait */
+	nsec_t deadline; /* (own CPU; sim: host thread) */
+	uintptr_t sp; /* (sim) where it goes on when it gets its turn */
+	struct hal_thread *idle; /* (const) what it starts on */
+	uint64_t fpu[HOST_FPU_WORDS + 1]; /* the unit's registers (own CPU) */
 	/* MMU (own CPU, TLB also others under tlb_lock) */
 	paddr_t root, kernel_root;
 	unsigned asid;
@@ -93,13 +97,13 @@ extern struct host_machine {
 	struct host_config config;
 	struct hal_mmu_geometry geometry;
 	struct boot_info info;
-	char *ram;             /* all physical addresses, as the machine itself sees them */
-	paddr_t span;          /* bytes of it, holes included */
+	char *ram; /* all physical addresses, as the machine itself sees them */
+	paddr_t span; /* bytes of it, holes included */
 	int memfd;
 	vaddr_t direct_map;
-	nsec_t time;           /* (sim) virtual */
-	uint64_t random;       /* (sim) */
-	bool points_off;       /* (sim) in a signal handler: no CPU changes, no interrupts */
+	nsec_t time; /* (sim) virtual */
+	uint64_t random; /* (sim) */
+	bool points_off; /* (sim) in a signal handler: no CPU changes, no interrupts */
 	_Atomic int drop_flush;
 	_Atomic uint32_t line_cpu[HOST_LINES]; /* CPU_NONE: off */
 	void (*power_hook)(enum hal_power how, int status);
@@ -204,6 +208,8 @@ enum kerr host_threads_start(struct host_cpu *cpu);
 #define PTE_DIRTY 0x80ull
 #define PTE_GLOBAL 0x100ull
 #define PTE_NO_EXECUTE 0x200ull
+#define PTE_KEY_SHIFT 52
+#define PTE_KEY(raw) ((unsigned)((raw) >> PTE_KEY_SHIFT & 15))
 #define PTE_ADDRESS 0x000ffffffffff000ull
 void host_mmu_init(void);
 pte_t host_mmu_leaf(paddr_t frame, map_flags_t flags, unsigned level);
@@ -232,6 +238,7 @@ struct hal_user_regs host_user_regs(const struct hal_frame *frame);
 struct hal_syscall host_user_syscall(const struct hal_frame *frame);
 void host_user_syscall_result(struct hal_frame *frame, long result);
 void host_user_syscall_restart(struct hal_frame *frame, unsigned long number);
+void host_user_key_rights(unsigned key, unsigned denied);
 void host_user_set_tls(struct hal_thread *thread, struct hal_frame *frame, vaddr_t tls);
 enum kerr host_user_signal_push(struct hal_frame *frame, const struct hal_signal *signal);
 enum kerr host_user_signal_pop(struct hal_frame *frame, struct hal_signal *out);

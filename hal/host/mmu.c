@@ -3,7 +3,7 @@
  *
  *   bits 12..51 address; 0 valid; 1 a table; the others are the portable flags' values (hal/hal.h),
  *   moved where they collide: 2 write, 3 user, 4 write-through, 5 no-cache, 6 accessed, 7 dirty,
- *   8 global, 9 no-execute, 10 write-combine, 11 special.
+ *   8 global, 9 no-execute, 10 write-combine, 11 special; 52 to 55 the protection key.
  *
  * Every flag has its bit, so decode(leaf(x)) is x. Leaves may stand on levels 0, 1 and 2.
  */
@@ -40,7 +40,7 @@ pte_t host_mmu_leaf(paddr_t frame, map_flags_t flags, unsigned level)
 	for (size_t i = 0; i < ARRAY_SIZE(flag_bits); i++)
 		if (flags & flag_bits[i].flag)
 			raw |= flag_bits[i].bit;
-	return (pte_t){raw};
+	return (pte_t){raw | (uint64_t)MAP_KEY_OF(flags) << PTE_KEY_SHIFT};
 }
 
 struct pte_parts host_mmu_decode(pte_t entry, unsigned level)
@@ -57,6 +57,7 @@ struct pte_parts host_mmu_decode(pte_t entry, unsigned level)
 	for (size_t i = 0; i < ARRAY_SIZE(flag_bits); i++)
 		if (entry.raw & flag_bits[i].bit)
 			parts.flags |= flag_bits[i].flag;
+	parts.flags |= MAP_KEY(PTE_KEY(entry.raw));
 	if (level > 0)
 		parts.flags |= MAP_HUGE;
 	return parts;
@@ -72,9 +73,12 @@ void host_mmu_init(void)
 		.leaf_levels = 7,
 		.physical_bits = HOST_PHYSICAL_BITS,
 		.asid_bits = (uint8_t)c->asid_bits,
+		.flush_pages_max = 64,
 		.split_root = c->split_root,
 		.broadcast = c->broadcast,
+		.protection_keys = 16,
 		.user_end = (vaddr_t)1 << (bits - 1),
+		.user_top = (vaddr_t)1 << (bits - 1),
 		.kernel_start =
 			c->levels == 3 ? HOST_KERNEL_START : ~(((vaddr_t)1 << (bits - 1)) - 1),
 	};

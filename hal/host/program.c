@@ -17,7 +17,7 @@ static_assert(sizeof(struct host_instruction) == HOST_INSTRUCTION);
 struct user_trap {
 	enum trap_kind kind;
 	enum trap_access access;
-	bool present;
+	bool present, key;
 	vaddr_t addr;
 };
 
@@ -27,12 +27,12 @@ static bool access(vaddr_t va, void *data, size_t size, enum trap_access how, st
 	struct host_translation where;
 
 	if (va & (size - 1)) {
-		*t = (struct user_trap){TRAP_ALIGNMENT, how, false, va};
+		*t = (struct user_trap){TRAP_ALIGNMENT, how, false, false, va};
 		return false;
 	}
 	where = host_tlb_translate(host_self(), va, how, true);
 	if (!where.ok) {
-		*t = (struct user_trap){TRAP_PAGE_FAULT, how, where.present, va};
+		*t = (struct user_trap){TRAP_PAGE_FAULT, how, where.present, where.key, va};
 		return false;
 	}
 	char *p = host_ram(where.pa);
@@ -69,7 +69,7 @@ static bool compare_and_swap(struct hal_frame *f, const struct host_instruction 
 
 	if (!where.ok || (va & 3)) {
 		*t = (struct user_trap){va & 3 ? TRAP_ALIGNMENT : TRAP_PAGE_FAULT, TRAP_WRITE,
-					where.present, va};
+					where.present, where.key, va};
 		return false;
 	}
 	uint32_t old = (uint32_t)f->r[i->a & 15];
@@ -209,6 +209,7 @@ static void trap(struct hal_frame *f, const struct user_trap *t)
 		.access = t->access,
 		.from_user = true,
 		.present = t->present,
+		.key = t->key,
 		.addr = t->addr,
 		.ip = f->pc,
 		.frame = f,

@@ -117,6 +117,17 @@ static bool rights_allow(uint64_t raw, enum trap_access access, bool user)
 	return access != TRAP_EXECUTE || !(raw & PTE_NO_EXECUTE);
 }
 
+/* A user page's protection key. */
+static bool key_allows(const struct host_cpu *cpu, uint64_t raw, enum trap_access access)
+{
+	uint64_t denied = (cpu->fpu[HOST_FPU_KEYS] ^ HOST_KEYS_INITIAL) >> 2 * PTE_KEY(raw) & 3;
+
+	if (!(raw & PTE_USER) || access == TRAP_EXECUTE)
+		return true;
+	return !(denied & HAL_KEY_NO_ACCESS) &&
+	       !(access == TRAP_WRITE && denied & HAL_KEY_NO_WRITE);
+}
+
 /* Sets the bits in entry and table; false: they are software's and missing. */
 static bool access_bits(struct tlb_entry *e, enum trap_access access)
 {
@@ -148,7 +159,9 @@ struct host_translation host_tlb_translate(struct host_cpu *cpu, vaddr_t va,
 	struct tlb_entry *e = find(cpu, va);
 	if (e->kind == TLB_LEAF) {
 		t.present = true;
-		t.ok = rights_allow(e->raw, access, user) && access_bits(e, access);
+		bool rights = rights_allow(e->raw, access, user);
+		t.key = !key_allows(cpu, e->raw, access);
+		t.ok = rights && !t.key && access_bits(e, access);
 		t.pa = (e->raw & PTE_ADDRESS) + (va - e->va);
 		t.flags = host_mmu_decode((pte_t){e->raw}, e->level).flags;
 	}

@@ -22,7 +22,7 @@ static const struct hal_user_info info = {
 	.abi = HAL_ABI_GENERIC,
 	.elf_machine = 0x7e72,
 	.frame_size = sizeof(struct hal_frame),
-	.fpu_size = HOST_FPU_WORDS * 8,
+	.fpu_size = (HOST_FPU_WORDS + 1) * 8,
 	.trampoline = trampoline,
 	.trampoline_size = sizeof(trampoline),
 	.min_signal_stack = 2048,
@@ -76,6 +76,14 @@ void host_user_syscall_restart(struct hal_frame *frame, unsigned long number)
 		frame->r[7] = number;
 }
 
+void host_user_key_rights(unsigned key, unsigned denied)
+{
+	uint64_t *keys = &host_self()->fpu[HOST_FPU_KEYS], now = *keys ^ HOST_KEYS_INITIAL;
+
+	*keys = ((now & ~(3ull << 2 * key)) | (uint64_t)(denied & 3) << 2 * key) ^
+		HOST_KEYS_INITIAL;
+}
+
 void host_user_set_tls(struct hal_thread *thread, struct hal_frame *frame, vaddr_t tls)
 {
 	frame->r[FRAME_TLS] = tls;
@@ -95,13 +103,14 @@ size_t host_user_dump(const struct hal_frame *f, char *buf, size_t size)
 /* ---- Access to user memory -------------------------------------------------------------------- */
 
 /* A fault in kernel code at a user address. True: try again. */
-static bool fault(vaddr_t va, enum trap_access access, bool present)
+static bool fault(vaddr_t va, enum trap_access access, bool present, bool key)
 {
 	struct hal_frame frame = {.pc = (uint64_t)host_user_copy};
 	struct trap trap = {
 		.kind = TRAP_PAGE_FAULT,
 		.access = access,
 		.present = present,
+		.key = key,
 		.addr = va,
 		.ip = frame.pc,
 		.frame = &frame,
@@ -125,7 +134,7 @@ static void *reach(vaddr_t va, enum trap_access access)
 				host_die("user address %#lx leads to %#lx: no RAM", va, t.pa);
 			return p;
 		}
-		if (!fault(va, access, t.present))
+		if (!fault(va, access, t.present, t.key))
 			return nullptr;
 	}
 	host_die("%d faults at %#lx were \"handled\", and it still faults", FAULTS_MAX, va);
@@ -194,8 +203,19 @@ struct signal_frame {
 	uint64_t mask;
 	uint64_t fault_addr, fault_code;
 	uint64_t r[16], pc, status;
-	uint64_t fpu[HOST_FPU_WORDS];
+	uint64_t fpu[HOST_FPU_WORDS + 1];
 };
+/* Frames are laid and taken whatever the keys say. */
+static bool frame_copy(void *dst, const void *src, size_t size)
+{
+	uint64_t *keys = &host_self()->fpu[HOST_FPU_KEYS], before = *keys;
+
+	*keys = HOST_KEYS_INITIAL; /* nothing is denied */
+	bool good = host_user_copy(dst, src, size) == 0;
+	host_self()->fpu[HOST_FPU_KEYS] = before;
+	return good;
+}
+
 #define OFFSET_CONTEXT offsetof(struct signal_frame, flags)
 
 enum kerr host_user_signal_push(struct hal_frame *frame, const struct hal_signal *signal)
@@ -218,8 +238,9 @@ enum kerr host_user_signal_push(struct hal_frame *frame, const struct hal_signal
 	memcpy(s.info, signal->info, sizeof(s.info));
 	memcpy(s.r, frame->r, sizeof(s.r));
 	memcpy(s.fpu, host_self()->fpu, sizeof(s.fpu));
-	if (host_user_copy((void *)at, &s, sizeof(s)) != 0)
+	if (!frame_copy((void *)at, &s, sizeof(s)))
 		return KERR_FAULT;
+	host_self()->fpu[HOST_FPU_KEYS] = 0;
 	frame->r[0] = (uint64_t)signal->signo;
 	frame->r[1] = signal->siginfo ? at : 0;
 	frame->r[2] = signal->siginfo ? at + OFFSET_CONTEXT : 0;
@@ -234,8 +255,7 @@ enum kerr host_user_signal_pop(struct hal_frame *frame, struct hal_signal *out)
 	vaddr_t at = frame->r[FRAME_SP];
 	struct signal_frame s;
 
-	if (at > host.geometry.user_end - sizeof(s) ||
-	    host_user_copy(&s, (void *)at, sizeof(s)) != 0)
+	if (at > host.geometry.user_end - sizeof(s) || !frame_copy(&s, (void *)at, sizeof(s)))
 		return KERR_FAULT;
 	memcpy(frame->r, s.r, sizeof(s.r));
 	frame->first = s.r[0];

@@ -74,6 +74,7 @@ const struct hal_ops hal = {
 			.syscall_result = riscv_user_syscall_result,
 			.syscall_restart = riscv_user_syscall_restart,
 			.set_tls = riscv_user_set_tls,
+			.key_rights = riscv_user_key_rights,
 			.signal_push = riscv_user_signal_push,
 			.signal_pop = riscv_user_signal_pop,
 			.enter = riscv_trap_user_enter,

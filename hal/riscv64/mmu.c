@@ -16,22 +16,17 @@
 #include "riscv64.h"
 
 #define ENTRY_BITS 9
-/* From so many pages on everything of the address space is forgotten: about what a refill of
- * the translation cache costs against a loop. */
-#define FLUSH_PAGES_MAX 32
-
 struct mode {
 	const char *name;
 	unsigned levels;
-	vaddr_t user_end, kernel_start;
+	vaddr_t user_end, user_top, kernel_start;
 };
 
-/* By satp.MODE - 8. user_end of Sv57 is that of Sv48: programs keep tags in higher bits, so Linux
- * gives them no more either unless they ask. */
+/* By satp.MODE - 8. */
 static const struct mode modes[] = {
-	{"sv39", 3, 0x4000000000, 0xffffffc000000000},
-	{"sv48", 4, 0x800000000000, 0xffff800000000000},
-	{"sv57", 5, 0x800000000000, 0xff00000000000000},
+	{"sv39", 3, 0x4000000000, 0x4000000000, 0xffffffc000000000},
+	{"sv48", 4, 0x800000000000, 0x800000000000, 0xffff800000000000},
+	{"sv57", 5, 0x100000000000000, 0x800000000000, 0xff00000000000000},
 };
 
 static RO_AFTER_INIT struct hal_mmu_geometry geometry;
@@ -67,9 +62,11 @@ void riscv_mmu_init(const struct boot_info *info)
 		.leaf_levels = 7,
 		.physical_bits = 56,
 		.asid_bits = asid_bits_probe(),
+		.flush_pages_max = 32,
 		.split_root = false,
 		.broadcast = false,
 		.user_end = mode->user_end,
+		.user_top = mode->user_top,
 		.kernel_start = mode->kernel_start,
 	};
 }
@@ -95,7 +92,7 @@ static uint64_t memory_type(map_flags_t flags)
 {
 	if (likely(!(flags & (MAP_NO_CACHE | MAP_WRITE_COMBINE))) || !has_memory_types)
 		return 0;
-	return flags & MAP_WRITE_COMBINE ? PTE_PBMT_NC : PTE_PBMT_IO;
+	return flags & (MAP_WRITE_COMBINE | MAP_WRITE_THROUGH) ? PTE_PBMT_NC : PTE_PBMT_IO;
 }
 
 /*
@@ -184,7 +181,7 @@ void riscv_mmu_activate(paddr_t root, unsigned asid)
 void riscv_mmu_flush(unsigned asid, vaddr_t va, size_t pages, bool tables)
 {
 	bool tagged = asid != HAL_ASID_NONE && geometry.asid_bits != 0;
-	if (tables || pages > FLUSH_PAGES_MAX) {
+	if (tables || pages == HAL_FLUSH_ALL) {
 		if (tagged)
 			fence_asid(asid);
 		else

@@ -71,6 +71,7 @@ enum kerr riscv_platform_init(struct boot_info *info)
 	riscv_user_init();
 	riscv_platform_cpu_init(0);
 	riscv_console_init();
+	core_log("cpu: the kernel runs without SUM and MXR");
 	return KERR_OK;
 }
 

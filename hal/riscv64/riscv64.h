@@ -135,6 +135,7 @@ struct hal_user_regs riscv_user_regs(const struct hal_frame *frame);
 struct hal_syscall riscv_user_syscall(const struct hal_frame *frame);
 void riscv_user_syscall_result(struct hal_frame *frame, long result);
 void riscv_user_syscall_restart(struct hal_frame *frame, unsigned long number);
+void riscv_user_key_rights(unsigned key, unsigned denied);
 void riscv_user_set_tls(struct hal_thread *thread, struct hal_frame *frame, vaddr_t tls);
 enum kerr riscv_user_signal_push(struct hal_frame *frame, const struct hal_signal *signal);
 enum kerr riscv_user_signal_pop(struct hal_frame *frame, struct hal_signal *out);

@@ -5,6 +5,7 @@
  * entry in .fixups for each access: a fault that is not answered lands in a byte loop which
  * finds the exact place, so that the result is exact.
  */
+#include "kcfi.h"
 #include "regs.h"
 
 /* One access; `landing` empty: kernel memory, cannot fail. */
@@ -172,6 +173,7 @@ memcpy:
 
 /* size_t riscv_user_copy(void *dst, const void *src, size_t size): hal.user.copy. */
 	.globl	riscv_user_copy
+	CFI_FUNCTION riscv_user_copy
 riscv_user_copy:
 	li	a7, SSTATUS_SUM
 	csrs	sstatus, a7
@@ -192,6 +194,7 @@ riscv_user_copy:
 
 /* enum kerr riscv_user_cmpxchg32(uint32_t *addr, uint32_t *expected, uint32_t desired) */
 	.globl	riscv_user_cmpxchg32
+	CFI_FUNCTION riscv_user_cmpxchg32
 riscv_user_cmpxchg32:
 	li	a7, SSTATUS_SUM
 	lw	t0, (a1)
@@ -291,6 +294,7 @@ memset:
 /* void riscv_page_zero(void *page): straight-line, one instruction for eight bytes, or with Zicboz
  * two for 64 (riscv_page_zero_by_block). */
 	.globl	riscv_page_zero
+	CFI_FUNCTION riscv_page_zero
 riscv_page_zero:
 	lbu	t0, riscv_page_zero_by_block
 	bnez	t0, 1f
@@ -324,6 +328,7 @@ riscv_page_zero_probe:
 
 /* void riscv_page_copy(void *restrict dst, const void *restrict src) */
 	.globl	riscv_page_copy
+	CFI_FUNCTION riscv_page_copy
 riscv_page_copy:
 	addi	a0, a0, 1024
 	addi	a0, a0, 1024

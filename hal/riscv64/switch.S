@@ -2,6 +2,7 @@
  * Context switch, first entry of threads and of CPUs, and the floating-point unit.
  */
 #include <hal/thread_offsets.h>
+#include "kcfi.h"
 #include "regs.h"
 #include "smp_start.h"
 
@@ -16,6 +17,7 @@
  * reservation that prev holds (it stores what is there already, if anything).
  */
 	.globl	riscv_cpu_switch_to
+	CFI_FUNCTION riscv_cpu_switch_to
 riscv_cpu_switch_to:
 	addi	sp, sp, -SWITCH_SIZE
 	sd	ra, 0(sp)

@@ -18,6 +18,7 @@
  * Rejected: tp in sscratch, as Linux does: three more instructions to find the stack.
  */
 #include <hal/thread_offsets.h>
+#include "kcfi.h"
 #include "frame.h"
 #include "regs.h"
 
@@ -98,6 +99,7 @@ riscv_trap_entry:
 
 /* [[noreturn]] void riscv_trap_user_enter(struct hal_frame *frame): interrupts off. */
 	.globl	riscv_trap_user_enter
+	CFI_FUNCTION riscv_trap_user_enter
 riscv_trap_user_enter:
 	mv	sp, a0
 	sd	tp, FRAME_THREAD(sp)

@@ -4,6 +4,8 @@
  */
 #include "riscv64.h"
 
+#include "kcfi.h"
+
 #define INTERRUPT_BIT (1ull << 63)
 #define STALE_FAULTS_MAX 100
 
@@ -128,6 +130,19 @@ static uint64_t fixup_find(uint64_t ip)
 	return 0;
 }
 
+/* The callee of a failed check of an indirect call: some instructions before EBREAK stands
+ * `lw t1, -4(register)`. */
+static uint64_t kcfi_callee(const struct hal_frame *frame)
+{
+	const uint16_t *code = (const uint16_t *)frame->pc;
+	for (unsigned i = 2; i <= 12; i++) {
+		uint32_t word = code[-(int)i] | (uint32_t)code[1 - (int)i] << 16;
+		if ((word & 0xfff07fff) == 0xffc02303)
+			return frame->x[word >> 15 & 31];
+	}
+	return 0;
+}
+
 void riscv_trap_kernel(struct hal_frame *frame, uint64_t cause)
 {
 	if (cause & INTERRUPT_BIT) {
@@ -135,8 +150,13 @@ void riscv_trap_kernel(struct hal_frame *frame, uint64_t cause)
 		return;
 	}
 	struct trap trap = trap_decode(frame, cause, false);
+	trap.stray = !(frame->status & SSTATUS_SUM); /* which is on in those copies only */
 	if (trap.kind == TRAP_PAGE_FAULT && kernel_fault_is_stale(&trap))
 		return;
+	if (unlikely(trap.kind == TRAP_BREAKPOINT && kcfi_traps_at(trap.ip))) {
+		trap.kind = TRAP_CALL_TYPE;
+		trap.addr = kcfi_callee(frame);
+	}
 	bool handled = core_trap(&trap);
 	riscv_cpu_irq_off();
 	if (handled)

@@ -87,6 +87,11 @@ void riscv_user_syscall_restart(struct hal_frame *frame, unsigned long number)
 		frame->x[REG_A7] = number;
 }
 
+/* The architecture has no keys. */
+void riscv_user_key_rights(unsigned key, unsigned denied)
+{
+}
+
 void riscv_user_set_tls(struct hal_thread *thread, struct hal_frame *frame, vaddr_t tls)
 {
 	frame->x[REG_TP] = tls;

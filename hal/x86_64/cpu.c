@@ -67,6 +67,8 @@ static void features_probe(void)
 	f->rdseed = seven.b >> 18 & 1;
 	f->smap = seven.b >> 20 & 1;
 	f->umip = seven.c >> 2 & 1;
+	f->keys = f->xsave && seven.c >> 3 & 1;
+	f->five_levels = seven.c >> 16 & 1;
 	f->nx = extended.d >> 20 & 1;
 	f->gigabyte_pages = extended.d >> 26 & 1;
 	f->physical_bits = sizes.a & 0xff ? sizes.a & 0xff : 36;
@@ -130,12 +132,14 @@ static uint64_t cr4_wanted(void)
 {
 	const struct x86_features *f = &x86_features;
 	uint64_t cr4 = CR4_PAE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+	cr4 |= x86_read_cr4() & CR4_LA57; /* cannot change with paging on */
 	cr4 |= f->global_pages ? CR4_PGE : 0;
 	cr4 |= f->umip ? CR4_UMIP : 0;
 	cr4 |= f->fsgsbase ? CR4_FSGSBASE : 0;
 	cr4 |= f->xsave ? CR4_OSXSAVE : 0;
 	cr4 |= f->smep ? CR4_SMEP : 0;
 	cr4 |= f->smap ? CR4_SMAP : 0;
+	cr4 |= f->keys ? CR4_PKE : 0;
 	return cr4;
 }
 

@@ -68,11 +68,13 @@ extern cpu_t x86_cpu_count; /* (const after platform.early) known ones */
 /* Filled in by x86_cpu_features_probe() on the boot CPU, constant afterwards. */
 struct x86_features {
 	bool nx, smep, smap, umip, fsgsbase, global_pages, xsave, xsaveopt, rdrand, rdseed;
-	bool tsc_deadline, x2apic, gigabyte_pages, hypervisor;
+	bool tsc_deadline, x2apic, gigabyte_pages, five_levels, hypervisor, keys;
 	uint8_t physical_bits, linear_bits;
-	uint64_t xfeatures; /* XCR0; 3 without XSAVE */
+	uint64_t xfeatures; /* what is saved; 3 without XSAVE. XCR0 has XFEATURE_KEYS besides */
 	uint32_t fpu_size; /* bytes of the save area, a multiple of 64 */
-	uint32_t fpu_used; /* bytes of it that the CPU writes */
+	uint32_t fpu_used; /* bytes of it that the CPU writes; then 4 for PKRU */
+	uint32_t fpu_frame; /* bytes in a signal frame */
+	uint32_t fpu_keys; /* where PKRU lies in a signal frame */
 	uint32_t mxcsr_mask;
 	uint32_t hwcap; /* CPUID.1:EDX */
 };
@@ -178,6 +180,18 @@ static inline void x86_wrfsbase(uint64_t value)
 	asm volatile("wrfsbase %0" ::"r"(value) : "memory");
 }
 
+static inline uint32_t x86_rdpkru(void)
+{
+	uint32_t value, high;
+	asm volatile("rdpkru" : "=a"(value), "=d"(high) : "c"(0));
+	return value;
+}
+
+static inline void x86_wrpkru(uint32_t value)
+{
+	asm volatile("wrpkru" ::"a"(value), "c"(0), "d"(0) : "memory");
+}
+
 static inline void x86_relax(void)
 {
 	asm volatile("pause" ::: "memory");
@@ -259,6 +273,9 @@ void x86_fpu_setup(void);
 void x86_fpu_save(struct hal_thread *thread);
 void x86_fpu_load(struct hal_thread *thread);
 void x86_fpu_reset(struct hal_thread *thread); /* state of a new program, loaded */
+void x86_fpu_keys_store(struct hal_thread *thread, uint32_t pkru); /* into the area */
+#define XFEATURE_KEYS 0x200ull
+#define PKRU_INITIAL 0x55555554u /* key 0 and no other */
 
 /* trap.c */
 void x86_trap_vectors_init(void);

@@ -30,7 +30,7 @@ static const struct flag_word flag_words[] = {
 	 "avx512f avx512dq rdseed adx smap avx512ifma - clflushopt clwb intel_pt avx512pf avx512er "
 	 "avx512cd sha_ni avx512bw avx512vl"},
 	{7, 2,
-	 "- avx512vbmi umip - - waitpkg avx512_vbmi2 - gfni vaes vpclmulqdq avx512_vnni "
+	 "- avx512vbmi umip pku ospke waitpkg avx512_vbmi2 - gfni vaes vpclmulqdq avx512_vnni "
 	 "avx512_bitalg - avx512_vpopcntdq"},
 };
 

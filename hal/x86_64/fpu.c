@@ -6,6 +6,10 @@
  * control word are not zero in that state, and XRSTOR takes MXCSR from memory in any case, a load
  * first looks at the field MXCSR_MASK, which each save makes nonzero.
  *
+ * Protection keys' rights (PKRU) go with it, by RDPKRU and WRPKRU: XSAVE would put them far behind
+ * everything else, and each area and copy would be three times as large. The area keeps them behind
+ * what XSAVE writes, exclusive-ored with what a new program has, so that zeroes are right.
+ *
  * The kernel's own uses of SSE (string.S, user_copy.S) leave the registers as they were.
  *
  * Saves and loads happen at each switch of user threads. THREAD_FPU_STALE (own thread) makes both
@@ -30,13 +34,14 @@ void x86_fpu_probe(void)
 {
 	struct x86_features *f = &x86_features;
 	f->xfeatures = 3;
-	f->fpu_used = FXSAVE_SIZE;
+	f->fpu_used = f->fpu_frame = FXSAVE_SIZE;
 	if (f->xsave) {
 		struct x86_cpuid xd = x86_cpuid(0xd, 0);
 		f->xfeatures = (xd.a | (uint64_t)xd.d << 32) & XFEATURES_KNOWN;
 		if ((f->xfeatures & 0xe0) != 0xe0)
 			f->xfeatures &= ~0xe0ull;
 		f->xsaveopt = x86_cpuid(0xd, 1).a & 1;
+		f->keys &= (xd.a & XFEATURE_KEYS) != 0;
 	}
 	f->fpu_size = FXSAVE_SIZE;
 }
@@ -54,15 +59,34 @@ void x86_fpu_setup(void)
 	if (f->xsave)
 		xsetbv(f->xfeatures);
 	asm volatile("fninit");
+	if (!x86_cpu_area()->index && f->xsave)
+		f->fpu_used = f->fpu_frame = x86_cpuid(0xd, 0).b;
+	if (f->keys) {
+		xsetbv(f->xfeatures | XFEATURE_KEYS);
+		x86_wrpkru(PKRU_INITIAL);
+	}
 	if (x86_cpu_area()->index)
 		return;
-	if (f->xsave)
-		f->fpu_used = x86_cpuid(0xd, 0).b;
-	f->fpu_size = ALIGN_UP(f->fpu_used, 64);
+	if (f->keys) {
+		f->fpu_frame = x86_cpuid(0xd, 0).b;
+		f->fpu_keys = x86_cpuid(0xd, 9).b;
+	}
+	f->fpu_size = ALIGN_UP(f->fpu_used + (f->keys ? sizeof(uint32_t) : 0), 64);
 	asm volatile("fxsave64 %0" : "=m"(probe));
 	memcpy(&f->mxcsr_mask, probe + OFFSET_MXCSR_MASK, sizeof(f->mxcsr_mask));
 	if (!f->mxcsr_mask)
 		f->mxcsr_mask = 0xffbf; /* Intel SDM volume 1, 11.6.6 */
+}
+
+static inline uint32_t *keys_of(struct hal_thread *thread)
+{
+	return (uint32_t *)((char *)thread->fpu + x86_features.fpu_used);
+}
+
+void x86_fpu_keys_store(struct hal_thread *thread, uint32_t pkru)
+{
+	if (x86_features.keys)
+		*keys_of(thread) = pkru ^ PKRU_INITIAL;
 }
 
 void x86_fpu_save(struct hal_thread *thread)
@@ -79,13 +103,18 @@ void x86_fpu_save(struct hal_thread *thread)
 		asm volatile("fxsave64 (%0)" ::"r"(area) : "memory");
 	/* FXSAVE of an old CPU, or an emulator, may leave the mask 0. */
 	*(uint32_t *)((char *)area + OFFSET_MXCSR_MASK) = x86_features.mxcsr_mask;
+	if (x86_features.keys)
+		*keys_of(thread) = x86_rdpkru() ^ PKRU_INITIAL;
 }
 
 void x86_fpu_load(struct hal_thread *thread)
 {
 	char *area = thread->fpu;
-	if (unlikely(thread->flags & THREAD_FPU_STALE))
+	if (unlikely(thread->flags & THREAD_FPU_STALE)) {
+		if (x86_features.keys)
+			x86_wrpkru(0); /* x86_signal_pop() reads the frame with all keys */
 		return;
+	}
 	if (!*(uint32_t *)(area + OFFSET_MXCSR_MASK)) {
 		*(uint16_t *)(area + OFFSET_FCW) = FCW_INITIAL;
 		*(uint32_t *)(area + OFFSET_MXCSR) = MXCSR_INITIAL;
@@ -97,6 +126,8 @@ void x86_fpu_load(struct hal_thread *thread)
 			     : "memory");
 	else
 		asm volatile("fxrstor64 (%0)" ::"r"(area) : "memory");
+	if (x86_features.keys)
+		x86_wrpkru(*keys_of(thread) ^ PKRU_INITIAL);
 }
 
 /* Any context of the current thread. */
@@ -110,6 +141,7 @@ void x86_fpu_reset(struct hal_thread *thread)
 	} else {
 		memset(area, 0, FXSAVE_SIZE);
 	}
+	x86_fpu_keys_store(thread, PKRU_INITIAL);
 	x86_fpu_load(thread);
 	x86_cpu_irq_restore(on);
 }

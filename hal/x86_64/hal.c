@@ -72,6 +72,7 @@ const struct hal_ops hal = {
 			.syscall_result = x86_user_syscall_result,
 			.syscall_restart = x86_user_syscall_restart,
 			.set_tls = x86_user_set_tls,
+			.key_rights = x86_user_key_rights,
 			.signal_push = x86_signal_push,
 			.signal_pop = x86_signal_pop,
 			.enter = x86_user_enter,

@@ -1,5 +1,5 @@
 /*
- * Page-table entries and translation caches of x86_64 with four levels.
+ * Page-table entries and translation caches of x86_64 with four or five levels, as boot/ left them.
  *
  * Bits: Intel SDM volume 3, 4.5 (table 4-15 to 4-20); memory types through the PAT as
  * x86_cpu_setup() programs it: index 0 write-back, 1 write-through, 2 weakly uncached, 3 uncached,
@@ -21,6 +21,8 @@
 #define PTE_G 0x100ull
 #define PTE_SPECIAL 0x200ull /* ignored by the CPU */
 #define PTE_PAT_LARGE 0x1000ull
+#define PTE_KEY_SHIFT 59 /* 62:59; map_flags_t has it at 31:28 */
+#define FLAGS_KEY 0xf0000000u
 #define PTE_NX (1ull << 63)
 #define PTE_ADDRESS 0x000ffffffffff000ull
 
@@ -29,20 +31,25 @@
 static_assert(MAP_PRESENT == PTE_P && MAP_WRITABLE == PTE_W && MAP_USER == PTE_U &&
 	      MAP_ACCESSED == PTE_A && MAP_DIRTY == PTE_D && MAP_GLOBAL == PTE_G);
 
-/* More pages than this are dropped faster by reloading CR3. */
-#define FLUSH_SINGLE_MAX 32
-
 static struct hal_mmu_geometry geometry RO_AFTER_INIT = {
 	.levels = 4,
 	.leaf_levels = 3,
+	.flush_pages_max = 32,
 	.user_end = 0x00007ffffffff000, /* not the page before the hole: trap.S, SYSRET */
+	.user_top = 0x00007ffffffff000,
 	.kernel_start = 0xffff800000000000,
 };
 static uint64_t nx_bit RO_AFTER_INIT;
 
 void x86_mmu_probe(const struct boot_info *info)
 {
+	if (x86_read_cr4() & CR4_LA57) {
+		geometry.levels = 5;
+		geometry.user_end = 0x00fffffffffff000;
+		geometry.kernel_start = 0xff00000000000000;
+	}
 	geometry.physical_bits = x86_features.physical_bits;
+	geometry.protection_keys = x86_features.keys ? 16 : 0;
 	geometry.leaf_levels = x86_features.gigabyte_pages ? 7 : 3;
 	nx_bit = x86_features.nx ? PTE_NX : 0;
 }
@@ -79,6 +86,7 @@ pte_t x86_mmu_leaf(paddr_t frame, map_flags_t flags, unsigned level)
 	uint64_t raw = frame | (flags & SAME_BITS);
 	raw |= flags & MAP_NO_EXECUTE ? nx_bit : 0;
 	raw |= flags & MAP_SPECIAL ? PTE_SPECIAL : 0;
+	raw |= (uint64_t)(flags & FLAGS_KEY) << (PTE_KEY_SHIFT - 28);
 	raw |= memory_type_encode(flags, level ? PTE_PAT_LARGE : PTE_PAT);
 	return (pte_t){raw | (level ? PTE_PS : 0)};
 }
@@ -98,6 +106,7 @@ struct pte_parts x86_mmu_decode(pte_t entry, unsigned level)
 	map_flags_t flags = raw & SAME_BITS;
 	flags |= raw & PTE_NX ? MAP_NO_EXECUTE : 0;
 	flags |= raw & PTE_SPECIAL ? MAP_SPECIAL : 0;
+	flags |= (map_flags_t)(raw >> (PTE_KEY_SHIFT - 28)) & FLAGS_KEY;
 	flags |= level ? MAP_HUGE : 0;
 	flags |= memory_type_decode(raw, pat);
 	return (struct pte_parts){
@@ -116,7 +125,7 @@ void x86_mmu_activate(paddr_t root, unsigned asid)
  * what is cached of the tables on the way. */
 void x86_mmu_flush(unsigned asid, vaddr_t va, size_t pages, bool tables)
 {
-	if (pages <= FLUSH_SINGLE_MAX) {
+	if (pages != HAL_FLUSH_ALL) {
 		for (; pages; pages--, va += PAGE_SIZE)
 			asm volatile("invlpg (%0)" ::"r"(va) : "memory");
 		return;

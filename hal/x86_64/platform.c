@@ -90,6 +90,9 @@ enum kerr x86_platform_init(struct boot_info *info)
 	info->wall_seconds = x86_platform_wall_seconds();
 	x86_platform_cpu_init(0);
 	x86_console_init();
+	core_log("cpu: the kernel runs with WP%s%s%s%s", x86_features.nx ? " NX" : "",
+		 x86_features.smep ? " SMEP" : "", x86_features.smap ? " SMAP" : "",
+		 x86_features.umip ? " UMIP" : "");
 	return KERR_OK;
 }
 

@@ -3,8 +3,10 @@
  * sometimes build them. From the stack pointer down:
  *
  *   128 bytes of red zone (not on an alternate stack)
- *   FPU state, 64-byte aligned: the XSAVE area with a description in its bytes 464 to 511, and an
- *                               end mark behind it
+ *   FPU state, 64-byte aligned: the XSAVE area with a description in its bytes 464 to 511, an end
+ *                               mark behind it. Where there are protection keys, their rights
+ *                               stand where XSAVE would put them; what lies between is left
+ *                               as it is: features that nobody has
  *   struct rt_frame:            return address, ucontext, siginfo; at 16n + 8, as after a call
  *
  * Everything is gathered in kernel memory first and copied; a page of the user's stack that is not
@@ -73,7 +75,7 @@ static_assert(FPU_DESCRIPTION + sizeof(struct fpu_description) == FXSAVE_SIZE);
 
 static size_t fpu_bytes(void)
 {
-	return x86_features.fpu_used + (x86_features.xsave ? sizeof(uint32_t) : 0);
+	return x86_features.fpu_frame + (x86_features.xsave ? sizeof(uint32_t) : 0);
 }
 
 size_t x86_signal_frame_max(void)
@@ -89,7 +91,44 @@ static bool user_range(vaddr_t at, size_t size)
 
 /* ---- FPU state ----------------------------------------------------------------------------- */
 
-static bool fpu_push(vaddr_t at)
+/* Every key gives access until keys_set(): the frame is laid and taken whatever the program
+ * allows itself, as on Linux. */
+static uint32_t keys_open(void)
+{
+	if (!x86_features.keys)
+		return 0;
+	uint32_t pkru = x86_rdpkru();
+	x86_wrpkru(0);
+	return pkru;
+}
+
+static void keys_set(uint32_t pkru)
+{
+	if (x86_features.keys)
+		x86_wrpkru(pkru);
+}
+
+static bool keys_push(vaddr_t at, uint32_t pkru)
+{
+	return !x86_features.keys ||
+	       !x86_user_copy((void *)(at + x86_features.fpu_keys), &pkru, sizeof(pkru));
+}
+
+/* What the frame says; without a word, what a handler begins with. */
+static bool keys_pop(vaddr_t at, bool extended, uint32_t *pkru)
+{
+	uint64_t present;
+	*pkru = PKRU_INITIAL;
+	if (!x86_features.keys || !extended)
+		return true;
+	*pkru = 0;
+	if (x86_user_copy(&present, (void *)(at + XSAVE_HEADER), sizeof(present)))
+		return false;
+	return !(present & XFEATURE_KEYS) ||
+	       !x86_user_copy(pkru, (void *)(at + x86_features.fpu_keys), sizeof(*pkru));
+}
+
+static bool fpu_push(vaddr_t at, uint32_t pkru)
 {
 	struct hal_thread *thread = x86_cpu_current();
 	bool on = x86_cpu_irq_save();
@@ -97,16 +136,18 @@ static bool fpu_push(vaddr_t at)
 	x86_cpu_irq_restore(on);
 	struct fpu_description d = {};
 	uint32_t magic2 = FPU_MAGIC2;
-	size_t used = x86_features.fpu_used;
+	size_t used = x86_features.fpu_used, end = x86_features.fpu_frame;
+	uint64_t keys = x86_features.keys ? XFEATURE_KEYS : 0;
 	if (x86_features.xsave)
 		d = (struct fpu_description){.magic1 = FPU_MAGIC1,
 					     .extended_size = (uint32_t)fpu_bytes(),
-					     .features = x86_features.xfeatures,
-					     .state_size = (uint32_t)used};
+					     .features = x86_features.xfeatures | keys,
+					     .state_size = (uint32_t)end};
 	memcpy((char *)thread->fpu + FPU_DESCRIPTION, &d, sizeof(d));
-	return !x86_user_copy((void *)at, thread->fpu, used) &&
-	       (!x86_features.xsave ||
-		!x86_user_copy((void *)(at + used), &magic2, sizeof(magic2)));
+	if (keys) /* only the frame's reader looks at this bit */
+		*(uint64_t *)((char *)thread->fpu + XSAVE_HEADER) |= keys;
+	return !x86_user_copy((void *)at, thread->fpu, used) && keys_push(at, pkru) &&
+	       (!x86_features.xsave || !x86_user_copy((void *)(at + end), &magic2, sizeof(magic2)));
 }
 
 /* The area at `at` has the parts beyond FXSAVE's, says its description. */
@@ -119,7 +160,7 @@ static bool fpu_is_extended(vaddr_t at, bool *extended)
 		return true;
 	if (x86_user_copy(&d, (void *)(at + FPU_DESCRIPTION), sizeof(d)))
 		return false;
-	if (d.magic1 != FPU_MAGIC1 || d.state_size != x86_features.fpu_used ||
+	if (d.magic1 != FPU_MAGIC1 || d.state_size != x86_features.fpu_frame ||
 	    d.extended_size < fpu_bytes())
 		return true;
 	if (x86_user_copy(&magic2, (void *)(at + d.state_size), sizeof(magic2)))
@@ -148,17 +189,20 @@ static bool fpu_pop(vaddr_t at)
 {
 	struct hal_thread *thread = x86_cpu_current();
 	bool extended, good = false;
+	uint32_t pkru;
 	if (!at) {
 		x86_fpu_reset(thread);
 		return true;
 	}
-	if (!user_range(at, x86_features.fpu_used + 4) || !fpu_is_extended(at, &extended))
+	if (!user_range(at, x86_features.fpu_frame + 4) || !fpu_is_extended(at, &extended) ||
+	    !keys_pop(at, extended, &pkru))
 		return false;
 	thread->flags |= THREAD_FPU_STALE;
 	atomic_signal_fence(memory_order_seq_cst);
 	good = !x86_user_copy(thread->fpu, (void *)at,
 			      extended ? x86_features.fpu_used : FXSAVE_SIZE);
 	fpu_clean(thread->fpu, extended && good);
+	x86_fpu_keys_store(thread, pkru);
 	bool on = x86_cpu_irq_save();
 	thread->flags &= ~(uint32_t)THREAD_FPU_STALE;
 	x86_fpu_load(thread);
@@ -218,8 +262,11 @@ enum kerr x86_signal_push(struct hal_frame *frame, const struct hal_signal *sign
 	rt.restorer = signal->restorer;
 	context_fill(&rt.context, frame, signal, fpu);
 	memcpy(rt.info, signal->info, sizeof(rt.info));
-	if (x86_user_copy((void *)at, &rt, sizeof(rt)) || !fpu_push(fpu))
+	uint32_t pkru = keys_open();
+	if (x86_user_copy((void *)at, &rt, sizeof(rt)) || !fpu_push(fpu, pkru)) {
+		keys_set(pkru);
 		return KERR_FAULT;
+	}
 	x86_fpu_reset(x86_cpu_current());
 	frame->rdi = (uint64_t)(int64_t)signal->signo;
 	frame->rsi = at + offsetof(struct rt_frame, info);
@@ -261,10 +308,12 @@ enum kerr x86_signal_pop(struct hal_frame *frame, struct hal_signal *out)
 {
 	struct rt_frame rt;
 	vaddr_t at = frame->rsp - sizeof(rt.restorer); /* the handler's RET took it */
-	if (!user_range(at, sizeof(rt)) || x86_user_copy(&rt, (void *)at, sizeof(rt)))
+	uint32_t pkru = keys_open();
+	if (!user_range(at, sizeof(rt)) || x86_user_copy(&rt, (void *)at, sizeof(rt)) ||
+	    !fpu_pop(rt.context.registers.fpu)) {
+		keys_set(pkru);
 		return KERR_FAULT;
-	if (!fpu_pop(rt.context.registers.fpu))
-		return KERR_FAULT;
+	}
 	frame_own(frame);
 	registers_take(frame, &rt.context.registers);
 	*out = (struct hal_signal){

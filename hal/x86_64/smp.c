@@ -28,11 +28,13 @@ extern const char x86_smp_protected[], x86_smp_long_mode[], x86_smp_gdt[], x86_s
 uint64_t x86_smp_root;
 _Atomic uint32_t x86_stopping;
 static paddr_t low_pages RO_AFTER_INIT; /* 0: there are none */
+static vaddr_t direct_map RO_AFTER_INIT;
 
 [[noreturn]] void x86_smp_cpu_main(struct x86_cpu *cpu);
 
 void x86_smp_early(const struct boot_info *info)
 {
+	direct_map = info->direct_map;
 	for (size_t i = 0; i < info->region_count; i++)
 		if (!strcmp(info->regions[i].name, SMP_REGION))
 			low_pages = info->regions[i].start;
@@ -45,7 +47,7 @@ static uint32_t low_address(const char *label)
 
 /* The code and its data, and tables with the kernel half of the current root, which is the same in
  * all roots. */
-static enum kerr low_pages_fill(uint64_t root, vaddr_t direct_map)
+static enum kerr low_pages_fill(uint64_t root)
 {
 	struct smp_trampoline_data data = {
 		.entry = (uint64_t)x86_smp_entry,
@@ -57,6 +59,7 @@ static enum kerr low_pages_fill(uint64_t root, vaddr_t direct_map)
 		.protected_cs = 8,
 		.long_ip = low_address(x86_smp_long_mode),
 		.long_cs = 24,
+		.cr4 = CR4_PAE | (uint32_t)(x86_read_cr4() & CR4_LA57),
 	};
 	char *low =
 		low_pages ? (char *)core_device_map(low_pages, SMP_LOW_PAGES * PAGE_SIZE) : nullptr;
@@ -66,11 +69,12 @@ static enum kerr low_pages_fill(uint64_t root, vaddr_t direct_map)
 	memcpy(low + (x86_smp_trampoline_data - x86_smp_trampoline), &data, sizeof(data));
 	uint64_t *tables = (uint64_t *)(low + PAGE_SIZE);
 	const uint64_t *kernel = (const uint64_t *)(direct_map + root);
-	memset(tables, 0, 3 * PAGE_SIZE);
+	memset(tables, 0, (SMP_LOW_PAGES - 1) * PAGE_SIZE);
 	memcpy(tables + 256, kernel + 256, PAGE_SIZE / 2);
-	tables[0] = (low_pages + 2 * PAGE_SIZE) | PTE_TABLE_BITS;
-	tables[512] = (low_pages + 3 * PAGE_SIZE) | PTE_TABLE_BITS;
-	tables[1024] = PTE_LARGE_BITS;
+	unsigned last = x86_mmu_geometry()->levels - 2u;
+	for (unsigned i = 0; i < last; i++)
+		tables[512 * i] = (low_pages + (i + 2) * PAGE_SIZE) | PTE_TABLE_BITS;
+	tables[512 * last] = PTE_LARGE_BITS;
 	x86_smp_root = root;
 	return KERR_OK;
 }
@@ -81,8 +85,7 @@ enum kerr x86_smp_start(cpu_t index, struct hal_thread *idle)
 		return KERR_INVAL;
 	struct x86_cpu *cpu = &x86_cpus[index];
 	if (!x86_smp_root) {
-		enum kerr err = low_pages_fill(x86_read_cr3() & PAGE_MASK,
-					       x86_mmu_geometry()->kernel_start);
+		enum kerr err = low_pages_fill(x86_read_cr3() & PAGE_MASK);
 		if (err != KERR_OK)
 			return err;
 	}

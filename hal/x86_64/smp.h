@@ -5,7 +5,7 @@
 #pragma once
 
 #define SMP_REGION "smp trampoline"
-#define SMP_LOW_PAGES 4 /* the code; three tables: root, level 2, level 1 */
+#define SMP_LOW_PAGES 5 /* the code; a table for each level but the lowest */
 
 #ifndef __ASSEMBLER__
 #include <stdint.h>
@@ -18,5 +18,6 @@ struct smp_trampoline_data {
 	uint32_t gdt_base;
 	uint32_t protected_ip, protected_cs; /* far pointers: offset, selector */
 	uint32_t long_ip, long_cs;
+	uint32_t cr4, unused_end;
 };
 #endif

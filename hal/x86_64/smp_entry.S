@@ -33,7 +33,7 @@ x86_smp_protected:
 	movl	$16, %eax
 	movl	%eax, %ds
 	movl	%eax, %ss
-	movl	$CR4_PAE, %eax
+	movl	AT(data_cr4)(%ebx), %eax
 	movl	%eax, %cr4
 	movl	AT(data_root)(%ebx), %eax
 	movl	%eax, %cr3
@@ -65,6 +65,8 @@ data_gdt:
 data_protected:
 	.long	0, 0
 data_long_mode:
+	.long	0, 0
+data_cr4:
 	.long	0, 0
 x86_smp_trampoline_end:
 

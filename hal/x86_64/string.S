@@ -7,6 +7,8 @@
  * Pages are zeroed and copied through SSE registers with interrupts off, so that no switch of
  * threads comes between saving and restoring them (so does user_copy.S, in its own way).
  */
+#include "kcfi.h"
+
 	.text
 
 	.globl	memcpy
@@ -191,7 +193,7 @@ memset:
 /* void x86_page_zero(void *page); */
 	.globl	x86_page_zero
 	.type	x86_page_zero, @function
-	.p2align 4
+	CFI_FUNCTION x86_page_zero
 x86_page_zero:
 	pushfq
 	cli
@@ -212,7 +214,7 @@ x86_page_zero:
 /* void x86_page_copy(void *restrict dst, const void *restrict src); */
 	.globl	x86_page_copy
 	.type	x86_page_copy, @function
-	.p2align 4
+	CFI_FUNCTION x86_page_copy
 x86_page_copy:
 	pushfq
 	cli

@@ -8,6 +8,7 @@
  */
 #include "cpu.h"
 #include "frame.h"
+#include "kcfi.h"
 
 #include <hal/upcall.h>
 
@@ -68,6 +69,7 @@ void x86_trap_vectors_load(void)
 #define FAULT_WRITE 2u
 #define FAULT_USER 4u
 #define FAULT_FETCH 16u
+#define FAULT_KEY 32u
 
 static const uint8_t kinds[32] = {
 	[0] = TRAP_DIVIDE,         [1] = TRAP_SINGLE_STEP,     [2] = TRAP_UNKNOWN,
@@ -86,13 +88,14 @@ static inline void trap_decode(const struct hal_frame *frame, bool from_user, st
 	t->ip = frame->rip;
 	t->from_user = from_user;
 	t->code = frame->vector << 32 | (frame->error & 0xffffffff);
-	t->present = false;
+	t->present = t->key = t->stray = false;
 	t->access = TRAP_READ;
 	t->addr = 0;
 	if (likely(frame->vector == VECTOR_PAGE_FAULT)) {
 		t->kind = TRAP_PAGE_FAULT;
 		t->addr = x86_read_cr2();
 		t->present = frame->error & FAULT_PRESENT;
+		t->key = frame->error & FAULT_KEY;
 		t->access = frame->error & FAULT_WRITE   ? TRAP_WRITE
 			    : frame->error & FAULT_FETCH ? TRAP_EXECUTE
 							 : TRAP_READ;
@@ -115,10 +118,28 @@ void x86_trap_user(struct hal_frame *frame)
 	core_return_to_user(frame);
 }
 
+/* The callee of a failed check. What stands before UD2 is `add -4(%register), %r10d` and a `je` of
+ * two bytes; r12 needs a byte more. */
+static vaddr_t kcfi_callee(const struct hal_frame *f)
+{
+	const uint64_t registers[16] = {f->rax, f->rcx, f->rdx, f->rbx, f->rsp, f->rbp,
+					f->rsi, f->rdi, f->r8,  f->r9,  f->r10, f->r11,
+					f->r12, f->r13, f->r14, f->r15};
+	const uint8_t *code = (const uint8_t *)f->rip - 6;
+	code -= code[1] != 0x03;
+	return registers[(code[2] & 7) | (code[0] & 1) << 3];
+}
+
 void x86_trap_kernel(struct hal_frame *frame)
 {
 	struct trap t;
 	trap_decode(frame, false, &t);
+	/* Only those copies run with AC set. */
+	t.stray = x86_features.smap && !(frame->rflags & RFLAGS_AC);
+	if (unlikely(t.kind == TRAP_ILLEGAL && kcfi_traps_at(t.ip))) {
+		t.kind = TRAP_CALL_TYPE;
+		t.addr = kcfi_callee(frame);
+	}
 	if (likely(core_trap(&t)))
 		return;
 	for (const struct fixup *f = __fixups_start; f < __fixups_end; f++)

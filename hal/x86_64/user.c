@@ -42,6 +42,15 @@ uint64_t x86_user_ip_clean(uint64_t ip)
 	return ip < end ? ip : end;
 }
 
+void x86_user_key_rights(unsigned key, unsigned denied)
+{
+	if (!x86_features.keys)
+		return;
+	bool on = x86_cpu_irq_save();
+	x86_wrpkru((x86_rdpkru() & ~(3u << 2 * key)) | (denied & 3) << 2 * key);
+	x86_cpu_irq_restore(on);
+}
+
 void x86_user_frame_init(struct hal_frame *frame, vaddr_t pc, vaddr_t sp)
 {
 	memset(frame, 0, sizeof(*frame));

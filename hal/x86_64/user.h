@@ -20,6 +20,7 @@ const struct hal_user_info *x86_user_info(void);
 uint64_t x86_user_ip_clean(uint64_t ip);
 void x86_user_frame_init(struct hal_frame *frame, vaddr_t pc, vaddr_t sp);
 void x86_user_frame_fork(struct hal_frame *child, const struct hal_frame *parent, vaddr_t sp);
+void x86_user_key_rights(unsigned key, unsigned denied);
 void x86_user_set_tls(struct hal_thread *thread, struct hal_frame *frame, vaddr_t tls);
 __attribute__((noreturn)) void x86_user_enter(struct hal_frame *frame);
 size_t x86_user_dump(const struct hal_frame *frame, char *buf, size_t size);

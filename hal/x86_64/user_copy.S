@@ -6,6 +6,7 @@
  * switch of threads in the middle (a fault may sleep) saves and restores what is in them like any
  * other FPU state, and they get their own contents back at the end.
  */
+#include "kcfi.h"
 #include "cpu_offsets.h"
 #include "patch.h"
 #include "regs.h"
@@ -45,7 +46,7 @@
 /* size_t x86_user_copy(void *dst, const void *src, size_t size); what was NOT copied. */
 	.globl	x86_user_copy
 	.type	x86_user_copy, @function
-	.p2align 4
+	CFI_FUNCTION x86_user_copy
 x86_user_copy:
 	PATCH_STAC
 	cmp	$8, %rdx
@@ -198,7 +199,7 @@ x86_user_copy:
 /* enum kerr x86_user_cmpxchg32(uint32_t *addr, uint32_t *expected, uint32_t desired); */
 	.globl	x86_user_cmpxchg32
 	.type	x86_user_cmpxchg32, @function
-	.p2align 4
+	CFI_FUNCTION x86_user_cmpxchg32
 x86_user_cmpxchg32:
 	mov	(%rsi), %eax
 	PATCH_STAC

@@ -71,6 +71,7 @@ struct zone {
 	_Atomic uint64_t free_frames; /* written under lock, read by anybody */
 	uint64_t allocated, freed; /* (lock) events */
 	uint64_t taken[NODE_MAX]; /* (lock) frames, by the node they were wanted on */
+	uint64_t interleaved, local; /* (lock) of these: by turns; to a CPU of this node */
 	uint64_t small, large; /* (lock) hybrid: requests by path */
 	struct buddy_lists buddy;
 	struct frame_bitmap bitmap;
@@ -95,19 +96,31 @@ void zone_set_watermarks(void);
 
 /*
  * Blocks come with state FRAME_USED and references 1, nothing zeroed. They are taken from the zones of
- * `node` and then of the others by distance, none above `highest`; `reserve`: may go below the
- * minimum watermark. Any context.
+ * `node` and then of the others by distance, of those in `nodes`, none above `highest`; `reserve`: may
+ * go below the minimum watermark. Any context.
  */
 struct zone_request {
 	enum zone_id highest;
 	bool exact; /* `highest` and no other zone */
 	bool reserve;
 	uint8_t node;
+	uint8_t wanted, cpu_node; /* for the figures: the node hoped for, the CPU's */
+	bool interleaved; /* for the figures: by turns */
+	bool spill; /* if `nodes` have none, the others may give: policy.c */
+	uint16_t nodes; /* a bit each */
 };
+#define NODES_ALL ((uint16_t)0xffff)
+static_assert(NODE_MAX <= 16);
+/* The first of `nodes` with memory on the way from `node`; `node` if there is none. */
+unsigned zone_nearest(unsigned node, uint16_t nodes);
+/* Whether programs are out of frames on all of `nodes`. */
+bool zone_scarce(uint16_t nodes);
 struct frame *zone_allocate(const struct zone_request *r, unsigned order);
 struct frame *zone_allocate_contiguous(const struct zone_request *r, size_t count, unsigned order);
 size_t zone_allocate_batch(const struct zone_request *r, struct frame **out, size_t count);
 void zone_free(struct frame *f, unsigned order);
+/* 2^order single frames in a row, aligned, FRAME_USED: as one block. */
+void zone_free_run(struct frame *first, unsigned order);
 /* Single frames that are FRAME_USED. */
 void zone_free_batch(struct frame **frames, size_t count);
 uint64_t zone_free_frames(void);

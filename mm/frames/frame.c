@@ -26,8 +26,10 @@
 #include "bump.h"
 #include "commit_private.h"
 #include "counters.h"
+#include "hugepool.h"
 #include "inject.h"
 #include "memory_map.h"
+#include "policy_private.h"
 
 #include <core/cmdline.h>
 #include <core/cpu.h>
@@ -86,6 +88,18 @@ bool frame_scarce(void)
 	return zone_free_frames() <= reserve_frames;
 }
 
+uint64_t frame_shortfall(void)
+{
+	uint64_t free = zone_free_frames();
+	return free <= tight_until ? tight_until + 1 - free : 0;
+}
+
+bool frame_scarce_here(void)
+{
+	uint16_t nodes = policy_short_nodes();
+	return nodes ? zone_scarce(nodes) : frame_scarce();
+}
+
 bool frame_file_room(void)
 {
 	return zone_free_frames() > file_floor;
@@ -94,13 +108,22 @@ bool frame_file_room(void)
 /* The zones that `flags` allow, from this CPU's node on. */
 static struct zone_request request(unsigned flags)
 {
+	uint8_t node = (uint8_t)numa_node_of_cpu(cpu_id());
 	return (struct zone_request){
 		.highest = flags & FRAME_DMA     ? ZONE_DMA
 			   : flags & FRAME_DMA32 ? ZONE_DMA32
 						 : ZONE_NORMAL,
 		.reserve = !(flags & FRAME_USER),
-		.node = (uint8_t)numa_node_of_cpu(cpu_id()),
+		.node = node,
+		.wanted = node,
+		.cpu_node = node,
+		.nodes = NODES_ALL,
 	};
+}
+
+static inline bool is_policed(unsigned flags)
+{
+	return (flags & FRAME_USER) && unlikely(current_task()->memory.policed);
 }
 
 /* Interrupts off. A frame for this CPU when its cache is empty. */
@@ -137,11 +160,75 @@ static NOINLINE void cache_drain(struct frame_cache *c, uint32_t keep)
 	tightness_update();
 }
 
+static void zero_block(struct frame *f, size_t count, unsigned flags)
+{
+	if (!f || !(flags & FRAME_ZEROED))
+		return;
+	for (size_t i = 0; i < count; i++)
+		hal.mmu.page_zero(frame_data(f + i));
+}
+
+/* A frame of this CPU's stock that lies on `node`; *zeroed: it was among the zeroed ones. */
+static struct frame *cached_on(unsigned node, bool *zeroed)
+{
+	bool on = hal.cpu.irq_save();
+	struct frame_cache *c = &caches[cpu_id()];
+	struct frame *f = nullptr;
+	if (*zeroed && c->zeroed_count && c->zeroed[c->zeroed_count - 1]->node == node) {
+		f = c->zeroed[--c->zeroed_count];
+	} else if (c->count && c->frames[c->count - 1]->node == node) {
+		f = c->frames[--c->count];
+		*zeroed = false;
+	}
+	if (f) {
+		f->state = FRAME_USED;
+		f->private = 0;
+		atomic_store_explicit(&f->references, 1, memory_order_relaxed);
+	}
+	hal.cpu.irq_restore(on);
+	return f;
+}
+
+/* Where the policy of the task, or of the region that it has a fault in, says. */
+static NOINLINE struct frame *alloc_policed(unsigned order, unsigned flags)
+{
+	struct zone_request r = request(flags);
+	bool zeroed = flags & FRAME_ZEROED;
+	struct frame *f = nullptr;
+	policy_apply(&r);
+	if (order == 0 && !r.interleaved && !(flags & (FRAME_DMA | FRAME_DMA32)))
+		f = cached_on(r.wanted, &zeroed);
+	if (!f) {
+		zeroed = false;
+		f = zone_allocate(&r, order);
+		if (!f && r.spill) {
+			r.nodes = NODES_ALL;
+			f = zone_allocate(&r, order);
+		}
+		tightness_update();
+	}
+	current_task()->memory.short_nodes = f || r.nodes == NODES_ALL ? 0 : r.nodes;
+	if (!zeroed)
+		zero_block(f, (size_t)1 << order, flags);
+	return f;
+}
+
+struct frame *frame_alloc_on(unsigned node, uint16_t nodes)
+{
+	struct zone_request r = request(FRAME_USER);
+	r.node = (uint8_t)node;
+	r.nodes = nodes;
+	r.wanted = (uint8_t)zone_nearest(node, nodes);
+	return memory_should_fail() ? nullptr : zone_allocate(&r, 0);
+}
+
 static struct frame *alloc_one(unsigned flags)
 {
 	bool dirty = true;
 	if (memory_should_fail())
 		return nullptr;
+	if (is_policed(flags))
+		return alloc_policed(0, flags);
 	bool on = hal.cpu.irq_save();
 	struct frame_cache *c = &caches[cpu_id()];
 	struct frame *f;
@@ -166,14 +253,6 @@ static struct frame *alloc_one(unsigned flags)
 	return f;
 }
 
-static void zero_block(struct frame *f, size_t count, unsigned flags)
-{
-	if (!f || !(flags & FRAME_ZEROED))
-		return;
-	for (size_t i = 0; i < count; i++)
-		hal.mmu.page_zero(frame_data(f + i));
-}
-
 struct frame *frame_alloc_zone(unsigned order, enum zone_id zone, unsigned flags)
 {
 	struct zone_request r = request(flags);
@@ -190,6 +269,8 @@ struct frame *frame_alloc(unsigned order, unsigned flags)
 		return alloc_one(flags);
 	if (memory_should_fail())
 		return nullptr;
+	if (is_policed(flags))
+		return alloc_policed(order, flags);
 	struct zone_request r = request(flags);
 	struct frame *f = zone_allocate(&r, order);
 	zero_block(f, (size_t)1 << order, flags);
@@ -201,6 +282,11 @@ struct frame *frame_alloc_contiguous(size_t count, unsigned align_order, unsigne
 	if (memory_should_fail())
 		return nullptr;
 	struct zone_request r = request(flags);
+	if (is_policed(flags))
+		policy_apply(&r);
+	/* A program's run in another node than it asked for would not be worth it. */
+	if (numa_many && (flags & FRAME_USER))
+		r.nodes &= (uint16_t)(1u << r.node);
 	struct frame *f = zone_allocate_contiguous(&r, count, align_order);
 	zero_block(f, count, flags);
 	return f;
@@ -209,7 +295,7 @@ struct frame *frame_alloc_contiguous(size_t count, unsigned align_order, unsigne
 size_t frame_alloc_batch(struct frame **out, size_t count, unsigned flags)
 {
 	size_t n = 0;
-	if (count > CACHE_BATCH) {
+	if (count > CACHE_BATCH && !is_policed(flags)) {
 		struct zone_request r = request(flags);
 		n = zone_allocate_batch(&r, out, count);
 	}
@@ -225,6 +311,10 @@ static void free_one(struct frame *f)
 	bool on = hal.cpu.irq_save();
 	if (unlikely(f->state != FRAME_USED)) {
 		hal.cpu.irq_restore(on);
+		if (f->state == FRAME_POOLED) {
+			hugepool_frame_back(f);
+			return;
+		}
 		frame_report(f->state == FRAME_FREE ? "double free" : "foreign free", f);
 		return;
 	}
@@ -255,6 +345,23 @@ void frame_free_batch(struct frame **frames, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		free_one(frames[i]);
+}
+
+void frame_free_run(struct frame *first, unsigned order)
+{
+	if (first->state == FRAME_POOLED) {
+		for (size_t i = 0; i < (size_t)1 << order; i++)
+			hugepool_frame_back(first + i);
+		return;
+	}
+	zone_free_run(first, order);
+	tightness_update();
+}
+
+bool frame_room(uint64_t frames, bool plenty)
+{
+	uint64_t keep = tight_until + (plenty ? zone_managed_frames() / 4 : 0);
+	return zone_free_frames() > keep + frames;
 }
 
 void frame_free_zeroed(struct frame *f)

@@ -27,6 +27,7 @@ struct range {
 };
 
 static unsigned nodes RO_AFTER_INIT = 1;
+bool numa_many RO_AFTER_INIT;
 static uint32_t domains[NODE_MAX] RO_AFTER_INIT; /* ascending */
 static struct range *ranges RO_AFTER_INIT;
 static size_t range_count RO_AFTER_INIT;
@@ -101,6 +102,7 @@ void numa_init(const struct boot_info *info)
 	for (size_t i = 0; i < info->cpu_count && info->node_range_count; i++)
 		domain_add(info->cpus[i].domain, &count);
 	nodes = MAX(count, 1u);
+	numa_many = nodes > 1;
 	distances_fill(info);
 	if (nodes == 1)
 		return;

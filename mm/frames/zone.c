@@ -180,12 +180,14 @@ static void count_taken(struct zone *z, const struct zone_request *r, uint64_t b
 {
 	count_free(z, -(int64_t)frames);
 	z->allocated += blocks;
-	z->taken[r->node] += frames;
+	z->taken[r->wanted] += frames;
+	z->local += z->node == r->cpu_node ? frames : 0;
+	z->interleaved += r->interleaved && z->node == r->wanted ? frames : 0;
 }
 
 static bool zone_suits(const struct zone *z, const struct zone_request *r, uint64_t frames)
 {
-	if (r->exact ? z->id != r->highest : z->id > r->highest)
+	if ((r->exact ? z->id != r->highest : z->id > r->highest) || !(r->nodes >> z->node & 1))
 		return false;
 	uint64_t free = atomic_load_explicit(&z->free_frames, memory_order_relaxed);
 	return free >= frames && (r->reserve || free - frames >= z->min);
@@ -290,6 +292,29 @@ void zone_free(struct frame *f, unsigned order)
 	spin_unlock_irq(&z->lock, on);
 }
 
+void zone_free_run(struct frame *first, unsigned order)
+{
+	size_t count = (size_t)1 << order;
+	struct zone *z = zone_of(first);
+	bool on = spin_lock_irq(&z->lock);
+	for (size_t i = 0; i < count; i++) {
+		struct frame *f = first + i;
+		if (unlikely(f->state != FRAME_USED || zone_of(f) != z)) {
+			frame_report("a run of frames that are not all in use", f);
+			spin_unlock_irq(&z->lock, on);
+			return;
+		}
+	}
+	for (size_t i = 0; i < count; i++) {
+		atomic_store_explicit(&first[i].references, 0, memory_order_relaxed);
+		first[i].state = FRAME_FREE;
+		first[i].order = FRAME_ORDER_NONE;
+	}
+	count_free(z, (int64_t)frame_allocator->deallocate(z, frame_pfn(first), order));
+	z->freed++;
+	spin_unlock_irq(&z->lock, on);
+}
+
 void zone_free_batch(struct frame **frames, size_t count)
 {
 	size_t i = 0;
@@ -314,6 +339,32 @@ uint64_t zone_free_frames(void)
 	for (; *all; all++)
 		n += atomic_load_explicit(&(*all)->free_frames, memory_order_relaxed);
 	return n;
+}
+
+bool zone_scarce(uint16_t nodes)
+{
+	for (struct zone **at = fallback[0], *z; (z = *at); at++)
+		if (nodes >> z->node & 1 &&
+		    atomic_load_explicit(&z->free_frames, memory_order_relaxed) > z->min)
+			return false;
+	return true;
+}
+
+unsigned zone_nearest(unsigned node, uint16_t nodes)
+{
+	for (struct zone **at = fallback[node], *z; (z = *at); at++)
+		if (nodes >> z->node & 1)
+			return z->node;
+	return node;
+}
+
+uint16_t numa_memory_nodes(void)
+{
+	unsigned set = 0;
+
+	for (struct zone **at = fallback[0]; *at; at++)
+		set |= 1u << (*at)->node;
+	return (uint16_t)set;
 }
 
 uint64_t zone_managed_frames(void)
@@ -346,6 +397,8 @@ struct numa_figures numa_figures(unsigned node)
 		if (z->node == node) {
 			out.total += z->managed;
 			out.free += atomic_load_explicit(&z->free_frames, memory_order_relaxed);
+			out.interleaved += z->interleaved;
+			out.local += z->local;
 		}
 		for (unsigned from = 0; from < numa_nodes(); from++) {
 			if (z->node == node)
@@ -355,6 +408,7 @@ struct numa_figures numa_figures(unsigned node)
 		}
 		spin_unlock_irq(&z->lock, on);
 	}
+	out.other = out.hit + out.miss - out.local;
 	return out;
 }
 

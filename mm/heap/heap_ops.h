@@ -1,36 +1,60 @@
-/* What a heap is (HP-1): the slab, and the bump heap that serves before it. */
+/* What a heap is (HP-1): the providers behind one table, chosen with heap= on the command line. */
 #pragma once
 
 #include <mm/heap.h>
 
+struct shrinker;
+
+/* A provider. Any context; never sleeps but where large blocks may (mm/heap.h). */
 struct heap_ops {
 	const char *name;
 	/* align: power of two up to a page, 0: natural. Null: no memory. */
 	void *(*allocate)(size_t size, size_t align);
-	void (*deallocate)(void *block);
+	void (*deallocate)(void *block); /* not null */
+	/* Keeps the old block when it fails. */
 	void *(*reallocate)(void *block, size_t size);
+	/* Bytes that can be used at `block`: at least what was asked for. */
+	size_t (*size)(const void *block);
 	void (*stats)(struct heap_stats *out);
+	/* Looks at all it keeps about its memory; how much of that is damaged, each logged. */
+	size_t (*audit)(void);
+	const struct shrinker *shrinker; /* null: it gives nothing back */
 };
 
-extern const struct heap_ops heap_bump;
-extern const struct heap_ops heap_slab;
+extern const struct heap_ops heap_slab; /* slab.c */
+extern const struct heap_ops heap_list; /* list_heap.c */
+extern const struct heap_ops heap_bump; /* bump_heap.c */
 
 #define HEAP_CLASSES 12
 #define HEAP_SMALL_MAX ((size_t)8 << (HEAP_CLASSES - 1)) /* 16 KiB */
 
-/* The slab is up from here on; the bump heap is retired. */
-void heap_start_slab(void);
-void slab_init(void);
+/* The provider that heap= names is up from here on; the early heap is retired. */
+void heap_start(void);
+/* The table in use, without the debug mode that may be in front of it. */
+const struct heap_ops *heap_provider(void);
+/* What its objects are made of where the slab does not run: see slab.c. */
+void *heap_object_alloc(const char *cache, size_t size, size_t align);
+void heap_object_free(const char *cache, void *object);
+
+void list_heap_init(void);
+void slab_init(bool direct); /* direct: caches are slabs; else they ask the provider */
 /* Fast paths, for heap.c. size: 1 .. HEAP_SMALL_MAX. */
 void *slab_alloc(size_t size);
 void slab_free(void *object);
-/* The usable size of a block of either kind. */
-size_t slab_block_size(const void *block);
 
-/* The bump heap over any memory; it knows one arena at a time. */
+/* Frames that the providers hold, but for large blocks, which are kmap's. */
+uint64_t heap_frame_count(void);
+void heap_frames_add(int64_t count);
+
+/* The early heap (HP-2), over any memory; it knows one arena at a time. */
 bool bump_heap_init(void *start, size_t size); /* false: was done before */
 void *bump_heap_alloc(size_t size, size_t align);
-bool bump_heap_owns(const void *block);
 void bump_heap_retire(void);
 void bump_heap_reset(void); /* tests: forgets all blocks, starts again; not once retired */
-uint64_t slab_frame_count(void);
+size_t bump_heap_size(const void *block);
+
+/* The debug mode (HP-6), in front of `provider`: debug.c. */
+void heap_debug_init(const struct heap_ops *provider);
+void *heap_debug_alloc(const char *cache, size_t size, size_t align);
+void heap_debug_free(const char *cache, void *block);
+void *heap_debug_realloc(void *block, size_t size);

@@ -18,6 +18,10 @@
  * 12 classes (8 bytes to 16 KiB) serve heap_alloc(); cache_create() makes more, with their own
  * size. Above 16 KiB a block is a kmap range (HP-4).
  *
+ * Caches belong to every heap. Where another provider runs, or the debug mode is in front, those of
+ * cache_create() have no slabs (`limit` is 0): their magazines stay empty, so that each call takes the
+ * slow way, which asks the provider. The fast way pays nothing for it.
+ *
  * Locks: cache.lock (RANK_HEAP, interrupts off); no other lock is taken inside, frames are
  * allocated and freed outside. caches_lock only guards the list of caches.
  *
@@ -32,6 +36,7 @@
 #include "kmap_private.h"
 
 #include <core/cpu.h>
+#include <core/log.h>
 #include <core/panic.h>
 #include <core/spinlock.h>
 #include <lib/string.h>
@@ -55,7 +60,8 @@ struct cache {
 	uint16_t per_slab;          /* constant */
 	uint8_t order;              /* constant; of a slab */
 	uint8_t batch;              /* constant; objects that move at once */
-	uint8_t limit;              /* constant; of a magazine */
+	uint8_t limit;              /* constant; of a magazine; 0: the provider has the objects */
+	uint16_t align;             /* constant */
 	bool zeroed;                /* constant; see cache_create_zeroed */
 	const char *name;           /* constant */
 	struct spinlock lock;
@@ -70,12 +76,8 @@ static struct spinlock caches_lock = SPINLOCK_INIT(RANK_OBJECT, "caches");
 static struct list caches = LIST_INIT(caches);    /* (caches_lock) */
 static char *magazine_page; /* (caches_lock) where the next ones come from */
 static size_t magazine_left; /* (caches_lock) bytes */
-static _Atomic uint64_t slab_frames, large_allocations, large_frees;
-
-uint64_t slab_frame_count(void)
-{
-	return atomic_load_explicit(&slab_frames, memory_order_relaxed);
-}
+static _Atomic uint64_t large_allocations, large_frees;
+static bool caches_have_slabs RO_AFTER_INIT;
 
 /* ---- Slabs ---------------------------------------------------------------------------------- */
 
@@ -101,7 +103,7 @@ static struct frame *slab_new(const struct cache *c)
 		*(uint16_t *)(data + (size_t)i * c->size) =
 			(uint16_t)(i + 1 < c->per_slab ? i + 2 : 0);
 	slab_set(f, 0, 1);
-	atomic_fetch_add_explicit(&slab_frames, (uint64_t)1 << c->order, memory_order_relaxed);
+	heap_frames_add((int64_t)1 << c->order);
 	return f;
 }
 
@@ -109,7 +111,7 @@ static void slab_delete(const struct cache *c, struct frame *f)
 {
 	for (size_t i = 0; i < (size_t)1 << c->order; i++)
 		f[i].private = 0;
-	atomic_fetch_sub_explicit(&slab_frames, (uint64_t)1 << c->order, memory_order_relaxed);
+	heap_frames_add(-((int64_t)1 << c->order));
 	frame_free(f, c->order);
 }
 
@@ -167,9 +169,19 @@ static struct frame *give_locked(struct cache *c, void *object)
 	return f;
 }
 
+static void *provider_alloc(const struct cache *c)
+{
+	void *object = heap_object_alloc(c->name, c->size, c->align);
+	if (object && c->zeroed)
+		memset(object, 0, c->size);
+	return object;
+}
+
 /* Interrupts off. */
 static NOINLINE void *refill(struct cache *c, struct magazine *m)
 {
+	if (unlikely(!c->limit))
+		return provider_alloc(c);
 	spin_acquire(&c->lock);
 	uint32_t n = take_locked(c, m->objects, c->batch);
 	spin_release(&c->lock);
@@ -214,7 +226,7 @@ static NOINLINE void spill(struct cache *c, struct magazine *m, uint32_t count)
 
 void *cache_alloc(struct cache *c)
 {
-	if (memory_should_fail())
+	if (memory_should_fail()) /* where a provider has them it looks once more: no matter */
 		return nullptr;
 	bool on = hal.cpu.irq_save();
 	struct magazine *m = &c->magazines[cpu_id()];
@@ -236,14 +248,26 @@ void *cache_alloc_zeroed(struct cache *c)
 	return object;
 }
 
+/* Interrupts off. The magazine is full; or the provider has the object. */
+static NOINLINE bool free_slow(struct cache *c, struct magazine *m, void *object)
+{
+	if (likely(c->limit)) {
+		spill(c, m, c->batch);
+		return false;
+	}
+	m->frees++;
+	heap_object_free(c->name, object);
+	return true;
+}
+
 void cache_free(struct cache *c, void *object)
 {
 	bool on = hal.cpu.irq_save();
 	struct magazine *m = &c->magazines[cpu_id()];
-	if (unlikely(m->count >= c->limit))
-		spill(c, m, c->batch);
-	m->objects[m->count++] = object;
-	m->frees++;
+	if (likely(m->count < c->limit) || !free_slow(c, m, object)) {
+		m->objects[m->count++] = object;
+		m->frees++;
+	}
 	hal.cpu.irq_restore(on);
 }
 
@@ -258,7 +282,7 @@ static struct magazine *magazines_new_locked(void)
 		struct frame *f = frame_alloc(order, FRAME_ZEROED);
 		if (!f)
 			return nullptr;
-		atomic_fetch_add_explicit(&slab_frames, (uint64_t)1 << order, memory_order_relaxed);
+		heap_frames_add((int64_t)1 << order);
 		magazine_page = frame_data(f);
 		magazine_left = PAGE_SIZE << order;
 	}
@@ -279,13 +303,15 @@ static unsigned choose_order(size_t size)
 	return SLAB_ORDER_MAX;
 }
 
-static bool cache_setup(struct cache *c, const char *name, size_t size)
+static bool cache_setup(struct cache *c, const char *name, size_t size, size_t align, bool slabs)
 {
-	*c = (struct cache){.name = name, .size = (uint32_t)size};
+	*c = (struct cache){.name = name, .size = (uint32_t)size, .align = (uint16_t)align};
 	c->order = (uint8_t)choose_order(size);
 	c->per_slab = (uint16_t)((PAGE_SIZE << c->order) / size);
 	c->limit = size <= 512 ? MAGAZINE_MAX : size <= 2048 ? 12 : size <= 4096 ? 8 : 4;
 	c->batch = c->limit / 2;
+	if (!slabs)
+		c->limit = 0;
 	spin_init(&c->lock, RANK_HEAP, name);
 	list_init(&c->partial);
 	bool on = spin_lock_irq(&caches_lock);
@@ -302,7 +328,7 @@ static struct cache *create(const char *name, size_t size, size_t align, bool ze
 		align = sizeof(void *);
 	size = ALIGN_UP(MAX(size, sizeof(void *)), align);
 	struct cache *c = heap_alloc_aligned(sizeof(*c), 64);
-	if (!c || size > HEAP_SMALL_MAX || !cache_setup(c, name, size))
+	if (!c || size > HEAP_SMALL_MAX || !cache_setup(c, name, size, align, caches_have_slabs))
 		panic("heap: no memory for cache %s", name);
 	c->zeroed = zeroed;
 	return c;
@@ -323,10 +349,11 @@ static const char *const class_names[HEAP_CLASSES] = {
 	"heap-512", "heap-1024", "heap-2048", "heap-4096", "heap-8192", "heap-16384",
 };
 
-void slab_init(void)
+void slab_init(bool direct)
 {
+	caches_have_slabs = direct;
 	for (unsigned i = 0; i < HEAP_CLASSES; i++) {
-		if (!cache_setup(&classes[i], class_names[i], (size_t)8 << i))
+		if (!cache_setup(&classes[i], class_names[i], (size_t)8 << i, 0, true))
 			panic("heap: no memory for the size classes");
 	}
 }
@@ -361,7 +388,7 @@ void slab_free(void *block)
 	cache_free(c, block);
 }
 
-size_t slab_block_size(const void *block)
+static size_t slab_size(const void *block)
 {
 	if (!in_direct_map(block))
 		return kmap_size(block);
@@ -381,7 +408,7 @@ static void *ops_alloc(size_t size, size_t align)
 
 static void *ops_realloc(void *block, size_t size)
 {
-	size_t have = slab_block_size(block);
+	size_t have = slab_size(block);
 	if (size <= have && size > have / 4)
 		return block;
 	void *new = ops_alloc(size ? size : 1, 0);
@@ -420,13 +447,36 @@ static void ops_stats(struct heap_stats *out)
 	out->free = out->total - out->used;
 }
 
-const struct heap_ops heap_slab = {
-	.name = "slab",
-	.allocate = ops_alloc,
-	.deallocate = slab_free,
-	.reallocate = ops_realloc,
-	.stats = ops_stats,
-};
+/* The chain of free objects of each slab that has some. */
+static size_t audit_cache(struct cache *c)
+{
+	size_t bad = 0;
+	struct frame *f;
+	bool on = spin_lock_irq(&c->lock);
+	list_for_each(f, &c->partial, link) {
+		uint32_t free = 0, next = slab_word(f) & 0xffff;
+		while (next && next <= c->per_slab && free < c->per_slab) {
+			next = *(uint16_t *)((char *)frame_data(f) + (size_t)(next - 1) * c->size);
+			free++;
+		}
+		if (!next && free + (slab_word(f) >> 16) == c->per_slab)
+			continue;
+		log_error("heap: a free object in slab %p of cache %s was written to",
+			  frame_data(f), c->name);
+		bad++;
+	}
+	spin_unlock_irq(&c->lock, on);
+	return bad;
+}
+
+static size_t slab_audit(void)
+{
+	size_t bad = 0;
+	struct cache *c;
+	list_for_each(c, &caches, link) /* caches are only ever added at the end */
+		bad += audit_cache(c);
+	return bad;
+}
 
 /* ---- Pressure ------------------------------------------------------------------------------- */
 
@@ -446,7 +496,7 @@ static void empty_magazines(void *arg)
 
 static uint64_t slab_trim(uint64_t want)
 {
-	uint64_t before = slab_frame_count();
+	uint64_t before = heap_frame_count();
 	cpu_call(cpu_online(), empty_magazines, nullptr);
 	struct cache *c;
 	list_for_each(c, &caches, link) {
@@ -471,10 +521,21 @@ static uint64_t slab_trim(uint64_t want)
 			slab_delete(c, f);
 		}
 	}
-	uint64_t after = slab_frame_count();
+	uint64_t after = heap_frame_count();
 	return after < before ? before - after : 0;
 }
 
 /* What it could give is known only when the magazines are empty: the figure is all there is. */
-const struct shrinker slab_shrinker = {
-	.name = "slabs", .count = slab_frame_count, .scan = slab_trim};
+static const struct shrinker slab_shrinker = {
+	.name = "slabs", .count = heap_frame_count, .scan = slab_trim};
+
+const struct heap_ops heap_slab = {
+	.name = "slab",
+	.allocate = ops_alloc,
+	.deallocate = slab_free,
+	.reallocate = ops_realloc,
+	.size = slab_size,
+	.stats = ops_stats,
+	.audit = slab_audit,
+	.shrinker = &slab_shrinker,
+};

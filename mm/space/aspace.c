@@ -25,6 +25,8 @@
 #define ROOTS_KEPT 32
 
 struct frame *zero_frame RO_AFTER_INIT;
+struct spinlock all_lock = SPINLOCK_INIT(RANK_ASPACE, "address spaces");
+struct list all_spaces = LIST_INIT(all_spaces); /* (all_lock) */
 static struct cache *aspaces;
 
 static struct spinlock roots_lock = SPINLOCK_INIT(RANK_HEAP, "roots");
@@ -36,6 +38,8 @@ void space_init(void)
 	pagetree_setup();
 	object_setup();
 	region_setup();
+	purge_setup();
+	huge_setup();
 	aspaces = cache_create("aspace", sizeof(struct aspace), 64);
 	zero_frame = frame_alloc(0, FRAME_ZEROED);
 	if (!zero_frame)
@@ -55,6 +59,11 @@ void space_stats(struct memory_stats *out)
 vaddr_t aspace_user_end(void)
 {
 	return hal.mmu.geometry()->user_end;
+}
+
+vaddr_t aspace_user_top(void)
+{
+	return hal.mmu.geometry()->user_top;
 }
 
 /* ---- Roots ---------------------------------------------------------------------------------- */
@@ -116,7 +125,8 @@ enum kerr aspace_create(struct aspace **out)
 	*as = (struct aspace){
 		.mapper = {.root = root, .user = true},
 		.tlb = {.root = root},
-		.map_top = aspace_user_end(),
+		.map_top = aspace_user_top(),
+		.keys = 1,
 		.stack_limit = 8ull << 20,
 		.data_limit = ~0ull,
 		.total_limit = ~0ull,
@@ -126,6 +136,9 @@ enum kerr aspace_create(struct aspace **out)
 	mm_count(COUNT_TABLES, 1);
 	mutex_init(&as->lock, "aspace.lock");
 	pagetree_init(&as->pages, PAGETREE_PRIVATE);
+	spin_lock(&all_lock);
+	list_add_tail(&all_spaces, &as->all_link);
+	spin_unlock(&all_lock);
 	*out = as;
 	return KERR_OK;
 }
@@ -149,6 +162,11 @@ void aspace_put(struct aspace *as)
 {
 	if (!as || atomic_fetch_sub_explicit(&as->references, 1, memory_order_acq_rel) != 1)
 		return;
+	spin_lock(&all_lock);
+	list_remove(&as->all_link);
+	spin_unlock(&all_lock);
+	if (unlikely(as->purgeable))
+		purge_leave(as);
 	tlb_leave(&as->tlb);
 	free_regions(as->regions.root);
 	mapper_clear(&as->mapper);
@@ -167,7 +185,8 @@ void aspace_activate(struct aspace *as)
 /* ---- Fork ----------------------------------------------------------------------------------- */
 
 /* A copy of the subtree with the same shape and colours. False: no memory; *copy holds what
- * there is, well formed. Regions marked no_fork are copied too and taken out afterwards. */
+ * there is, well formed. Regions marked NO_FORK are copied too and taken out afterwards. Locks are
+ * the parent's own. */
 static bool copy_regions(struct aspace *as, struct rb_node *from, struct rb_node *parent,
 			 struct rb_node **copy)
 {
@@ -181,6 +200,9 @@ static bool copy_regions(struct aspace *as, struct rb_node *from, struct rb_node
 	r->node.parent_color = (uintptr_t)parent | (from->parent_color & 1);
 	r->node.left = r->node.right = nullptr;
 	*copy = &r->node;
+	if (r->hugetlb)
+		r->hugetlb = HUGETLB_PLAIN; /* the promise stays with the parent */
+	r->marks &= ~(MARK_LOCKED | MARK_ON_FAULT);
 	if (r->object) {
 		vm_object_get(r->object);
 		object_add_region(r->object, r, nullptr);
@@ -221,20 +243,32 @@ static void write_protect(struct aspace *as, struct rb_node *n, struct tlb_batch
 	}
 }
 
-/* What MADV_DONTFORK excluded leaves the child again. */
-static enum kerr drop_unforked(struct aspace *as)
+/* The child of r begins empty. */
+static enum kerr wipe(struct aspace *as, struct region *r)
+{
+	uint64_t first = r->start >> PAGE_SHIFT, last = (r->end - 1) >> PAGE_SHIFT;
+	enum kerr err = pagetree_prepare(&as->pages, first, last, first, last);
+	if (err == KERR_OK)
+		pagetree_remove(&as->pages, first, last, first, last);
+	return err;
+}
+
+/* What MADV_DONTFORK excluded leaves the child again, what MADV_WIPEONFORK means is emptied. Nobody
+ * runs in the child yet; its table is empty. */
+static enum kerr apply_fork_marks(struct aspace *as)
 {
 	struct rb_node *n = rb_first(&as->regions);
-	while (n) {
+	enum kerr err = KERR_OK;
+	as->sealed = false; /* for this one */
+	while (n && err == KERR_OK) {
 		struct region *r = rb_entry(n, struct region, node);
 		n = rb_next(n);
-		if (!r->no_fork)
-			continue;
-		enum kerr err = unmap_locked(as, r->start, r->end);
-		if (err != KERR_OK)
-			return err;
+		if (r->marks & MARK_NO_FORK)
+			err = unmap_locked(as, r->start, r->end);
+		else if (r->marks & MARK_WIPE)
+			err = wipe(as, r);
 	}
-	return KERR_OK;
+	return err;
 }
 
 /* A promise for all that the parent was promised: one request, or if that is too large for one, as
@@ -287,19 +321,29 @@ enum kerr aspace_fork(struct aspace *parent, struct aspace **out)
 	as->map_top = parent->map_top;
 	as->hint = parent->hint;
 	as->hole = parent->hole;
+	as->stack_random = parent->stack_random;
+	as->map_random = parent->map_random;
+	as->keys = parent->keys;
 	as->stack_limit = parent->stack_limit;
 	as->data_limit = parent->data_limit;
 	as->total_limit = parent->total_limit;
 	as->virtual_pages = parent->virtual_pages;
 	as->uncommitted = parent->uncommitted;
-	bool unforked = parent->has_unforked;
+	as->deny_exec = parent->deny_exec & MDWE_NO_INHERIT ? 0 : parent->deny_exec;
+	as->special_fork = parent->special_fork;
+	as->has_hugetlb = parent->has_hugetlb;
+	bool sealed = parent->sealed, purgeable = parent->purgeable;
+	as->huge_disabled = parent->huge_disabled;
 	mutex_unlock(&parent->lock);
-	if (err == KERR_OK && unforked)
-		err = drop_unforked(as);
+	if (err == KERR_OK && as->special_fork)
+		err = apply_fork_marks(as);
+	as->sealed = sealed;
 	if (err != KERR_OK) {
 		aspace_put(as);
 		return err;
 	}
+	if (unlikely(purgeable))
+		purge_enter(as);
 	*out = as;
 	return KERR_OK;
 }

@@ -4,7 +4,8 @@
  *	region     found under rcu, locked for reading (no lock of the address space), checked again;
  *	           else under aspace.lock, where a stack may grow
  *	rights     the region's: MAPERR, ACCERR
- *	entry      tables made on the way by compare-and-swap
+ *	entry      tables made on the way by compare-and-swap; where there is none yet, or a huge
+ *	           leaf, huge.c is asked first
  *	page       private write: the page tree's slot, made the tree's own:
  *	             nothing there       a zeroed frame, or a copy of the object's page
  *	             OWNED, or frame with one holder   written in place
@@ -20,7 +21,7 @@
  * removes entries first. A frame that this code itself replaces (copy-on-write) is put after
  * its entry is gone and flushed. Another thread may have looked up the old frame a moment ago and may
  * still install it in an empty entry: so the one that replaced it sets the entry last,
- * whatever is there (entry_set), and then puts the frame.
+ * whatever is there (fault_set_entry), and then puts the frame.
  *
  * W^X (VM-6): an entry is never writable and executable. In a region with both rights a page is one
  * or the other and changes over on a fault.
@@ -28,25 +29,15 @@
  * FAULT_NO_MEMORY is returned when shrinkers have given nothing and exec has given up to find a program
  * to end (frames/pressure.c). Both are asked without any lock.
  */
+#include "fault.h"
 #include "commit_private.h"
-#include "region.h"
+#include "policy_private.h"
 
 #include <core/panic.h>
 #include <lib/string.h>
 #include <mm/user_copy.h>
 
 #define WINDOW 16u
-
-struct fault {
-	struct aspace *as;
-	struct region *r;
-	vaddr_t va;              /* page aligned */
-	enum trap_access access;
-	pte_t *entry;            /* of va */
-	struct frame *table;     /* it lies in */
-	struct frame *frame;     /* result */
-	bool private;            /* result: it is from the page tree */
-};
 
 /* The caller of a fault on behalf of somebody else wants the frame, too. */
 struct fault_pin {
@@ -55,15 +46,6 @@ struct fault_pin {
 };
 
 /* ---- Entries -------------------------------------------------------------------------------- */
-
-static bool allows(struct pte_parts parts, enum trap_access access)
-{
-	if (parts.kind != PTE_LEAF || !(parts.flags & MAP_PRESENT))
-		return false;
-	if (access == TRAP_WRITE)
-		return (parts.flags & (MAP_WRITABLE | MAP_DIRTY)) == (MAP_WRITABLE | MAP_DIRTY);
-	return access != TRAP_EXECUTE || !(parts.flags & MAP_NO_EXECUTE);
-}
 
 static pte_t make_entry(const struct region *r, struct frame *f, bool writable)
 {
@@ -91,8 +73,7 @@ static bool only_gains(map_flags_t was, map_flags_t is)
 	return !(was & MAP_WRITABLE & ~is) && !(is & MAP_NO_EXECUTE & ~was);
 }
 
-/* Makes the entry of the faulting page `new`, whatever is there; complete on return. */
-static void entry_set(struct fault *x, pte_t new)
+void fault_set_entry(struct fault *x, pte_t new)
 {
 	pte_t old = mapper_load(x->entry);
 	mapper_mark(x->table, mapper_index(x->va, 0));
@@ -106,7 +87,7 @@ static void entry_set(struct fault *x, pte_t new)
 		}
 		struct pte_parts was = hal.mmu.decode(old, 0), is = hal.mmu.decode(new, 0);
 		bool same = was.address == is.address;
-		if (same && allows(was, x->access)) {
+		if (same && fault_allows(was, x->access)) {
 			tlb_flush_local(&x->as->tlb, x->va);
 			return;
 		}
@@ -224,7 +205,7 @@ static void window_install(struct fault *x, const struct window *w)
 	pte_t new = window_entry(x, w, w->target);
 	x->private = w->private[w->target];
 	x->frame = frame_table + (hal.mmu.decode(new, 0).address >> PAGE_SHIFT);
-	entry_set(x, new);
+	fault_set_entry(x, new);
 }
 
 static enum fault_result object_error(enum kerr err)
@@ -252,7 +233,7 @@ static enum fault_result fault_window(struct fault *x)
 			return object_error(err);
 		frame_put(f); /* the object keeps it: truncation waits for us */
 	}
-	/* The frames stay: objects' by the region lock, private ones as entry_set's rule says. */
+	/* The frames stay: objects' by the region lock, private ones as fault_set_entry's rule says. */
 	window_install(x, &w);
 	return FAULT_CONTINUE;
 }
@@ -284,7 +265,8 @@ static struct frame *write_slot(struct fault *x, struct frame **old, enum kerr *
 		if (v & PAGE_OWNED)
 			return from;
 		if (from && atomic_load_explicit(&from->references, memory_order_acquire) == 1) {
-			if (pagetree_swap(&x->as->pages, &ref, key, &v, v | PAGE_OWNED))
+			if (pagetree_swap(&x->as->pages, &ref, key, &v,
+					  (v & ~PAGE_LAZY) | PAGE_OWNED))
 				return from;
 			continue;
 		}
@@ -320,7 +302,8 @@ static enum fault_result fault_write(struct fault *x)
 		if (likely(f)) {
 			x->frame = f;
 			x->private = true;
-			entry_set(x, make_entry(x->r, f, x->r->prot & PROT_WRITE));
+			x->promote = mapper_index(x->va, 0) == MAPPER_ENTRIES - 1;
+			fault_set_entry(x, make_entry(x->r, f, x->r->prot & PROT_WRITE));
 			if (old)
 				anonymous_put(old);
 			return FAULT_CONTINUE;
@@ -336,6 +319,26 @@ static enum fault_result fault_write(struct fault *x)
 
 /* ---- The region ----------------------------------------------------------------------------- */
 
+/* No table, or a huge leaf: FAULT_CONTINUE and no entry: done; and an entry: go on with it. */
+static NOINLINE enum fault_result entry_slow(struct fault *x)
+{
+	bool ask = x->r->hugetlb || huge_possible(x->r, ALIGN_DOWN(x->va, HUGE_SIZE));
+	for (;;) {
+		enum huge_result huge = ask ? huge_fault(x) : HUGE_NO;
+		if (huge != HUGE_NO)
+			return huge == HUGE_DONE  ? FAULT_CONTINUE
+			       : huge == HUGE_BUS ? FAULT_BUS
+						  : FAULT_NO_MEMORY;
+		enum kerr err = mapper_entry_make(&x->as->mapper, x->va, 0, &x->entry, &x->table);
+		if (err == KERR_OK)
+			return FAULT_CONTINUE;
+		x->entry = nullptr;
+		if (err != KERR_EXIST)
+			return FAULT_NO_MEMORY;
+		ask = true; /* there is a huge leaf */
+	}
+}
+
 static enum fault_result resolve(struct fault *x, bool force)
 {
 	static const uint8_t needed[] = {
@@ -343,11 +346,18 @@ static enum fault_result resolve(struct fault *x, bool force)
 	struct region *r = x->r;
 	if (unlikely(!(r->prot & needed[x->access])) && !(force && !r->shared && r->prot))
 		return FAULT_ACCERR;
-	if (r->object && object_index(r, x->va) >= object_pages(r->object))
-		return FAULT_BUS;
-	x->entry = mapper_entry(&x->as->mapper, x->va, &x->table);
-	if (unlikely(!x->entry))
-		return FAULT_NO_MEMORY;
+	if (r->object) {
+		if (unlikely(r->kind == REGION_DEVICE))
+			return force ? FAULT_ACCERR : device_fault(x);
+		if (object_index(r, x->va) >= object_pages(r->object))
+			return FAULT_BUS;
+	}
+	x->entry = mapper_entry_ready(&x->as->mapper, x->va, &x->table);
+	if (unlikely(!x->entry)) {
+		enum fault_result result = entry_slow(x);
+		if (!x->entry)
+			return result;
+	}
 	return x->access == TRAP_WRITE && !r->shared ? fault_write(x) : fault_window(x);
 }
 
@@ -362,8 +372,8 @@ static struct region *grow_stack(struct aspace *as, vaddr_t addr)
 	if (below && below->prot && start - below->end < STACK_GAP)
 		return nullptr;
 	uint64_t pages = (r->start - start) >> PAGE_SHIFT;
-	if (!within_limits(as, pages) || (below && below->end > start) ||
-	    commit_charge(region_promised(r, pages)) != KERR_OK)
+	if (!within_limits(as, pages) || !lock_allowed(as, r->marks, pages << PAGE_SHIFT) ||
+	    (below && below->end > start) || commit_charge(region_promised(r, pages)) != KERR_OK)
 		return nullptr;
 	rwlock_write_lock(&r->lock);
 	as->virtual_pages += pages;
@@ -412,12 +422,17 @@ static enum fault_result fault_at(struct aspace *as, vaddr_t addr, enum trap_acc
 				  .access = access};
 		if (unlikely(!x.r))
 			return FAULT_MAPERR;
+		policy_enter(&x.r->policy,
+			     (x.r->object ? object_index(x.r, x.va) : x.va >> PAGE_SHIFT));
 		enum fault_result result = resolve(&x, pin);
+		policy_leave();
 		if (pin && result == FAULT_CONTINUE) {
 			*pin = (struct fault_pin){x.frame, x.private};
 			frame_get(x.frame);
 		}
 		rwlock_read_unlock(&x.r->lock);
+		if (unlikely(x.promote))
+			huge_promote(as, addr);
 		if (likely(result != FAULT_NO_MEMORY))
 			return result;
 		if (attempt == 0 && frame_reclaim())

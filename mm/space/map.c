@@ -12,9 +12,12 @@
  * not walk over the same regions again.
  */
 #include "commit_private.h"
+#include "hugepool.h"
 #include "region.h"
 
 #include <core/panic.h>
+#include <core/upcalls.h>
+#include <mm/huge.h>
 
 static vaddr_t user_end(void)
 {
@@ -62,7 +65,7 @@ static vaddr_t search(struct aspace *as, size_t size, vaddr_t top, uint64_t *lar
 	}
 }
 
-vaddr_t find_free_locked(struct aspace *as, size_t size)
+static vaddr_t find_free(struct aspace *as, size_t size)
 {
 	uint64_t largest;
 	vaddr_t top = as->map_top, at = 0;
@@ -84,12 +87,26 @@ vaddr_t find_free_locked(struct aspace *as, size_t size)
 	return at;
 }
 
-void note_free(struct aspace *as, vaddr_t start, vaddr_t end)
+/* Whole huge pages are laid so that they can be. */
+vaddr_t find_free_locked(struct aspace *as, size_t size)
+{
+	if (size >= HUGE_SIZE && IS_ALIGNED(size, HUGE_SIZE)) {
+		vaddr_t at = find_free(as, size + HUGE_SIZE - PAGE_SIZE);
+		if (at) {
+			at = ALIGN_UP(at, HUGE_SIZE);
+			as->hint = at;
+			as->hole = MAX(as->hole, HUGE_SIZE);
+			return at;
+		}
+	}
+	return find_free(as, size);
+}
+
+/* What ended at `end` is gone: there is a hole [low, high) now. */
+static void note_free(struct aspace *as, vaddr_t end, vaddr_t low, vaddr_t high)
 {
 	if (end <= as->hint)
 		return; /* the search comes by */
-	vaddr_t low, high;
-	gap_around(as, start, end, &low, &high);
 	if (low <= as->hint)
 		as->hint = MIN(high, as->map_top); /* the hole reaches down to the hint */
 	else if (high - low > as->hole)
@@ -153,11 +170,11 @@ static bool cut(struct aspace *as, struct region *r, vaddr_t start, vaddr_t end,
 {
 	vaddr_t from = MAX(r->start, start), to = MIN(r->end, end);
 	uint64_t pages = (to - from) >> PAGE_SHIFT;
+	as->peak_pages = MAX(as->peak_pages, as->virtual_pages);
 	as->virtual_pages -= pages;
-	if (r->accounted) {
-		region_account(r, -(int64_t)pages);
+	region_account(r, -(int64_t)pages);
+	if (r->accounted)
 		commit_release(region_promised(r, pages));
-	}
 	if (r->start < start && r->end > end) {
 		region_split(as, r, end, *spare);
 		*spare = nullptr;
@@ -180,6 +197,10 @@ enum kerr unmap_locked(struct aspace *as, vaddr_t start, vaddr_t end)
 	struct region *first = region_above(as, start), *spare = nullptr, *r, *next;
 	if (!first || first->start >= end)
 		return KERR_OK;
+	if (unlikely(as->sealed) && any_marked(as, start, end, MARK_SEALED))
+		return KERR_PERM;
+	if (unlikely(as->has_hugetlb) && (!hugetlb_may_cut(as, start) || !hugetlb_may_cut(as, end)))
+		return KERR_INVAL;
 	if (first->start < start && first->end > end) {
 		if (as->region_count >= REGION_MAX || !(spare = region_copy(first, as)))
 			return KERR_NOMEM;
@@ -192,8 +213,11 @@ enum kerr unmap_locked(struct aspace *as, vaddr_t start, vaddr_t end)
 		region_free_unused(spare);
 		return err;
 	}
-	for (r = first; r && r->start < end; r = region_next(r))
+	for (r = first; r && r->start < end; r = region_next(r)) {
 		rwlock_write_lock(&r->lock);
+		if (unlikely(r->hugetlb))
+			hugetlb_release(r, MAX(r->start, start), MIN(r->end, end));
+	}
 	zap(as, start, end, low, high);
 	for (r = first; r && r->start < end; r = next) {
 		next = region_next(r);
@@ -202,7 +226,7 @@ enum kerr unmap_locked(struct aspace *as, vaddr_t start, vaddr_t end)
 		if (gone)
 			region_put(r);
 	}
-	note_free(as, start, end);
+	note_free(as, end, low, high);
 	return KERR_OK;
 }
 
@@ -227,15 +251,23 @@ static void describe(struct region *t, struct aspace *as, unsigned prot, unsigne
 		.as = as,
 		.object = object,
 		.offset = object ? offset : 0,
-		.kind = object ? REGION_FILE : REGION_ANONYMOUS,
+		.kind = !object		    ? REGION_ANONYMOUS
+			: object->ops->place ? REGION_DEVICE
+					     : REGION_FILE,
 		.shared = flags & MMAP_SHARED,
 		.grows = flags & MMAP_GROWSDOWN,
 		.no_write = flags & MMAP_DENY_WRITE,
+		.marks = flags & MMAP_LOCKED ? MARK_LOCKED : 0,
 	};
 	if (t->grows)
 		t->kind = REGION_STACK;
+	if (flags & MMAP_STACK)
+		t->huge = REGION_HUGE_NO;
 	region_set_prot(t, prot);
-	t->accounted = !t->shared && (t->prot & PROT_WRITE);
+	if (flags & MMAP_HUGETLB)
+		t->hugetlb =
+			t->shared || (flags & MMAP_NORESERVE) ? HUGETLB_PLAIN : HUGETLB_RESERVED;
+	t->accounted = !t->shared && !t->hugetlb && (t->prot & PROT_WRITE);
 	t->noreserve = !t->shared && (flags & MMAP_NORESERVE) && commit_honours_noreserve();
 }
 
@@ -243,23 +275,27 @@ static void describe(struct region *t, struct aspace *as, unsigned prot, unsigne
 static enum kerr choose(struct aspace *as, vaddr_t *addr, size_t size, unsigned flags)
 {
 	if (flags & (MMAP_FIXED | MMAP_FIXED_NOREPLACE)) {
-		if (!IS_ALIGNED(*addr, PAGE_SIZE))
-			return KERR_INVAL;
 		if (size > user_end() || *addr > user_end() - size)
 			return KERR_NOMEM;
+		if (!IS_ALIGNED(*addr, PAGE_SIZE))
+			return KERR_INVAL;
 		if (*addr < MMAP_MIN)
 			return KERR_PERM;
 		if ((flags & MMAP_FIXED_NOREPLACE) && !range_free_locked(as, *addr, *addr + size))
 			return KERR_EXIST;
 		return KERR_OK;
 	}
-	vaddr_t hint = ALIGN_DOWN(*addr, PAGE_SIZE);
-	if (hint >= MMAP_MIN && size <= user_end() && hint <= user_end() - size &&
+	vaddr_t hint =
+		flags & MMAP_HUGETLB ? ALIGN_UP(*addr, HUGE_SIZE) : ALIGN_DOWN(*addr, PAGE_SIZE);
+	vaddr_t top = hint < aspace_user_top() ? aspace_user_top() : user_end();
+	if (hint >= MMAP_MIN && size <= top && hint <= top - size &&
 	    range_free_locked(as, hint, hint + size)) {
 		*addr = hint;
 		return KERR_OK;
 	}
 	*addr = find_free_locked(as, size);
+	if ((flags & MMAP_HUGETLB) && !IS_ALIGNED(*addr, HUGE_SIZE))
+		return KERR_NOMEM;
 	return *addr ? KERR_OK : KERR_NOMEM;
 }
 
@@ -324,6 +360,14 @@ static enum kerr promise(struct aspace *as, const struct region *t, unsigned fla
 	return err;
 }
 
+bool lock_allowed(const struct aspace *as, unsigned marks, uint64_t bytes)
+{
+	if (likely(!(marks & MARK_LOCKED)))
+		return true;
+	uint64_t limit = upcalls.lock_limit() >> PAGE_SHIFT, pages = bytes >> PAGE_SHIFT;
+	return as->locked_pages <= limit && pages <= limit - as->locked_pages;
+}
+
 static enum kerr map_locked(struct aspace *as, struct region *t, size_t size, unsigned flags)
 {
 	struct region *spare = nullptr;
@@ -331,21 +375,30 @@ static enum kerr map_locked(struct aspace *as, struct region *t, size_t size, un
 	if (err != KERR_OK)
 		return err;
 	t->end = t->start + size;
+	t->marks |= t->kind == REGION_DEVICE ? 0 : as->future_marks;
+	if (!lock_allowed(as, t->marks, size))
+		return KERR_AGAIN;
+	if (as->deny_exec && (t->prot & (PROT_WRITE | PROT_EXEC)) == (PROT_WRITE | PROT_EXEC))
+		return KERR_ACCESS;
 	if (!within_limits(as, size >> PAGE_SHIFT) || as->region_count >= REGION_MAX ||
 	    (t->accounted && !t->grows && !data_within_limit(as, size >> PAGE_SHIFT)))
 		return KERR_NOMEM;
 	if (!will_merge(as, t) && !(spare = region_copy(t, as)))
 		return KERR_NOMEM;
-	err = promise(as, t, flags);
+	uint64_t blocks = t->hugetlb == HUGETLB_RESERVED ? size / HUGE_SIZE : 0;
+	err = unlikely(blocks) ? hugepool_reserve(blocks) : promise(as, t, flags);
 	if (err != KERR_OK)
 		goto out;
 	if (flags & MMAP_FIXED) {
 		err = unmap_locked(as, t->start, t->end);
 		if (err != KERR_OK) {
 			commit_release(region_promised(t, size >> PAGE_SHIFT));
+			if (unlikely(blocks))
+				hugepool_unreserve(blocks);
 			goto out;
 		}
 	}
+	as->has_hugetlb |= t->hugetlb != HUGETLB_NO;
 	place(as, t, &spare);
 out:
 	region_free_unused(spare);
@@ -359,7 +412,8 @@ enum kerr aspace_map(struct aspace *as, vaddr_t *addr, size_t size, unsigned pro
 	struct region t;
 	unsigned type = flags & (MMAP_SHARED | MMAP_PRIVATE);
 	if (size == 0 || !IS_ALIGNED(offset, PAGE_SIZE) || type == 0 ||
-	    (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC)))
+	    (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC)) ||
+	    ((flags & MMAP_GROWSDOWN) && (object || (flags & MMAP_SHARED))))
 		return KERR_INVAL;
 	if (size > user_end() || (object && offset + size < offset))
 		return KERR_NOMEM;
@@ -368,7 +422,20 @@ enum kerr aspace_map(struct aspace *as, vaddr_t *addr, size_t size, unsigned pro
 		flags &= ~MMAP_PRIVATE;
 	if ((flags & MMAP_DENY_WRITE) && (flags & MMAP_SHARED) && (prot & PROT_WRITE))
 		return KERR_ACCESS;
-	if (!object && (flags & MMAP_SHARED)) {
+	if (flags & MMAP_HUGETLB) {
+		enum kerr err = hugetlb_check(flags, *addr, &size, object);
+		if (err != KERR_OK)
+			return err;
+	}
+	/* A copy of a page needs a frame behind it. */
+	if (object && object->ops->place && !(flags & MMAP_SHARED))
+		return KERR_INVAL;
+	if (!object && (flags & MMAP_SHARED) && (flags & MMAP_HUGETLB)) {
+		enum kerr err = hugetlb_object_create(size, !(flags & MMAP_NORESERVE), &own);
+		if (err != KERR_OK)
+			return err;
+		offset = 0;
+	} else if (!object && (flags & MMAP_SHARED)) {
 		enum kerr err = flags & MMAP_NORESERVE && commit_honours_noreserve()
 					? vm_object_create_anonymous(size, &own)
 					: object_create_promised(size, &own);
@@ -388,8 +455,9 @@ enum kerr aspace_map(struct aspace *as, vaddr_t *addr, size_t size, unsigned pro
 	if (err != KERR_OK)
 		return err;
 	*addr = t.start;
-	if (flags & (MMAP_POPULATE | MMAP_LOCKED))
-		(void)!aspace_populate(as, t.start, t.start + size, prot & PROT_WRITE);
+	if ((flags & (MMAP_POPULATE | MMAP_NONBLOCK)) == MMAP_POPULATE || is_pinned(t.marks))
+		(void)!aspace_populate(as, t.start, t.start + size,
+				       !t.shared && (prot & PROT_WRITE));
 	return KERR_OK;
 }
 

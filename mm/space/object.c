@@ -29,6 +29,8 @@
 #include <mm/pressure.h>
 #include <mm/user_copy.h>
 
+#define PUNCH_RUN 32u
+
 static struct cache *anonymous_objects;
 
 void vm_object_init(struct vm_object *o, const struct vm_object_ops *ops, uint64_t size,
@@ -437,16 +439,54 @@ void vm_object_truncate(struct vm_object *o, uint64_t size)
 	mutex_unlock(&o->grow);
 }
 
+/* Takes up to PUNCH_RUN pages of [*index, last] out of the tree, then out of every address space, and
+ * only then lets them go: who faults meanwhile finds either the old page, whose entry is removed
+ * after it, or none, and makes a new one. *index moves on; false: there was none. */
+static bool punch_run(struct vm_object *o, uint64_t *index, uint64_t last)
+{
+	struct frame *taken[PUNCH_RUN];
+	uint64_t key, first = 0, end = 0;
+	unsigned n = 0;
+	while (n < PUNCH_RUN && pagetree_next(&o->pages, *index, last, &key)) {
+		struct frame *f = page_get(o, key);
+		*index = key + 1;
+		if (!f)
+			continue;
+		first = n ? first : key;
+		end = key;
+		taken[n++] = f;
+		pagetree_remove(&o->pages, key, key, key, key);
+	}
+	if (!n)
+		return false;
+	unmap_everywhere(o, first, end);
+	for (unsigned i = 0; i < n; i++)
+		frame_put(taken[i]);
+	uncharge(o, n);
+	return true;
+}
+
+/* The page that contains `start`, where there is one. */
+static void punch_part(struct vm_object *o, uint64_t start, uint64_t end)
+{
+	if (start < end)
+		zero_part(o, start, end);
+}
+
 void vm_object_punch(struct vm_object *o, uint64_t start, uint64_t end)
 {
-	uint64_t size = atomic_load_explicit(&o->size, memory_order_relaxed), key;
-	end = MIN(end, size);
-	while (start < end &&
-	       pagetree_next(&o->pages, start >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT, &key)) {
-		uint64_t page = key << PAGE_SHIFT;
-		zero_part(o, MAX(start, page), MIN(end, page + PAGE_SIZE));
-		start = page + PAGE_SIZE;
+	uint64_t first = ALIGN_UP(start, PAGE_SIZE), last = ALIGN_DOWN(end, PAGE_SIZE);
+	mutex_lock(&o->grow);
+	if (first > last) { /* within one page */
+		punch_part(o, start, end);
+	} else {
+		punch_part(o, start, first);
+		punch_part(o, last, end);
+		uint64_t index = first >> PAGE_SHIFT;
+		while (first < last && punch_run(o, &index, (last >> PAGE_SHIFT) - 1))
+			;
 	}
+	mutex_unlock(&o->grow);
 }
 
 bool vm_object_seek(struct vm_object *o, uint64_t from, bool data, uint64_t *at)

@@ -50,9 +50,11 @@
 
 #include <core/panic.h>
 #include <core/rcu.h>
+#include <hal/hal.h>
 #include <mm/heap.h>
 
 #define BITS 6u
+#define RUN_ORDER 6u /* of a leaf's frames */
 
 struct pagetree_node {
 	_Atomic uint32_t refs;
@@ -139,9 +141,55 @@ static void node_recycle(struct pagetree_node *n)
 	cache_free(nodes, n);
 }
 
+/* A private tree's frame loses a holder. */
+void anonymous_put(struct frame *f)
+{
+	if (atomic_fetch_sub_explicit(&f->references, 1, memory_order_acq_rel) != 1)
+		return;
+	mm_count(COUNT_ANONYMOUS, -1);
+	frame_free(f, 0);
+}
+
+/* The first of the 64 frames in a row that fill the leaf, aligned to their size; null: not so. */
+static struct frame *whole_run(const struct pagetree_node *leaf)
+{
+	struct frame *first = page_slot_frame(
+		atomic_load_explicit(&leaf->slots[0], memory_order_relaxed));
+	if (!first || frame_pfn(first) % PAGETREE_FANOUT)
+		return nullptr;
+	for (unsigned i = PAGETREE_FANOUT - 1; i > 0; i--) {
+		page_slot_t v = atomic_load_explicit(&leaf->slots[i], memory_order_relaxed);
+		if (page_slot_frame(v) != first + i)
+			return nullptr;
+	}
+	return first;
+}
+
+/* As anonymous_put for 64 frames in a row: if nobody else holds any, they go back as one block. */
+static NOINLINE void anonymous_put_run(struct frame *first)
+{
+	uint64_t dead = 0;
+	for (unsigned i = 0; i < PAGETREE_FANOUT; i++) {
+		if (atomic_fetch_sub_explicit(&first[i].references, 1, memory_order_acq_rel) == 1)
+			dead |= (uint64_t)1 << i;
+	}
+	mm_count(COUNT_ANONYMOUS, -__builtin_popcountll(dead));
+	if (dead == ~(uint64_t)0) {
+		frame_free_run(first, RUN_ORDER);
+		return;
+	}
+	for (; dead; dead &= dead - 1)
+		frame_free(first + __builtin_ctzll(dead), 0);
+}
+
 static void put_frames(struct pagetree_node *n, void (*put)(struct frame *f))
 {
 	uint64_t bitmap = atomic_load_explicit(&n->bitmap, memory_order_relaxed);
+	struct frame *run;
+	if (bitmap == ~(uint64_t)0 && put == anonymous_put && (run = whole_run(n))) {
+		anonymous_put_run(run);
+		return;
+	}
 	for (; bitmap; bitmap &= bitmap - 1) {
 		page_slot_t v = atomic_load_explicit(&n->slots[__builtin_ctzll(bitmap)],
 						     memory_order_relaxed);
@@ -170,15 +218,6 @@ static void frame_put_rcu(struct rcu_head *head)
 void frame_put_deferred(struct frame *f)
 {
 	rcu_call((struct rcu_head *)&f->link, frame_put_rcu);
-}
-
-/* A private tree's frame loses a holder. */
-void anonymous_put(struct frame *f)
-{
-	if (atomic_fetch_sub_explicit(&f->references, 1, memory_order_acq_rel) != 1)
-		return;
-	mm_count(COUNT_ANONYMOUS, -1);
-	frame_free(f, 0);
 }
 
 /* How a node may go when its last reference goes. */
@@ -405,6 +444,123 @@ page_slot_t pagetree_get(struct pagetree *t, uint64_t key)
 	return pagetree_window(t, key, 1, &v, &exclusive) ? v : 0;
 }
 
+/* ---- Blocks --------------------------------------------------------------------------------- */
+
+enum pagetree_block pagetree_block_state(struct pagetree *t, uint64_t first, struct frame **base,
+					 bool *owned)
+{
+	page_slot_t slots[PAGETREE_FANOUT];
+	struct frame *expected = nullptr;
+	bool exclusive, some = false, gaps = false;
+	*owned = true;
+	for (unsigned done = 0; done < PAGETREE_BLOCK; done += PAGETREE_FANOUT) {
+		rcu_read_lock();
+		bool any = pagetree_window(t, first + done, PAGETREE_FANOUT, slots, &exclusive);
+		rcu_read_unlock();
+		some |= any;
+		gaps |= !any;
+		if (some && gaps)
+			return BLOCK_MIXED;
+		if (!any)
+			continue;
+		if (done == 0) {
+			*base = expected = page_slot_frame(slots[0]);
+			if (!expected || frame_pfn(expected) % PAGETREE_BLOCK)
+				return BLOCK_MIXED;
+		}
+		*owned &= exclusive;
+		for (unsigned i = 0; i < PAGETREE_FANOUT; i++) {
+			if (page_slot_frame(slots[i]) != expected++)
+				return BLOCK_MIXED;
+			*owned &= slots[i] & PAGE_OWNED;
+		}
+	}
+	return some ? BLOCK_WHOLE : BLOCK_EMPTY;
+}
+
+bool pagetree_block_own(struct pagetree *t, uint64_t first, struct frame *base)
+{
+	struct page_ref ref;
+	for (unsigned i = 0; i < PAGETREE_BLOCK; i++) {
+		rcu_read_lock();
+		bool own = pagetree_ref(t, first + i, false, &ref) == KERR_OK;
+		page_slot_t v = own ? atomic_load_explicit(ref.slot, memory_order_acquire) : 0;
+		own = own && page_slot_frame(v) == base + i;
+		if (own && !(v & PAGE_OWNED))
+			own = atomic_load_explicit(&base[i].references, memory_order_acquire) == 1 &&
+			      pagetree_swap(t, &ref, first + i, &v,
+					    (v & ~PAGE_LAZY) | PAGE_OWNED);
+		rcu_read_unlock();
+		if (!own)
+			return false;
+	}
+	return true;
+}
+
+unsigned pagetree_block_fill(struct pagetree *t, uint64_t first, struct frame *base)
+{
+	struct page_ref ref = {};
+	unsigned i = 0;
+	bool placed = true;
+	while (placed && i < PAGETREE_BLOCK) {
+		rcu_read_lock();
+		placed = pagetree_ref(t, first + i, true, &ref) == KERR_OK;
+		for (unsigned end = i + PAGETREE_FANOUT; placed && i < end; i += placed) {
+			page_slot_t none = 0;
+			ref.slot = &ref.leaf->slots[i % PAGETREE_FANOUT];
+			placed = pagetree_swap(t, &ref, first + i, &none,
+					       page_slot_make(base + i, true));
+		}
+		rcu_read_unlock();
+	}
+	return i;
+}
+
+/* All paths, which can fail; and whether somebody holds a page for a moment (ptrace). */
+static enum kerr block_prepare(struct pagetree *t, uint64_t first)
+{
+	struct page_ref ref;
+	enum kerr err = KERR_OK;
+	bool any = false;
+	for (unsigned i = 0; i < PAGETREE_BLOCK && err == KERR_OK; i++) {
+		rcu_read_lock();
+		err = pagetree_ref(t, first + i, true, &ref);
+		page_slot_t v =
+			err == KERR_OK ? atomic_load_explicit(ref.slot, memory_order_acquire) : 0;
+		struct frame *f = page_slot_frame(v);
+		if ((v & PAGE_OWNED) &&
+		    atomic_load_explicit(&f->references, memory_order_acquire) != 1)
+			err = KERR_AGAIN;
+		any |= f != nullptr;
+		rcu_read_unlock();
+	}
+	return err == KERR_OK && !any ? KERR_NOENT : err;
+}
+
+enum kerr pagetree_block_replace(struct pagetree *t, uint64_t first, struct frame *base)
+{
+	struct page_ref ref;
+	enum kerr err = block_prepare(t, first);
+	if (err != KERR_OK)
+		return err;
+	for (unsigned i = 0; i < PAGETREE_BLOCK; i++) {
+		rcu_read_lock();
+		BUG_ON(pagetree_ref(t, first + i, true, &ref) != KERR_OK);
+		page_slot_t old = atomic_load_explicit(ref.slot, memory_order_acquire);
+		struct frame *from = page_slot_frame(old);
+		if (from)
+			hal.mmu.page_copy(frame_data(base + i), frame_data(from));
+		else
+			hal.mmu.page_zero(frame_data(base + i));
+		BUG_ON(!pagetree_swap(t, &ref, first + i, &old, page_slot_make(base + i, true)));
+		rcu_read_unlock();
+		mm_count(COUNT_ANONYMOUS, 1);
+		if (from)
+			anonymous_put(from);
+	}
+	return KERR_OK;
+}
+
 void pagetree_clone(struct pagetree *from, struct pagetree *to)
 {
 	struct pagetree_node *root = atomic_load_explicit(&from->root, memory_order_acquire);
@@ -496,6 +652,15 @@ static void remove_leaf(struct removal *r, struct pagetree_node *leaf, uint64_t 
 	uint64_t bitmap = atomic_load_explicit(&leaf->bitmap, memory_order_relaxed);
 	bitmap &= ~(uint64_t)0 << index_of(first, 0);
 	bitmap &= ~(uint64_t)0 >> (63 - index_of(last, 0));
+	struct frame *run;
+	if (bitmap == ~(uint64_t)0 && r->t->kind == PAGETREE_PRIVATE && (run = whole_run(leaf))) {
+		for (unsigned i = 0; i < PAGETREE_FANOUT; i++)
+			atomic_store_explicit(&leaf->slots[i], 0, memory_order_relaxed);
+		atomic_store_explicit(&leaf->bitmap, 0, memory_order_relaxed);
+		atomic_fetch_sub_explicit(&r->t->pages, PAGETREE_FANOUT, memory_order_relaxed);
+		anonymous_put_run(run);
+		return;
+	}
 	for (; bitmap; bitmap &= bitmap - 1)
 		remove_slot(r, leaf, (unsigned)__builtin_ctzll(bitmap));
 }

@@ -45,6 +45,8 @@ void region_free_unused(struct region *r)
 
 void region_free_now(struct region *r)
 {
+	if (unlikely(r->hugetlb) && !r->dead)
+		hugetlb_release(r, r->start, r->end);
 	if (r->object) {
 		object_remove_region(r->object, r);
 		if (atomic_load_explicit(&r->references, memory_order_acquire) > 1) {
@@ -72,16 +74,20 @@ struct region *region_copy(const struct region *like, struct aspace *as)
 	r->object = like->object;
 	r->offset = like->offset;
 	r->prot = like->prot;
+	r->key = like->key;
 	r->kind = like->kind;
 	r->shared = like->shared;
 	r->grows = like->grows;
 	r->no_write = like->no_write;
 	r->accounted = like->accounted;
 	r->noreserve = like->noreserve;
-	r->no_fork = like->no_fork;
+	r->marks = like->marks;
+	r->huge = like->huge;
+	r->hugetlb = like->hugetlb;
 	r->dead = false;
 	r->read_flags = like->read_flags;
 	r->name = like->name;
+	r->policy = like->policy;
 	rwlock_init(&r->lock, "region.lock");
 	atomic_store_explicit(&r->references, 1, memory_order_relaxed);
 	list_init(&r->object_link);
@@ -95,6 +101,7 @@ void region_set_prot(struct region *r, unsigned prot)
 		prot |= PROT_READ;
 	r->prot = (uint8_t)prot;
 	r->read_flags = !prot ? 0 : prot & PROT_EXEC ? MAP_USER_CODE : MAP_USER_READ;
+	r->read_flags |= prot ? MAP_KEY(r->key) : 0;
 }
 
 struct region *region_find(const struct aspace *as, vaddr_t addr)
@@ -130,6 +137,8 @@ struct region *region_above(const struct aspace *as, vaddr_t addr)
 
 void region_account(struct region *r, int64_t pages)
 {
+	if (unlikely(r->marks & MARK_LOCKED))
+		r->as->locked_pages += (uint64_t)pages;
 	if (!r->accounted)
 		return;
 	if (likely(!r->noreserve))
@@ -177,13 +186,20 @@ void region_split(struct aspace *as, struct region *r, vaddr_t at, struct region
 	region_insert(as, upper, r);
 }
 
+static bool policy_equal(const struct memory_policy *a, const struct memory_policy *b)
+{
+	return a->mode == b->mode && a->flags == b->flags && a->nodes == b->nodes &&
+	       a->asked == b->asked && a->home == b->home;
+}
+
 bool region_alike(const struct region *r, const struct region *next)
 {
 	return r->end == next->start && r->object == next->object && r->prot == next->prot &&
-	       r->kind == next->kind && r->shared == next->shared && !r->grows && !next->grows &&
-	       r->no_write == next->no_write && r->accounted == next->accounted &&
-	       r->noreserve == next->noreserve && r->no_fork == next->no_fork &&
-	       r->name == next->name &&
+	       r->key == next->key && r->kind == next->kind && r->shared == next->shared &&
+	       !r->grows && !next->grows && r->no_write == next->no_write &&
+	       r->accounted == next->accounted && r->noreserve == next->noreserve &&
+	       r->marks == next->marks && r->huge == next->huge && r->hugetlb == next->hugetlb &&
+	       r->name == next->name && policy_equal(&r->policy, &next->policy) &&
 	       (!r->object || r->offset + (r->end - r->start) == next->offset);
 }
 

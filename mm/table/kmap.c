@@ -1,10 +1,14 @@
 /*
- * Kernel address areas (VM-13): kmap_alloc (single frames made contiguous), and device registers.
+ * Kernel address areas (VM-13): regions of the kernel's own address space, with frames of their own or
+ * the caller's, or device registers, each with a memory type.
  *
  * A range of an area is a struct kmap_range in a list sorted by address, placed in the lowest hole
  * that fits (tables of these areas stay, so addresses must be reused); one unmapped page follows each
  * range, so that an overrun faults. The list holds large things only (large heap blocks, modules,
  * tables), so its length is tens.
+ *
+ * What can fail is done before anything is mapped but the tables themselves; a region that could not be
+ * mapped as a whole is not there.
  *
  * Freed ranges are unmapped, flushed on all CPUs, and only then their addresses and frames are
  * reused. That needs interrupts on and no spinlock; a free from elsewhere waits in a list for the
@@ -32,8 +36,11 @@ struct kmap_range {
 	struct list link;    /* (kmap_lock) in its area, by address */
 	struct list defer;   /* (kmap_lock) in the list of late frees */
 	vaddr_t start;       /* constant */
-	size_t size;         /* constant; without the guard page */
+	uint64_t size : 63;    /* constant; without the guard page */
+	uint64_t borrowed : 1; /* constant: the frames behind it are not ours */
 };
+
+static_assert(sizeof(struct kmap_range) == KMAP_RANGE_BYTES);
 
 struct kmap_space {
 	enum kernel_area_id area;
@@ -51,6 +58,12 @@ static struct kmap_space spaces[2] = {
 #define SPACE_DEVICE (&spaces[1])
 static struct list deferred = LIST_INIT(deferred); /* (kmap_lock) */
 static _Atomic uint64_t kmap_frames;
+static size_t range_count; /* (kmap_lock) */
+
+size_t kmap_range_count(void)
+{
+	return READ_ONCE(range_count);
+}
 
 uint64_t kmap_frame_count(void)
 {
@@ -96,21 +109,59 @@ static bool place_locked(struct kmap_space *s, struct kmap_range *r)
 	}
 }
 
-static struct kmap_range *range_new(struct kmap_space *s, size_t size)
+/* kmap_lock held. Puts `r` at r->start; KERR_EXIST: it or its guard page meets another range. */
+static enum kerr place_at_locked(struct kmap_space *s, struct kmap_range *r)
 {
+	struct list *before = &s->ranges;
+	struct kmap_range *other;
+
+	list_for_each(other, &s->ranges, link) {
+		if (r->start < other->start + other->size + PAGE_SIZE &&
+		    other->start < r->start + r->size + PAGE_SIZE)
+			return KERR_EXIST;
+		if (other->start < r->start)
+			before = &other->link;
+	}
+	list_insert(&r->link, before, before->next);
+	s->first = nullptr;
+	return KERR_OK;
+}
+
+/* Address space for `size` bytes, at `at` if that is not 0. KERR_NOMEM, KERR_EXIST. */
+static enum kerr range_new(struct kmap_space *s, vaddr_t at, size_t size, bool borrowed,
+			   struct kmap_range **out)
+{
+	const struct kernel_area *area = &kernel_areas[s->area];
+	enum kerr err = KERR_NOMEM;
 	struct kmap_range *r = heap_alloc(sizeof(*r));
+
 	if (!r)
-		return nullptr;
-	r->size = size;
+		return KERR_NOMEM;
+	*r = (struct kmap_range){.start = at, .size = size, .borrowed = borrowed};
 	list_init(&r->defer);
 	bool on = spin_lock_irq(&kmap_lock);
-	bool ok = size <= kernel_areas[s->area].end - kernel_areas[s->area].start &&
-		  place_locked(s, r);
+	if (at)
+		err = place_at_locked(s, r);
+	else if (size <= area->end - area->start && place_locked(s, r))
+		err = KERR_OK;
+	range_count += err == KERR_OK;
 	spin_unlock_irq(&kmap_lock, on);
-	if (ok)
-		return r;
-	heap_free(r);
-	return nullptr;
+	if (err == KERR_OK)
+		*out = r;
+	else
+		heap_free(r);
+	return err;
+}
+
+vaddr_t kmap_reserve(size_t size)
+{
+	static struct kmap_range r;
+	r = (struct kmap_range){.size = size, .borrowed = true};
+	list_init(&r.defer);
+	bool on = spin_lock_irq(&kmap_lock);
+	bool good = place_locked(SPACE_KMAP, &r);
+	spin_unlock_irq(&kmap_lock, on);
+	return good ? r.start : 0;
 }
 
 static void range_delete(struct kmap_space *s, struct kmap_range *r)
@@ -121,6 +172,7 @@ static void range_delete(struct kmap_space *s, struct kmap_range *r)
 				   ? nullptr
 				   : list_entry(r->link.prev, struct kmap_range, link);
 	list_remove(&r->link);
+	range_count--;
 	spin_unlock_irq(&kmap_lock, on);
 	heap_free(r);
 }
@@ -139,44 +191,58 @@ static struct kmap_range *range_find(struct kmap_space *s, vaddr_t start)
 	return found;
 }
 
-/* Unmaps [start, start + size) wherever it is mapped and frees the frames. */
-static void unmap_frames(vaddr_t start, size_t size)
+/* Unmaps [start, start + size) wherever it is mapped and frees the frames, if they are ours. */
+static void unmap_frames(vaddr_t start, size_t size, bool ours)
 {
 	struct tlb_batch batch;
 	tlb_batch_init(&batch, nullptr);
-	batch.take_frames = true;
+	batch.take_frames = ours;
 	if (mapper_unmap_range(&kernel_mapper, start, size, true, 0, 0, &batch) != KERR_OK)
 		panic("kmap: cannot unmap %#lx", (unsigned long)start);
 	tlb_batch_finish(&batch);
 }
 
-bool kmap_populate(vaddr_t start, size_t size, unsigned flags)
+static enum kerr kmap_populate_typed(vaddr_t start, size_t size, unsigned frame_flags,
+				     map_flags_t flags)
 {
 	for (size_t done = 0; done < size; done += PAGE_SIZE) {
-		struct frame *f = frame_alloc(0, flags);
+		struct frame *f = frame_alloc(0, frame_flags);
 		if (!f || mapper_map_range(&kernel_mapper, start + done, frame_address(f),
-					   PAGE_SIZE, MAP_KERNEL_WRITE) != KERR_OK) {
+					   PAGE_SIZE, flags) != KERR_OK) {
 			if (f)
 				frame_free(f, 0);
 			if (done)
-				unmap_frames(start, done);
-			return false;
+				unmap_frames(start, done, true);
+			return KERR_NOMEM;
 		}
 	}
+	return KERR_OK;
+}
+
+bool kmap_populate(vaddr_t start, size_t size, unsigned frame_flags)
+{
+	bool good = kmap_populate_typed(start, size, frame_flags, MAP_KERNEL_WRITE) == KERR_OK;
 	hal.mmu.publish();
-	return true;
+	return good;
 }
 
 void kmap_depopulate(vaddr_t start, size_t size)
 {
-	unmap_frames(start, size);
+	unmap_frames(start, size, true);
+}
+
+static struct kmap_space *space_of(vaddr_t addr)
+{
+	return kernel_area_has(AREA_DEVICE, addr) ? SPACE_DEVICE : SPACE_KMAP;
 }
 
 static void range_free(struct kmap_range *r)
 {
-	unmap_frames(r->start, r->size);
-	atomic_fetch_sub_explicit(&kmap_frames, r->size >> PAGE_SHIFT, memory_order_relaxed);
-	range_delete(SPACE_KMAP, r);
+	unmap_frames(r->start, r->size, !r->borrowed);
+	if (!r->borrowed)
+		atomic_fetch_sub_explicit(&kmap_frames, r->size >> PAGE_SHIFT,
+					  memory_order_relaxed);
+	range_delete(space_of(r->start), r);
 }
 
 static void free_deferred(void)
@@ -194,36 +260,169 @@ static void free_deferred(void)
 	}
 }
 
+/* ---- Regions -------------------------------------------------------------------------------- */
+
+map_flags_t memory_type_flags(enum memory_type type)
+{
+	static const uint16_t flags[MEMORY_TYPES] = {MAP_TYPE_NORMAL, MAP_TYPE_IO,
+						     MAP_TYPE_UNCACHED, MAP_TYPE_COMBINE};
+	return flags[type];
+}
+
+const char *memory_type_name(map_flags_t flags)
+{
+	switch (flags & MAP_TYPES) {
+	case MAP_TYPE_NORMAL:
+		return "normal";
+	case MAP_TYPE_IO:
+		return "io";
+	case MAP_TYPE_UNCACHED:
+		return "uncached";
+	case MAP_WRITE_THROUGH:
+		return "write-through";
+	default:
+		return "write-combining";
+	}
+}
+
+/* `count` frames in a row that end below `limit`: of the zones that may reach above it what lies right,
+ * else of one that cannot. Null: there are none. */
+static struct frame *frames_below(size_t count, paddr_t limit)
+{
+	static const unsigned zones[] = {0, FRAME_DMA32, FRAME_DMA};
+	for (unsigned i = 0; i < ARRAY_SIZE(zones); i++) {
+		struct frame *f = frame_alloc_contiguous(count, 0, zones[i] | FRAME_ZEROED);
+		if (!f || frame_address(f) + (count << PAGE_SHIFT) <= limit)
+			return f;
+		for (size_t k = 0; k < count; k++)
+			frame_free(f + k, 0);
+	}
+	return nullptr;
+}
+
+static enum kerr map_contiguous(const struct kmap_range *r, paddr_t limit, map_flags_t flags)
+{
+	size_t count = r->size >> PAGE_SHIFT;
+	struct frame *f = frames_below(count, limit);
+	if (!f)
+		return KERR_NOMEM;
+	enum kerr err =
+		mapper_map_range(&kernel_mapper, r->start, frame_address(f), r->size, flags);
+	for (size_t i = 0; err != KERR_OK && i < count; i++)
+		frame_free(f + i, 0);
+	return err;
+}
+
+static enum kerr map_frames(const struct kmap_range *r, struct frame *const *frames,
+			    map_flags_t flags)
+{
+	for (size_t done = 0; done < r->size; done += PAGE_SIZE) {
+		enum kerr err = mapper_map_range(&kernel_mapper, r->start + done,
+						 frame_address(frames[done >> PAGE_SHIFT]),
+						 PAGE_SIZE, flags);
+		if (err != KERR_OK) {
+			if (done)
+				unmap_frames(r->start, done, false);
+			return err;
+		}
+	}
+	return KERR_OK;
+}
+
+static enum kerr map_range(const struct kmap_range *r, const struct kmap_request *q)
+{
+	map_flags_t flags = q->read_only ? MAP_KERNEL_READ : MAP_KERNEL_WRITE;
+	flags |= memory_type_flags(q->type);
+	switch (q->kind) {
+	case KMAP_PLAIN:
+		return kmap_populate_typed(r->start, r->size, FRAME_ZEROED, flags);
+	case KMAP_CONTIGUOUS:
+		return map_contiguous(r, UINT64_MAX, flags);
+	case KMAP_DMA:
+		return map_contiguous(r, q->limit, flags);
+	case KMAP_MMIO:
+		return mapper_map_range(&kernel_mapper, r->start, ALIGN_DOWN(q->address, PAGE_SIZE),
+					r->size, flags);
+	case KMAP_FRAMES:
+		return map_frames(r, q->frames, flags);
+	}
+	return KERR_INVAL;
+}
+
+/* The bytes to map, a multiple of a page; 0: the request makes no sense. */
+static size_t request_size(const struct kmap_request *q)
+{
+	const struct kernel_area *area = &kernel_areas[AREA_KMAP];
+	paddr_t first = q->kind == KMAP_MMIO ? ALIGN_DOWN(q->address, PAGE_SIZE) : 0;
+	paddr_t end = q->kind == KMAP_MMIO ? q->address + q->size : q->size;
+	if (!q->size || end < q->size || end > UINT64_MAX - 2 * PAGE_SIZE ||
+	    q->type >= MEMORY_TYPES || !IS_ALIGNED(q->at, PAGE_SIZE) ||
+	    (q->kind == KMAP_FRAMES && !q->frames) || (q->kind == KMAP_MMIO && q->at))
+		return 0;
+	size_t size = ALIGN_UP(end, PAGE_SIZE) - first;
+	if (q->at && (q->at < area->start || q->at > area->end || size > area->end - q->at))
+		return 0;
+	return size;
+}
+
+static bool is_ram(paddr_t start, paddr_t end)
+{
+	for (paddr_t at = ALIGN_DOWN(start, PAGE_SIZE); at < end; at += PAGE_SIZE)
+		if (frame_at(at))
+			return true;
+	return false;
+}
+
 /* Waiting for other CPUs is allowed here. */
 static bool may_wait(void)
 {
 	return hal.cpu.irq_enabled() && current_task()->preempt_count == 0;
 }
 
-void *kmap_alloc(size_t size)
+static enum kerr region_new(const struct kmap_request *q, size_t size, void **addr)
 {
-	if (size == 0 || size > SIZE_MAX - 2 * PAGE_SIZE)
-		return nullptr;
+	bool device = q->kind == KMAP_MMIO, borrowed = device || q->kind == KMAP_FRAMES;
+	struct kmap_space *s = device ? SPACE_DEVICE : SPACE_KMAP;
+	struct kmap_range *r;
 	if (may_wait())
 		free_deferred();
-	size = ALIGN_UP(size, PAGE_SIZE);
-	struct kmap_range *r = range_new(SPACE_KMAP, size);
-	if (!r)
-		return nullptr;
-	if (!kmap_populate(r->start, size, FRAME_ZEROED)) {
-		range_delete(SPACE_KMAP, r);
-		return nullptr;
+	enum kerr err = range_new(s, q->at, size, borrowed, &r);
+	if (err != KERR_OK)
+		return err;
+	err = map_range(r, q);
+	if (err != KERR_OK) {
+		range_delete(s, r);
+		return err;
 	}
-	atomic_fetch_add_explicit(&kmap_frames, size >> PAGE_SHIFT, memory_order_relaxed);
-	return (void *)r->start;
+	hal.mmu.publish();
+	if (!borrowed)
+		atomic_fetch_add_explicit(&kmap_frames, size >> PAGE_SHIFT, memory_order_relaxed);
+	*addr = (void *)(r->start + (device ? q->address & (PAGE_SIZE - 1) : 0));
+	return KERR_OK;
+}
+
+enum kerr kmap_region(const struct kmap_request *q, void **addr)
+{
+	size_t size = request_size(q);
+	if (!size || (q->kind == KMAP_MMIO && is_ram(q->address, q->address + q->size)))
+		return KERR_INVAL;
+	return region_new(q, size, addr);
+}
+
+void *kmap_alloc(size_t size)
+{
+	struct kmap_request q = {.kind = KMAP_PLAIN, .size = size};
+	void *addr;
+	return kmap_region(&q, &addr) == KERR_OK ? addr : nullptr;
 }
 
 void kmap_free(void *addr)
 {
 	if (!addr)
 		return;
-	struct kmap_range *r = range_find(SPACE_KMAP, (vaddr_t)addr);
-	if (!r)
+	vaddr_t start = ALIGN_DOWN((vaddr_t)addr, PAGE_SIZE);
+	struct kmap_range *r = range_find(space_of(start), start);
+	if (!r || (!kernel_area_has(AREA_DEVICE, start) && start != (vaddr_t)addr))
 		panic("kmap_free: %p was not allocated", addr);
 	if (may_wait()) {
 		free_deferred();
@@ -246,22 +445,14 @@ size_t kmap_size(const void *addr)
 	return r ? r->size : 0;
 }
 
+/* Also of tables in RAM that firmware keeps: so RAM is no error. */
 volatile void *kmap_device(paddr_t addr, size_t size)
 {
-	paddr_t first = ALIGN_DOWN(addr, PAGE_SIZE);
-	if (size == 0 || addr + size < addr)
-		return nullptr;
-	size_t bytes = ALIGN_UP(addr + size, PAGE_SIZE) - first;
-	struct kmap_range *r = range_new(SPACE_DEVICE, bytes);
-	if (!r)
-		return nullptr;
-	if (mapper_map_range(&kernel_mapper, r->start, first, bytes,
-			     MAP_KERNEL_WRITE | MAP_NO_CACHE) != KERR_OK) {
-		range_delete(SPACE_DEVICE, r);
-		return nullptr;
-	}
-	hal.mmu.publish();
-	return (volatile void *)(r->start + (addr - first));
+	struct kmap_request q = {
+		.kind = KMAP_MMIO, .type = MEMORY_IO, .size = size, .address = addr};
+	size_t bytes = request_size(&q);
+	void *at;
+	return bytes && region_new(&q, bytes, &at) == KERR_OK ? at : nullptr;
 }
 
 volatile void *core_device_map(paddr_t addr, size_t size)

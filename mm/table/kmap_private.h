@@ -10,6 +10,13 @@ bool kmap_populate(vaddr_t start, size_t size, unsigned frame_flags);
 void kmap_depopulate(vaddr_t start, size_t size);
 bool kmap_contains(const void *addr); /* an address of the kmap area */
 size_t kmap_size(const void *addr); /* of a kmap_alloc block; 0: none starts there */
+/* Boot, once: address space for good, of the kmap area; not from the heap. 0: there is none. */
+vaddr_t kmap_reserve(size_t size);
+/* Boot: slots of `cpus` CPUs. */
+void quickmap_init(cpu_t cpus);
 uint64_t kmap_frame_count(void);
+/* How many ranges there are; each is a heap block of this many bytes. */
+size_t kmap_range_count(void);
+#define KMAP_RANGE_BYTES ((size_t)48)
 uint64_t kstack_frame_count(void);
 /* Gives cached stacks back; true if there were any. Thread context. */

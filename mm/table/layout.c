@@ -15,6 +15,11 @@
  *	            | modules          |  the top GiB without the last 16 MiB
  *	            +------------------+
  *
+ * In front of each of the four areas behind the direct map is a random gap (VM-14) of whole GiBs: with
+ * 48 bits of address up to some 30 TiB (15 bits of randomness each), with Sv39 up to some 50 GiB (5
+ * bits). boot/ puts the direct map itself at a random base; the image stays where it is linked.
+ * nokaslr on the command line: no gaps.
+ *
  * The root's entries for all areas get their next-level table here, once: where processes have a
  * copy of the upper half of the root (no split_root) it never has to be updated afterwards.
  *
@@ -26,20 +31,25 @@
 #include "bump.h"
 #include "memory_map.h"
 
+#include <core/cmdline.h>
 #include <core/log.h>
 #include <core/panic.h>
+#include <core/random.h>
 #include <hal/image.h>
+#include <mm/memory.h>
 
 #define GIB ((uint64_t)1 << 30)
 #define LARGE_LEAF mapper_span(1)
 #define SMALL_HALF (256 * GIB)
 #define IMAGE_ROOM (2 * GIB)                    /* at the end of the half: image and modules */
+#define RANDOM_AREAS 4
 #define TOP_UNUSED ((uint64_t)16 << 20)         /* so that no pointer + size wraps */
 
 struct kernel_area kernel_areas[AREA_COUNT] RO_AFTER_INIT;
 struct mapper kernel_mapper;
 static bool frames_ready RO_AFTER_INIT;
 static paddr_t physical_limit RO_AFTER_INIT;
+static uint64_t gap_max RO_AFTER_INIT; /* bytes, before each area with a random base */
 
 bool layout_frames_ready(void)
 {
@@ -56,13 +66,20 @@ paddr_t layout_physical_limit(void)
 	return physical_limit;
 }
 
-static vaddr_t area_set(enum kernel_area_id id, const char *name, vaddr_t start, uint64_t size)
+static INIT_TEXT vaddr_t area_set(enum kernel_area_id id, const char *name, vaddr_t start,
+				  uint64_t size)
 {
 	kernel_areas[id] = (struct kernel_area){start, start + size, name};
 	return start + size;
 }
 
-void layout_init(const struct boot_info *info)
+/* Whole GiBs, as many as each area's share of what the half has room for. */
+static INIT_TEXT uint64_t gap(void)
+{
+	return gap_max / GIB ? random_u64() % (gap_max / GIB + 1) * GIB : 0;
+}
+
+INIT_TEXT void layout_init(const struct boot_info *info)
 {
 	const struct hal_mmu_geometry *g = hal.mmu.geometry();
 	bool small = (uint64_t)1 << (11 + 9 * g->levels) <= SMALL_HALF;
@@ -81,12 +98,15 @@ void layout_init(const struct boot_info *info)
 	if (info->console_mmio_size)
 		end = MAX(end, info->console_mmio + info->console_mmio_size);
 	end = ALIGN_UP(end, GIB);
+	uint64_t records = ALIGN_UP((end >> PAGE_SHIFT) * sizeof(struct frame), GIB);
 	vaddr_t at = area_set(AREA_DIRECT, "direct map", info->direct_map, end);
-	at = area_set(AREA_FRAMES, "frame table", at,
-		      ALIGN_UP((end >> PAGE_SHIFT) * sizeof(struct frame), GIB));
-	at = area_set(AREA_KMAP, "kmap", at, kmap);
-	at = area_set(AREA_STACKS, "stacks", at, stacks);
-	area_set(AREA_DEVICE, "devices", at, device);
+	gap_max = cmdline_has("nokaslr")
+			  ? 0
+			  : (top - at - (records + kmap + stacks + device)) / RANDOM_AREAS;
+	at = area_set(AREA_FRAMES, "frame table", at + gap(), records);
+	at = area_set(AREA_KMAP, "kmap", at + gap(), kmap);
+	at = area_set(AREA_STACKS, "stacks", at + gap(), stacks);
+	area_set(AREA_DEVICE, "devices", at + gap(), device);
 	area_set(AREA_IMAGE, "image", info->image_base, info->image_end - info->image_start);
 	vaddr_t modules = MAX(top + GIB, ALIGN_UP(kernel_areas[AREA_IMAGE].end, LARGE_LEAF));
 	area_set(AREA_MODULES, "modules", modules, top + IMAGE_ROOM - TOP_UNUSED - modules);
@@ -95,7 +115,8 @@ void layout_init(const struct boot_info *info)
 	frame_table = (struct frame *)kernel_areas[AREA_FRAMES].start;
 }
 
-static void map(vaddr_t va, paddr_t pa, uint64_t size, map_flags_t flags, const char *what)
+static INIT_TEXT void map(vaddr_t va, paddr_t pa, uint64_t size, map_flags_t flags,
+			  const char *what)
 {
 	if (!size)
 		return;
@@ -104,7 +125,7 @@ static void map(vaddr_t va, paddr_t pa, uint64_t size, map_flags_t flags, const 
 		panic("memory: cannot map %s: %s", what, kerr_name(err));
 }
 
-static void map_direct(paddr_t start, paddr_t end, map_flags_t flags)
+static INIT_TEXT void map_direct(paddr_t start, paddr_t end, map_flags_t flags)
 {
 	end = MIN(end, physical_limit);
 	if (start < end)
@@ -124,7 +145,8 @@ struct image_part {
 };
 #define IMAGE_PARTS 4
 
-static void image_parts(const struct boot_info *info, struct image_part parts[IMAGE_PARTS])
+static INIT_TEXT void image_parts(const struct boot_info *info,
+				  struct image_part parts[IMAGE_PARTS])
 {
 	parts[0] = (struct image_part){image_address(info, __text_start),
 				       image_address(info, __text_end), MAP_KERNEL_READ};
@@ -136,7 +158,8 @@ static void image_parts(const struct boot_info *info, struct image_part parts[IM
 				       image_address(info, __ro_after_init_end), MAP_KERNEL_WRITE};
 }
 
-static void map_ram(paddr_t start, paddr_t end, const struct image_part *parts, size_t count)
+static INIT_TEXT void map_ram(paddr_t start, paddr_t end, const struct image_part *parts,
+			      size_t count)
 {
 	for (size_t i = 0; i < count && start < end; i++) {
 		if (parts[i].start >= end || parts[i].end <= start ||
@@ -150,7 +173,7 @@ static void map_ram(paddr_t start, paddr_t end, const struct image_part *parts, 
 	map_direct(start, end, MAP_KERNEL_WRITE);
 }
 
-static void map_image(const struct boot_info *info)
+static INIT_TEXT void map_image(const struct boot_info *info)
 {
 	const struct {
 		const char *start, *end;
@@ -170,7 +193,7 @@ static void map_image(const struct boot_info *info)
 }
 
 /* A next-level table under each root entry of the area, so that the root never changes again. */
-static void fill_root(const struct kernel_area *area)
+static INIT_TEXT void fill_root(const struct kernel_area *area)
 {
 	unsigned level = hal.mmu.geometry()->levels - 1u;
 	uint64_t span = mapper_span(level);
@@ -188,7 +211,7 @@ static void fill_root(const struct kernel_area *area)
 	}
 }
 
-void layout_build_table(const struct boot_info *info)
+INIT_TEXT void layout_build_table(const struct boot_info *info)
 {
 	kernel_mapper.root = mapper_table_new(false);
 	if (!kernel_mapper.root)
@@ -225,7 +248,7 @@ void layout_build_table(const struct boot_info *info)
 }
 
 /* Backs [start, end) of the frame table with zeroed memory where it has none yet. */
-static void back_records(vaddr_t start, vaddr_t end)
+static INIT_TEXT void back_records(vaddr_t start, vaddr_t end)
 {
 	while (start < end) {
 		paddr_t pa;
@@ -251,7 +274,7 @@ static void back_records(vaddr_t start, vaddr_t end)
 	}
 }
 
-void layout_build_frame_table(void)
+INIT_TEXT void layout_build_frame_table(void)
 {
 	/* Whole buddy blocks of the largest order, so that every buddy has a record. */
 	const paddr_t block = (paddr_t)PAGE_SIZE << (FRAME_ORDERS - 1);
@@ -302,11 +325,18 @@ void layout_seal(const struct boot_info *info)
 
 struct audit {
 	size_t bad;
+	size_t leaves[5]; /* by level */
+	uint64_t executable, writable; /* bytes */
 };
 
 static void audit_leaf(vaddr_t va, unsigned level, struct pte_parts leaf, void *arg)
 {
 	struct audit *a = arg;
+	a->leaves[level]++;
+	if (leaf.flags & MAP_WRITABLE)
+		a->writable += mapper_span(level);
+	if (!(leaf.flags & MAP_NO_EXECUTE))
+		a->executable += mapper_span(level);
 	if ((leaf.flags & (MAP_PRESENT | MAP_WRITABLE | MAP_NO_EXECUTE)) !=
 	    (MAP_PRESENT | MAP_WRITABLE))
 		return;
@@ -314,10 +344,35 @@ static void audit_leaf(vaddr_t va, unsigned level, struct pte_parts leaf, void *
 		log_error("memory: %#lx is writable and executable", (unsigned long)va);
 }
 
+static void audit_user_leaf(vaddr_t va, unsigned level, struct pte_parts leaf, void *arg)
+{
+	struct audit *a = arg;
+	if (a->bad++ < 8)
+		log_error("memory: user address %#lx is mapped in the kernel's table",
+			  (unsigned long)va);
+}
+
 size_t memory_audit(void)
 {
+	const struct hal_mmu_geometry *g = hal.mmu.geometry();
 	struct audit a = {};
 	vaddr_t last = ALIGN_DOWN(kernel_areas[AREA_IMAGE].start, IMAGE_ROOM) + (IMAGE_ROOM - 1);
-	mapper_visit(&kernel_mapper, hal.mmu.geometry()->kernel_start, last, audit_leaf, &a);
+	mapper_visit(&kernel_mapper, g->kernel_start, last, audit_leaf, &a);
+	if (!g->split_root)
+		mapper_visit(&kernel_mapper, 0, g->user_end - 1, audit_user_leaf, &a);
+	log_info("memory: audit of %zu + %zu + %zu mappings (1 GiB, 2 MiB, 4 KiB): %llu KiB "
+		 "executable, %llu KiB writable, %zu both",
+		 a.leaves[2], a.leaves[1], a.leaves[0], (unsigned long long)(a.executable >> 10),
+		 (unsigned long long)(a.writable >> 10), a.bad);
 	return a.bad;
+}
+
+bool kernel_area_get(size_t index, const char **name, vaddr_t *start, vaddr_t *end)
+{
+	if (index >= AREA_COUNT)
+		return false;
+	*name = kernel_areas[index].name;
+	*start = kernel_areas[index].start;
+	*end = kernel_areas[index].end;
+	return true;
 }

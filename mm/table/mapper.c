@@ -21,7 +21,8 @@
  *
  * Replacing a valid leaf by one for another frame goes through zero and a flush ("break before
  * make", DDI 0487 D8.16.1 demands it; the others are fine with it); that is the fault path's
- * business. Splitting does the same here.
+ * business. Splitting a huge leaf does the same here, by compare-and-swap, as faults do it while
+ * others fault: the parts are the same frames with the same rights.
  */
 #include "mapper.h"
 #include "layout.h"
@@ -72,6 +73,22 @@ void mapper_table_free(struct frame *f)
 	frame_free_zeroed(f);
 }
 
+/* For figures: a leaf came (or, -1, went). */
+static inline void count_huge(const struct mapper *m, unsigned level, map_flags_t flags, int64_t n)
+{
+	if (unlikely(level == MAPPER_HUGE) && m->user)
+		mm_count(flags & MAP_SPECIAL ? COUNT_HUGETLB : COUNT_HUGE, n);
+}
+
+/* One that nobody has seen. */
+static void table_drop(struct mapper *m, paddr_t table)
+{
+	if (m->user)
+		mapper_table_free(record(table));
+	else
+		frame_free(record(table), 0);
+}
+
 /* The table below entry `e` at `level` (> 0); made if there is none. 0: no memory, or a leaf is in
  * the way (*leaf). */
 static NOINLINE paddr_t descend(struct mapper *m, paddr_t table, unsigned index, unsigned level,
@@ -103,24 +120,64 @@ static NOINLINE paddr_t descend(struct mapper *m, paddr_t table, unsigned index,
 	return 0;
 }
 
-pte_t *mapper_entry(struct mapper *m, vaddr_t va, struct frame **table_record)
+pte_t *mapper_entry_ready(struct mapper *m, vaddr_t va, struct frame **table_record)
+{
+	paddr_t table = m->root;
+	for (unsigned level = hal.mmu.geometry()->levels - 1u; level > 0; level--) {
+		pte_t e = mapper_load(&mapper_table_at(table)[mapper_index(va, level)]);
+		struct pte_parts parts = hal.mmu.decode(e, level);
+		if (unlikely(parts.kind != PTE_TABLE))
+			return nullptr;
+		table = parts.address;
+	}
+	*table_record = record(table);
+	return &mapper_table_at(table)[mapper_index(va, 0)];
+}
+
+enum kerr mapper_entry_make(struct mapper *m, vaddr_t va, unsigned level, pte_t **entry,
+			    struct frame **table_record)
 {
 	paddr_t table = m->root;
 	bool leaf = false;
-	for (unsigned level = hal.mmu.geometry()->levels - 1u; level > 0; level--) {
-		unsigned index = mapper_index(va, level);
-		pte_t e = mapper_load(&mapper_table_at(table)[index]);
-		struct pte_parts parts = hal.mmu.decode(e, level);
+	for (unsigned l = hal.mmu.geometry()->levels - 1u; l > level; l--) {
+		pte_t e = mapper_load(&mapper_table_at(table)[mapper_index(va, l)]);
+		struct pte_parts parts = hal.mmu.decode(e, l);
 		if (likely(parts.kind == PTE_TABLE)) {
 			table = parts.address;
 			continue;
 		}
-		table = descend(m, table, index, level, &leaf);
+		table = descend(m, table, mapper_index(va, l), l, &leaf);
 		if (unlikely(!table))
-			return nullptr;
+			return leaf ? KERR_EXIST : KERR_NOMEM;
 	}
 	*table_record = record(table);
-	return &mapper_table_at(table)[mapper_index(va, 0)];
+	*entry = &mapper_table_at(table)[mapper_index(va, level)];
+	return KERR_OK;
+}
+
+bool mapper_leaf_install(struct mapper *m, pte_t *entry, struct frame *table, vaddr_t va,
+			 paddr_t pa, map_flags_t flags)
+{
+	pte_t old = {0};
+	mapper_mark(table, mapper_index(va, MAPPER_HUGE));
+	if (!mapper_swap(entry, &old, hal.mmu.leaf(pa, flags, MAPPER_HUGE)))
+		return false;
+	hal.mmu.publish();
+	count_huge(m, MAPPER_HUGE, flags, 1);
+	return true;
+}
+
+void mapper_unmap_huge(struct mapper *m, pte_t *entry, vaddr_t va, struct tlb_context *context)
+{
+	pte_t old = mapper_load(entry);
+	struct pte_parts parts;
+	do {
+		parts = hal.mmu.decode(old, MAPPER_HUGE);
+		if (parts.kind != PTE_LEAF)
+			return;
+	} while (!mapper_swap(entry, &old, (pte_t){0}));
+	count_huge(m, MAPPER_HUGE, parts.flags, -1);
+	tlb_flush(context, va, 1, true);
 }
 
 /* The entry of `va` on the lowest level there is one; *level says which. */
@@ -220,6 +277,7 @@ static enum kerr map_run(struct mapper *m, vaddr_t va, paddr_t pa, size_t size, 
 			*limit = level - 1;
 			return KERR_OK;
 		}
+		count_huge(m, level, flags, 1);
 		va += span;
 		pa += span;
 		size -= span;
@@ -252,34 +310,67 @@ enum kerr mapper_map_range(struct mapper *m, vaddr_t va, paddr_t pa, size_t size
 
 /* ---- Split ---------------------------------------------------------------------------------- */
 
-/* Replaces the leaf `*e` at `level` by a table of leaves one level down. Readers of the range may
- * fault in between: user tables with the region's lock held, and kernel ranges nobody uses. */
-static enum kerr split(struct mapper *m, paddr_t table, unsigned index, unsigned level, vaddr_t va,
-		       struct tlb_batch *batch)
+/*
+ * Replaces the leaf of `va` at `level` by a table of leaves one level down. Faults may be at it at the
+ * same time: whoever takes the leaf out is the one who puts the table in, unless a fault has made
+ * one meanwhile, to which the pages come back one by one. KERR_NOMEM: no table; a user's leaf is gone
+ * then all the same, for faults bring everything back.
+ */
+static NOINLINE enum kerr split(struct mapper *m, paddr_t table, unsigned index, unsigned level,
+				vaddr_t va, struct tlb_context *context)
 {
 	pte_t *e = &mapper_table_at(table)[index];
-	struct pte_parts parts = hal.mmu.decode(mapper_load(e), level);
 	paddr_t new = mapper_table_new(m->user);
+	if (!new && !m->user)
+		return KERR_NOMEM;
+	pte_t old = mapper_load(e);
+	struct pte_parts parts;
+	do {
+		parts = hal.mmu.decode(old, level);
+		if (parts.kind != PTE_LEAF)
+			break;
+	} while (!mapper_swap(e, &old, (pte_t){0}));
+	if (parts.kind != PTE_LEAF) { /* somebody was faster */
+		if (new)
+			table_drop(m, new);
+		return KERR_OK;
+	}
+	count_huge(m, level, parts.flags, -1);
+	if (m->user)
+		mm_count(COUNT_HUGE_SPLIT, 1);
+	va = ALIGN_DOWN(va, mapper_span(level));
+	struct tlb_batch batch;
+	tlb_batch_init(&batch, context);
+	tlb_batch_add(&batch, va, va + mapper_span(level), level);
+	batch.tables = true;
+	tlb_batch_finish(&batch);
 	if (!new)
 		return KERR_NOMEM;
 	map_flags_t flags = parts.flags & ~MAP_HUGE;
 	uint64_t span = mapper_span(level - 1);
 	for (unsigned i = 0; i < MAPPER_ENTRIES; i++)
 		mapper_table_at(new)[i] = hal.mmu.leaf(parts.address + i * span, flags, level - 1);
-	if (m->user) {
+	if (m->user)
 		record(new)->private = ~(uint64_t)0;
-		mm_count(COUNT_TABLES, 1);
+	old = (pte_t){0};
+	if (!mapper_swap(e, &old, hal.mmu.table(new))) {
+		table_drop(m, new);
+		return KERR_OK;
 	}
 	atomic_fetch_add_explicit(&m->tables, 1, memory_order_relaxed);
-	va = ALIGN_DOWN(va, mapper_span(level));
-	__atomic_store_n(&e->raw, 0, __ATOMIC_RELEASE);
-	if (batch->context)
-		tlb_flush(batch->context, va, mapper_span(level) >> PAGE_SHIFT, true);
-	else
-		tlb_flush_kernel(va, mapper_span(level) >> PAGE_SHIFT, true);
-	__atomic_store_n(&e->raw, hal.mmu.table(new).raw, __ATOMIC_RELEASE);
+	if (m->user)
+		mm_count(COUNT_TABLES, 1);
 	hal.mmu.publish();
 	return KERR_OK;
+}
+
+void mapper_split(struct mapper *m, vaddr_t va, struct tlb_context *context)
+{
+	pte_t *e;
+	struct frame *table;
+	if (mapper_entry_make(m, va, MAPPER_HUGE, &e, &table) == KERR_OK)
+		(void)!split(m, frame_address(table), mapper_index(va, MAPPER_HUGE), MAPPER_HUGE,
+			     va, context); /* no memory for a table: faults make one */
 }
 
 /* ---- Ranges --------------------------------------------------------------------------------- */
@@ -307,6 +398,8 @@ static void take_subtree(struct range_walk *w, paddr_t table, unsigned level)
 					hal.mmu.decode(mapper_table_at(table)[i], level);
 				if (parts.kind == PTE_TABLE)
 					take_subtree(w, parts.address, level - 1);
+				else if (parts.kind == PTE_LEAF)
+					count_huge(w->m, level, parts.flags, -1);
 			}
 		}
 	}
@@ -318,7 +411,9 @@ static void take_subtree(struct range_walk *w, paddr_t table, unsigned level)
 static void leaf_unmap(struct range_walk *w, pte_t *e, pte_t old, vaddr_t va, unsigned level)
 {
 	__atomic_store_n(&e->raw, 0, __ATOMIC_RELAXED);
-	tlb_batch_add(w->batch, va, va + mapper_span(level));
+	if (unlikely(level > 0))
+		count_huge(w->m, level, hal.mmu.decode(old, level).flags, -1);
+	tlb_batch_add(w->batch, va, va + mapper_span(level), level);
 	if (!w->batch->take_frames)
 		return;
 	struct frame *f = record(hal.mmu.decode(old, level).address);
@@ -342,7 +437,7 @@ static void leaf_protect(struct range_walk *w, pte_t *e, pte_t old, vaddr_t va, 
 	/* Only the CPU's accessed and dirty bits can have changed meanwhile. */
 	if (!mapper_swap(e, &old, new))
 		__atomic_store_n(&e->raw, new.raw, __ATOMIC_RELAXED);
-	tlb_batch_add(w->batch, va, va + mapper_span(level));
+	tlb_batch_add(w->batch, va, va + mapper_span(level), level);
 }
 
 static void leaf_apply(struct range_walk *w, pte_t *e, pte_t old, vaddr_t va, unsigned level)
@@ -403,7 +498,7 @@ static enum kerr walk_entry(struct range_walk *w, paddr_t table, unsigned level,
 		    base + (mapper_span(level) - 1) < w->free_high) {
 			__atomic_store_n(&e->raw, 0, __ATOMIC_RELAXED);
 			take_subtree(w, parts.address, level - 1);
-			tlb_batch_add(w->batch, va, last + 1);
+			tlb_batch_add(w->batch, va, last + 1, 0);
 			w->batch->tables = true;
 			return KERR_OK;
 		}
@@ -412,8 +507,8 @@ static enum kerr walk_entry(struct range_walk *w, paddr_t table, unsigned level,
 	if (w->op == RANGE_CHECK)
 		return KERR_OK;
 	if (level > 0 && (va != base || last != base + (mapper_span(level) - 1))) {
-		enum kerr err = split(w->m, table, index, level, va, w->batch);
-		if (err != KERR_OK)
+		enum kerr err = split(w->m, table, index, level, va, w->batch->context);
+		if (err != KERR_OK && !(w->m->user && w->holes))
 			return err;
 		return walk_entry(w, table, level, va, last);
 	}
@@ -554,17 +649,36 @@ void mapper_visit(const struct mapper *m, vaddr_t va, vaddr_t last,
 	visit_table(&v, m->root, hal.mmu.geometry()->levels - 1u, va, last);
 }
 
+struct leaf_sum {
+	vaddr_t last;
+	uint64_t all, huge; /* pages */
+};
+
 static void count_leaf(vaddr_t va, unsigned level, struct pte_parts leaf, void *arg)
 {
-	*(uint64_t *)arg += mapper_span(level) >> PAGE_SHIFT;
+	struct leaf_sum *sum = arg;
+	vaddr_t end = ALIGN_DOWN(va, mapper_span(level)) + (mapper_span(level) - 1);
+	uint64_t pages = ((MIN(end, sum->last) - va) >> PAGE_SHIFT) + 1;
+	sum->all += pages;
+	sum->huge += level > 0 && !(leaf.flags & MAP_SPECIAL) ? pages : 0;
+}
+
+static struct leaf_sum count(const struct mapper *m, vaddr_t va, size_t size)
+{
+	struct leaf_sum sum = {.last = va + size - 1};
+	if (size)
+		mapper_visit(m, va, sum.last, count_leaf, &sum);
+	return sum;
 }
 
 uint64_t mapper_count(const struct mapper *m, vaddr_t va, size_t size)
 {
-	uint64_t n = 0;
-	if (size)
-		mapper_visit(m, va, va + size - 1, count_leaf, &n);
-	return n;
+	return count(m, va, size).all;
+}
+
+uint64_t mapper_count_huge(const struct mapper *m, vaddr_t va, size_t size)
+{
+	return count(m, va, size).huge;
 }
 
 /* ---- The end -------------------------------------------------------------------------------- */
@@ -580,6 +694,8 @@ static void clear_table(struct mapper *m, paddr_t table, unsigned level)
 					hal.mmu.decode(mapper_table_at(table)[i], level);
 				if (parts.kind == PTE_TABLE)
 					clear_table(m, parts.address, level - 1);
+				else if (parts.kind == PTE_LEAF)
+					count_huge(m, level, parts.flags, -1);
 			}
 		}
 	}

@@ -15,6 +15,7 @@ struct mapper {
 
 #define MAPPER_ENTRIES 512u
 #define MAPPER_GROUP 8u /* entries a bit of a table's mask stands for */
+#define MAPPER_HUGE 1u  /* the level of huge leaves of programs: 2 MiB */
 
 static inline unsigned mapper_index(vaddr_t va, unsigned level)
 {
@@ -86,16 +87,28 @@ enum kerr mapper_translate(const struct mapper *m, vaddr_t va, paddr_t *pa, map_
 /* What the hardware goes through to translate `va`. */
 void mapper_walk(const struct mapper *m, vaddr_t va, struct page_walk *out);
 
-/*
- * The level 0 entry of `va` in a user table, with the record of the table it lies in; tables are
- * made on the way. Null: no memory. The table stays as long as a region overlaps its span.
- */
-pte_t *mapper_entry(struct mapper *m, vaddr_t va, struct frame **table);
+/* The level 0 entry of `va` in a user table, with the record of the table it lies in. Null: a table
+ * is missing, or a huge leaf is in the way. The table stays as long as a region overlaps its span. */
+pte_t *mapper_entry_ready(struct mapper *m, vaddr_t va, struct frame **table);
+/* The entry of `va` on `level`, tables above it made. KERR_NOMEM; KERR_EXIST: a larger leaf. */
+enum kerr mapper_entry_make(struct mapper *m, vaddr_t va, unsigned level, pte_t **entry,
+			    struct frame **table);
+/* Puts a huge leaf into the empty `entry` of `va` (of mapper_entry_make at MAPPER_HUGE); false:
+ * something is there by now. */
+bool mapper_leaf_install(struct mapper *m, pte_t *entry, struct frame *table, vaddr_t va,
+			 paddr_t pa, map_flags_t flags);
+/* The leaf in `entry`, if there is one, goes. Flushed. */
+void mapper_unmap_huge(struct mapper *m, pte_t *entry, vaddr_t va, struct tlb_context *context);
+/* The huge leaf of `va`, if there is one, becomes a table of its pages, or (no memory) nothing. Flushed.
+ * Faults may be under way. */
+void mapper_split(struct mapper *m, vaddr_t va, struct tlb_context *context);
 /* The same without making anything; null: there is no table. */
 pte_t *mapper_entry_find(const struct mapper *m, vaddr_t va);
 
 /* Leaves mapped in [va, va + size), in pages. */
 uint64_t mapper_count(const struct mapper *m, vaddr_t va, size_t size);
+/* Of these: in huge leaves, but for those of MAP_HUGETLB (MAP_SPECIAL). */
+uint64_t mapper_count_huge(const struct mapper *m, vaddr_t va, size_t size);
 
 /* Calls visit for each leaf from `va` on up to `last` (inclusive), in order. */
 void mapper_visit(const struct mapper *m, vaddr_t va, vaddr_t last,

@@ -13,6 +13,10 @@
  * does no more than note it) and often comes back to the same process. If a flush interrupts
  * it meanwhile, it drops the user half, so that it is interrupted once, not for each batch.
  *
+ * Modes. One page, a range page by page, all of an address space, everything: beyond
+ * geometry.flush_pages_max pages it is cheaper to forget all and refill (docs/memory.md has the
+ * measurement). A batch of huge leaves only counts leaves, not pages.
+ *
  * Tags. A tag (ASID, PCID) belongs to a context for a generation. When all are used up a new
  * generation begins: tags that CPUs run with at that moment are kept for their owners
  * (cpu.asid is swapped with 0 and remembered in cpu.reserved), each CPU forgets everything before
@@ -38,7 +42,9 @@ struct tlb_cpu {
 	bool flush_pending;          /* (tag_lock) a generation began */
 	_Atomic uint64_t asid;       /* what it runs with; 0: a rollover took it */
 	uint64_t reserved;           /* (tag_lock) what the rollover took */
-	uint64_t flushes, pages, interrupts; /* its CPU; read for figures */
+	/* Its CPU, preemption off; read for figures (struct tlb_stats). */
+	uint64_t modes[TLB_MODES], pages, interrupts, received, interrupting;
+	uint64_t saved_stale, lazy_drops, local_all, local_one;
 } ALIGNED(64);
 
 static struct tlb_cpu cpus[CPU_MAX];
@@ -230,42 +236,80 @@ void tlb_leave(struct tlb_context *ctx)
 struct flush_request {
 	struct tlb_context *context; /* null: kernel */
 	unsigned tag;
+	enum tlb_mode mode;
 	vaddr_t va;
-	size_t pages;
+	size_t count, step; /* pages of `step` bytes each */
 	bool tables;
 };
+
+static void request_mode(struct flush_request *r)
+{
+	if (r->count == 1)
+		r->mode = TLB_PAGE;
+	else if (r->count <= hal.mmu.geometry()->flush_pages_max)
+		r->mode = TLB_RANGE;
+	else
+		r->mode = r->context ? TLB_SPACE : TLB_FULL;
+}
+
+/* A huge leaf is one entry: any address in it will do. */
+static void flush_cpu(const struct flush_request *r, struct tlb_cpu *c)
+{
+	if (r->mode >= TLB_SPACE) {
+		c->local_all++;
+		hal.mmu.flush(r->tag, 0, HAL_FLUSH_ALL, true);
+		return;
+	}
+	c->local_one += r->count;
+	if (likely(r->step == PAGE_SIZE)) {
+		hal.mmu.flush(r->tag, r->va, r->count, r->tables);
+		return;
+	}
+	for (size_t i = 0; i < r->count; i++)
+		hal.mmu.flush(r->tag, r->va + i * r->step, 1, r->tables);
+}
 
 static void flush_here(void *arg)
 {
 	const struct flush_request *r = arg;
 	cpu_t cpu = cpu_id();
 	struct tlb_cpu *c = &cpus[cpu];
-	if (r->context && c->lazy && c->current == r->context)
+	c->received++;
+	if (r->context && c->lazy && c->current == r->context) {
+		c->lazy_drops++;
 		drop_current(c, cpu);
-	hal.mmu.flush(r->tag, r->va, r->pages, r->tables);
+	}
+	flush_cpu(r, c);
 }
 
-static void flush_others(cpuset_t others, struct flush_request *r)
+static void flush_others(cpuset_t others, struct flush_request *r, struct tlb_cpu *c)
 {
 	if (likely(!others))
 		return;
-	cpus[cpu_id()].interrupts += (uint64_t)__builtin_popcountll(others);
+	c->interrupting++;
+	c->interrupts += (uint64_t)__builtin_popcountll(others);
 	cpu_call(others, flush_here, r);
 }
 
-void tlb_flush(struct tlb_context *ctx, vaddr_t va, size_t pages, bool tables)
+static void count_flush(struct tlb_cpu *c, const struct flush_request *r)
 {
-	atomic_thread_fence(memory_order_seq_cst); /* entries first, then who must hear of them */
-	preempt_disable();
+	c->modes[r->mode]++;
+	c->pages += r->count;
+}
+
+/* r->context, va, count, step and tables are set. Preemption off. */
+static void flush_context(struct flush_request *r)
+{
+	struct tlb_context *ctx = r->context;
 	cpu_t cpu = cpu_id();
 	struct tlb_cpu *c = &cpus[cpu];
 	uint64_t asid = atomic_load_explicit(&ctx->asid, memory_order_relaxed);
-	c->flushes++;
-	c->pages += pages;
+	r->tag = tag_of(asid);
+	request_mode(r);
+	count_flush(c, r);
 	if (hal.mmu.geometry()->broadcast) {
 		if (asid || !tag_bits) /* else it was never loaded */
-			hal.mmu.flush(tag_of(asid), va, pages, tables);
-		preempt_enable();
+			flush_cpu(r, c);
 		return;
 	}
 	cpuset_t self = cpu_bit(cpu);
@@ -275,24 +319,41 @@ void tlb_flush(struct tlb_context *ctx, vaddr_t va, size_t pages, bool tables)
 		if (away) {
 			atomic_fetch_or_explicit(&ctx->stale, away, memory_order_seq_cst);
 			active |= atomic_load_explicit(&ctx->active, memory_order_seq_cst);
+			c->saved_stale += (uint64_t)__builtin_popcountll(away & ~active);
 		}
 	}
 	if (active & self)
-		hal.mmu.flush(tag_of(asid), va, pages, tables);
-	struct flush_request r = {ctx, tag_of(asid), va, pages, tables};
-	flush_others(active & ~self, &r);
+		flush_cpu(r, c);
+	flush_others(active & ~self, r, c);
+}
+
+static void flush(struct flush_request *r)
+{
+	atomic_thread_fence(memory_order_seq_cst); /* entries first, then who must hear of them */
+	preempt_disable();
+	if (r->context) {
+		flush_context(r);
+	} else {
+		struct tlb_cpu *c = &cpus[cpu_id()];
+		r->tag = HAL_ASID_NONE;
+		request_mode(r);
+		count_flush(c, r);
+		flush_cpu(r, c);
+		if (!hal.mmu.geometry()->broadcast)
+			flush_others(cpu_online() & ~cpu_bit(cpu_id()), r, c);
+	}
 	preempt_enable();
+}
+
+void tlb_flush(struct tlb_context *ctx, vaddr_t va, size_t pages, bool tables)
+{
+	flush(&(struct flush_request){
+		.context = ctx, .va = va, .count = pages, .step = PAGE_SIZE, .tables = tables});
 }
 
 void tlb_flush_kernel(vaddr_t va, size_t pages, bool tables)
 {
-	preempt_disable();
-	hal.mmu.flush(HAL_ASID_NONE, va, pages, tables);
-	if (!hal.mmu.geometry()->broadcast) {
-		struct flush_request r = {nullptr, HAL_ASID_NONE, va, pages, tables};
-		flush_others(cpu_online() & ~cpu_bit(cpu_id()), &r);
-	}
-	preempt_enable();
+	tlb_flush(nullptr, va, pages, tables);
 }
 
 void tlb_flush_local(struct tlb_context *ctx, vaddr_t va)
@@ -303,11 +364,16 @@ void tlb_flush_local(struct tlb_context *ctx, vaddr_t va)
 void tlb_batch_finish(struct tlb_batch *b)
 {
 	if (b->start < b->end) {
-		size_t pages = (b->end - b->start) >> PAGE_SHIFT;
-		if (b->context)
-			tlb_flush(b->context, b->start, pages, b->tables);
-		else
-			tlb_flush_kernel(b->start, pages, b->tables);
+		unsigned level = b->small ? 0 : MAPPER_HUGE;
+		size_t step = mapper_span(level);
+		struct flush_request r = {
+			.context = b->context,
+			.va = b->start,
+			.count = (b->end - b->start + step - 1) >> (PAGE_SHIFT + 9 * level),
+			.step = step,
+			.tables = b->tables,
+		};
+		flush(&r);
 	}
 	struct frame *f;
 	while ((f = tlb_batch_next(&b->dead_tables)))
@@ -316,16 +382,24 @@ void tlb_batch_finish(struct tlb_batch *b)
 		frame_put(f);
 	b->start = ~(vaddr_t)0;
 	b->end = 0;
-	b->tables = false;
+	b->tables = b->small = false;
 }
 
 struct tlb_stats tlb_stats(void)
 {
 	struct tlb_stats s = {.rollovers = READ_ONCE(rollovers)};
 	for (cpu_t i = 0; i < cpu_count; i++) {
-		s.flushes += READ_ONCE(cpus[i].flushes);
-		s.pages += READ_ONCE(cpus[i].pages);
-		s.interrupts += READ_ONCE(cpus[i].interrupts);
+		const struct tlb_cpu *c = &cpus[i];
+		for (unsigned m = 0; m < TLB_MODES; m++)
+			s.modes[m] += READ_ONCE(c->modes[m]);
+		s.pages += READ_ONCE(c->pages);
+		s.interrupts += READ_ONCE(c->interrupts);
+		s.received += READ_ONCE(c->received);
+		s.interrupting += READ_ONCE(c->interrupting);
+		s.saved_stale += READ_ONCE(c->saved_stale);
+		s.lazy_drops += READ_ONCE(c->lazy_drops);
+		s.local_all += READ_ONCE(c->local_all);
+		s.local_one += READ_ONCE(c->local_one);
 	}
 	return s;
 }

@@ -4,6 +4,7 @@
 #include <core/cpu.h>
 #include <hal/hal.h>
 #include <mm/frame.h>
+#include <mm/tlb_stats.h>
 
 /* The part of an address space that the caches know. */
 struct tlb_context {
@@ -19,6 +20,7 @@ struct tlb_batch {
 	struct tlb_context *context; /* null: the kernel's table */
 	vaddr_t start, end;          /* covers all ranges; start >= end: nothing */
 	bool tables;                 /* entries above leaves changed */
+	bool small;                  /* leaves of 4 KiB are among what changed */
 	bool take_frames;            /* mapper_unmap_range: gather the frames too */
 	struct frame *dead_tables;   /* user tables taken out, chained through link.next */
 	struct frame *frames;        /* frames to be put, chained through link.next */
@@ -29,8 +31,9 @@ static inline void tlb_batch_init(struct tlb_batch *b, struct tlb_context *conte
 	*b = (struct tlb_batch){.context = context, .start = ~(vaddr_t)0};
 }
 
-static inline void tlb_batch_add(struct tlb_batch *b, vaddr_t start, vaddr_t end)
+static inline void tlb_batch_add(struct tlb_batch *b, vaddr_t start, vaddr_t end, unsigned level)
 {
+	b->small |= level == 0;
 	if (start < b->start)
 		b->start = start;
 	if (end > b->end)
@@ -68,9 +71,3 @@ void tlb_activate(struct tlb_context *context);
 void tlb_leave(struct tlb_context *context);
 /* Boot: tags and the root for CPUs without a user half. */
 void tlb_init(paddr_t kernel_root);
-
-/* VM-7's counters. */
-struct tlb_stats {
-	uint64_t flushes, pages, interrupts, rollovers;
-};
-struct tlb_stats tlb_stats(void);

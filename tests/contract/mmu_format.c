@@ -94,6 +94,23 @@ KERNEL_TEST(mmu_caching_kinds)
 		EXPECT_EQ(device.raw, hal.mmu.leaf(0x1000, MAP_KERNEL_WRITE, 0).raw);
 }
 
+/* Keys go through an entry where there are any, and are no matter of its rights. */
+KERNEL_TEST(mmu_protection_keys)
+{
+	unsigned count = hal.mmu.geometry()->protection_keys;
+
+	EXPECT(count == 0 || count == 16);
+	for (unsigned level = 0; level < 2; level++) {
+		for (unsigned key = 0; key < 16; key++) {
+			pte_t e = hal.mmu.leaf(0x200000, MAP_USER_WRITE | MAP_KEY(key), level);
+			struct pte_parts parts = hal.mmu.decode(e, level);
+			EXPECT_EQ(MAP_KEY_OF(parts.flags), count ? key : 0);
+			EXPECT_EQ(parts.flags & RIGHTS, MAP_USER_WRITE & RIGHTS);
+			EXPECT_EQ(parts.address, 0x200000);
+		}
+	}
+}
+
 KERNEL_TEST(mmu_table_round_trip)
 {
 	const struct hal_mmu_geometry *g = hal.mmu.geometry();

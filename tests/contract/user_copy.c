@@ -120,6 +120,38 @@ KERNEL_TEST(user_copy_write_ends_at_the_fault)
 }
 
 /* The mapped page lies behind the hole: nothing is copied, wherever in the hole it starts. */
+/* The kernel's copies are bound by what the thread allows itself. */
+KERNEL_TEST(user_copy_obeys_protection_keys)
+{
+	struct space s;
+	uint64_t word = 1;
+
+	if (!hal.mmu.geometry()->protection_keys) {
+		hal.user.key_rights(1, HAL_KEY_NO_ACCESS); /* does nothing */
+		edge_begin(&s, MAP_USER_WRITE | MAP_KEY(1));
+		EXPECT_EQ(hal.user.copy(&word, (void *)SPACE_VA, 8), 0);
+		space_end(&s);
+		return;
+	}
+	edge_begin(&s, MAP_USER_WRITE | MAP_KEY(3));
+	hal.user.key_rights(3, 0);
+	EXPECT_EQ(hal.user.copy(&word, (void *)SPACE_VA, 8), 0);
+	EXPECT_EQ(hal.user.copy((void *)SPACE_VA, &word, 8), 0);
+	hal.user.key_rights(3, HAL_KEY_NO_WRITE);
+	EXPECT_EQ(hal.user.copy(&word, (void *)SPACE_VA, 8), 0);
+	EXPECT_EQ(hal.user.copy((void *)SPACE_VA, &word, 8), 8);
+	hal.user.key_rights(4, 0); /* another's */
+	EXPECT_EQ(hal.user.copy((void *)SPACE_VA, &word, 8), 8);
+	hal.user.key_rights(3, HAL_KEY_NO_ACCESS);
+	EXPECT_EQ(hal.user.copy(&word, (void *)SPACE_VA, 8), 8);
+	EXPECT_EQ(hal.user.copy((void *)SPACE_VA, &word, 8), 8);
+	hal.user.key_rights(3, 0);
+	EXPECT_EQ(hal.user.copy((void *)SPACE_VA, &word, 8), 0);
+	hal.user.key_rights(3, HAL_KEY_NO_ACCESS); /* as a new program has it */
+	hal.user.key_rights(4, HAL_KEY_NO_ACCESS);
+	space_end(&s);
+}
+
 KERNEL_TEST(user_copy_starts_with_a_fault)
 {
 	struct space s;

@@ -99,8 +99,9 @@ def folder_is_added(t, tap):
 
 
 def options_compose(t, tap):
-    p = t.run(["sh", "-c", "cat /proc/cmdline"], ["--append", "one=1", "--mem", "96M"])
-    tap.result("--append arrives", b" one=1" in p.stdout, p.stdout)
+    p = t.run(["sh", "-c", "cat /proc/cmdline"],
+              ["--append", "one=1", "--append", "two=2", "--mem", "96M"])
+    tap.result("--append arrives, each of them", b" one=1 two=2" in p.stdout, p.stdout)
     p = t.run(["sh", "-c", "awk '/MemTotal/ {print ($2 > 60000), ($2 <= 98304)}' /proc/meminfo"],
               ["--mem", "96M"])
     tap.equal("--mem decides", p.stdout, b"1 1\n")

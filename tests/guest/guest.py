@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Runs one group of guest tests on one machine: guest.py GROUP ARCH PRESET [--smp N] [--boot METHOD].
+"""Runs one group of guest tests on one machine: guest.py GROUP ARCH PRESET [--smp N] [--boot METHOD]
+[--append WORDS].
 
 ctest starts it (tests/CMakeLists.txt); it prints TAP lines. TERN_TEST_PATTERN picks cases.
 """
@@ -43,11 +44,14 @@ def main():
     parser.add_argument("preset")
     parser.add_argument("--smp", type=int, default=4)
     parser.add_argument("--boot", default="direct")
+    parser.add_argument("--append", default="", help="words for the kernel's command line")
     options = parser.parse_args()
     tap = Tap()
-    target = Target(options.arch, options.preset, options.smp, options.boot)
+    target = Target(options.arch, options.preset, options.smp, options.boot,
+                    ["--append", options.append] if options.append else [])
     name = f"guest.{options.group}.smp{options.smp}" \
-        + ("" if options.boot == "direct" else f".{options.boot}")
+        + ("" if options.boot == "direct" else f".{options.boot}") \
+        + "".join(f".{word}" for word in options.append.split())
     try:
         GROUPS[options.group](target, tap, name)
     except Failure as failure:

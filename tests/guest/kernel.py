@@ -13,10 +13,25 @@ CRASHES = {
     "bug": ["two == 2", "crash.c"],
     "text-write": ["page fault in the kernel: write of", "not allowed"],
     "data-execute": ["in the kernel"],
-    "stack": ["kernel stack overflow"],
+    "stack": ["kernel stack overflow of thread \"boot\""],
+    "sealed-write": ["page fault in the kernel: write of", "not allowed", "sealed_write"],
+    "init-call": ["page fault in the kernel: execute of", "nothing is mapped", "boot_code+"],
+    "stack-smash": ["stack smashing in smash"],
+    "call-type": ["indirect call of the wrong type of function: call_type", "calls wants_two"],
+    "user-read": ["read of user memory at 0x400000, outside user copies"],
+    "user-write": ["write of user memory at 0x400000, outside user copies"],
+    "user-execute": ["execute of user memory at 0x400000, outside user copies"],
+    "heap-overflow": ["overflow: block", "of 100 bytes, byte 103 is 0x78", "allocated by",
+                      "heap_overflow+", "found by"],
+    "heap-underflow": ["underflow: block", "byte -20 is 0x78"],
+    "heap-double-free": ["double free: block", "allocated by", "freed by", "found by"],
+    "heap-use-after-free": ["use after free: block", "byte 7 is 0x78", "freed by"],
+    "heap-foreign-free": ["foreign free: block", "found by", "heap_foreign_free+"],
 }
-# Crash: the word that makes it, if it is not kcrash=NAME.
-WORDS = {"init-required": "initfail=filesystem"}
+# What the command line needs besides.
+WORDS = {name: "heap_debug panic_on_corruption" for name in CRASHES if name.startswith("heap-")}
+# The word that makes it, if that is not kcrash=NAME.
+OTHERS = {"init-required": "initfail=filesystem"}
 ONLY_DEBUG = {
     "init-required": ['init: "filesystem" failed', "init_run"],
     "lock-twice": ["twice"],
@@ -70,7 +85,8 @@ def crashes(target, tap, group):
     if target.preset.endswith("debug"):
         wanted |= ONLY_DEBUG
     for name in tap.matching(group, wanted):
-        p = target.run(["true"], ["--append", WORDS.get(name, f"kcrash={name}")], timeout=60)
+        word = OTHERS.get(name, f"kcrash={name}")
+        p = target.run(["true"], ["--append", f"{word} {WORDS.get(name, '')}", "-v"], timeout=60)
         page = p.stderr.decode(errors="replace").lower()
         missing = [word for word in wanted[name] if word not in page]
         if p.returncode != 125 or missing:

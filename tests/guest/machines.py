@@ -46,6 +46,31 @@ def kinds(t, tap):
         tap.equal(name, (p.stdout, p.returncode), (b"42\n%d\n" % t.smp, 7))
 
 
+# Options, levels of tables, bits of the highest address a program can have.
+LEVELS = {
+    "x86_64": {"four levels": ([], 4, 47),
+               "five levels": (["--append", "paging=la57"], 5, 56),
+               "five levels asked of a CPU without": (["--cpu", "max,-la57", "--append",
+                                                       "paging=la57"], 4, 47)},
+    "aarch64": {"four levels": ([], 4, 48)},
+    "riscv64": {"Sv39": (["--append", "paging=sv39"], 3, 38),
+                "Sv48": (["--append", "paging=sv48"], 4, 47),
+                "Sv57": (["--append", "paging=sv57"], 5, 56)},
+}
+
+
+def levels(t, tap):
+    """Each depth of the page tables; what lies above 47 bits a program gets only where it asks."""
+    program_file = program(t.arch, "musl", [ROOT / "tests/guest/programs/addresses.c"])
+    for name, (options, count, bits) in LEVELS[t.arch].items():
+        p = t.run(["/bin/addresses", str(bits)],
+                  [*options, "--add", f"{program_file}:/bin/addresses", "-v"])
+        said = (p.stdout + p.stderr).decode(errors="replace")
+        tap.result(f"{name}: {count} levels, {bits} bits",
+                   p.returncode == 0 and f" {count} levels of tables" in said
+                   and "not ok" not in said, f"{p.returncode}\n{said[-1500:]}")
+
+
 def small_memory(t, tap):
     """tmpfs to the brim, then a program that takes all there is, three times."""
     taker = program(t.arch, "musl", [ROOT / "tests/guest/programs/exhaust.c"])
@@ -160,12 +185,12 @@ def odd_command_lines(t, tap):
         tap.equal(f"command line: {name}", (p.stdout, p.returncode), (b"42\n%d\n" % t.smp, 7))
 
 
-CASES = (sizes, kinds, small_memory, out_of_memory, bad_initramfs, init_that_ends, odd_command_lines)
+CASES = (sizes, kinds, levels, small_memory, out_of_memory, bad_initramfs, init_that_ends, odd_command_lines)
 
 
 def run(target, tap, group):
     WORK.mkdir(parents=True, exist_ok=True)
     names = tap.matching(group, [case.__name__ for case in CASES])
     for case in CASES:
-        if case.__name__ in names and (target.boot == "direct" or case is not kinds):
+        if case.__name__ in names and (target.boot == "direct" or case not in (kinds, levels)):
             case(target, tap)

@@ -1,14 +1,18 @@
-"""Memory from outside: each allocator under load, machines with several nodes, the debug file."""
+"""Memory from outside: each allocator under load, machines with several nodes, purging and the model
+of an address space under pressure, the debug file."""
 
 import re
 import subprocess
 
-from harness import WORK
+from harness import HERE, WORK
 from machines import WORK_HARD
+from programs import report_program
 from tern import setup
+from tern.userland import program
 
 ALLOCATORS = ("buddy", "bitmap", "hybrid", "bump")
 MEMORY = "/sys/kernel/debug/memory"
+HEAP = "/sys/kernel/debug/heap"
 NODES = "/sys/devices/system/node"
 
 
@@ -41,6 +45,65 @@ def allocators(t, tap):
     lines = shell(t, f"head -n 1 {MEMORY}; dmesg | grep -c 'pmm=magic: unknown'",
                   ["--append", "pmm=magic"])
     tap.equal("pmm=magic: one clear line, then the default", lines, ["frame allocator: buddy", "1"])
+
+
+# Each may have lost so many KiB after the second half of the rounds; bump takes nothing back.
+HEAPS = {"slab": 600, "list": 600, "bump": None}
+
+
+def heaps(t, tap):
+    """The same load on each provider of the kernel's heap."""
+    work = f"{WORK_HARD[2]} >/tmp/1; free | awk 'NR == 2 {{print $4}}'; "
+    for name, may_lose in HEAPS.items():
+        lines = shell(t, f"{work * 2 * ROUNDS} cat /tmp/1; grep ^heap: {MEMORY}",
+                      ["--append", f"heap={name}"])
+        tap.equal(f"heap={name}: the load and the name", [line.split()[:2] for line in lines[-2:]],
+                  [["12", "2001000"], ["heap:", name + ","]])
+        free = [int(line) for line in lines if line.isdigit()]
+        if may_lose is None:
+            continue
+        lost = free[ROUNDS - 1] - free[-1] if len(free) == 2 * ROUNDS else None
+        tap.result(f"heap={name}: nothing is lost", lost is not None and lost < may_lose,
+                   f"{lost} KiB less: {lines}")
+    lines = shell(t, f"grep -o '^heap: [a-z]*' {MEMORY}; dmesg | grep -c 'heap=magic: unknown'",
+                  ["--append", "heap=magic"])
+    tap.equal("heap=magic: one clear line, then the default", lines, ["heap: slab", "1"])
+
+
+def heap_debug(t, tap):
+    """The debug mode: nothing is damaged under load, and what is in use is told by who took it."""
+    script = f"echo mark >{HEAP}; {WORK_HARD[2]} >/tmp/1; cat /tmp/1; exec 9</etc/passwd; " \
+             f"echo leaks >{HEAP}; cat {HEAP} >/tmp/leaks; grep -c '^  .*(fs/.*c:' /tmp/leaks; " \
+             f"echo sweep >{HEAP}; head -n 1 {HEAP}; dmesg | grep -c 'heap: ----'; " \
+             f"echo magic 2>/dev/null >{HEAP} || echo refused"
+    for name in HEAPS:
+        lines = shell(t, script, ["--append", f"heap={name} heap_debug"], timeout=120)
+        first = re.fullmatch(r"(\w+), debug mode: (\d+) blocks in use, (\d+) bytes, \d+ in "
+                             r"quarantine, 0 reports", lines[2]) if len(lines) == 5 else None
+        tap.result(f"heap={name} heap_debug", first and first[1] == name and int(first[2]) > 100
+                   and lines[0].split() == ["12", "2001000"] and int(lines[1]) > 0
+                   and lines[3:] == ["0", "refused"], lines)
+    lines = shell(t, f"cat {HEAP}; echo mark 2>/dev/null >{HEAP} || echo refused")
+    tap.equal("without heap_debug", lines, ["slab, without the debug mode (heap_debug)", "refused"])
+
+
+def areas(t, words=()):
+    """{name: start} of the kernel's areas."""
+    lines = shell(t, f"grep ^area {MEMORY}", words)
+    return {line.split(maxsplit=2)[2]: int(line.split()[1].partition("-")[0], 16)
+            for line in lines if line.startswith("area ")}
+
+
+def random_bases(t, tap):
+    """Each boot has its own addresses, unless told otherwise."""
+    boots = [areas(t) for _ in range(4)]
+    for name in ("direct map", "frame table", "kmap", "stacks", "devices"):
+        starts = [boot.get(name, 0) for boot in boots]
+        tap.result(f"base of the area: {name}", len(set(starts)) >= 3
+                   and all(start % (1 << 30) == 0 for start in starts),
+                   [hex(start) for start in starts])
+    fixed = [areas(t, ["--append", "nokaslr"]) for _ in range(2)]
+    tap.result("nokaslr: always the same", fixed[0] and fixed[0] == fixed[1], fixed)
 
 
 # The CPUs of each node, two of them without any, and the distances.
@@ -155,6 +218,30 @@ def local_first(t, tap):
                and full[1]["numa_foreign"] == sum(missed), (local, full))
 
 
+def little_is_used(t, tap):
+    lines = shell(t, "awk '/MemFree/ {print $2}' /proc/meminfo", ["--mem", "64M"], smp=1)
+    tap.result("64 MiB: 56 are free", lines[-1].isdigit() and int(lines[-1]) >= 56 * 1024, lines)
+
+
+def policies(t, tap):
+    """The program of memory policies, on machines with several nodes."""
+    numa = program(t.arch, "musl", [HERE / "programs/numa.c"])
+    for name, machine in {"two": TWO, "four": FOUR}.items():
+        for smp in (4,):
+            p = t.run(["/bin/numa", "full"],
+                      [*numa_words(t, machine), "--add", f"{numa}:/bin/numa"], smp=smp,
+                      timeout=200)
+            report_program(tap, f"{name} nodes", p.returncode, p.stdout.decode(errors="replace"))
+
+
+def watermarks(t, tap):
+    """Reclaim between the low and the high watermark, with 64 MiB."""
+    reclaim = program(t.arch, "musl", [HERE / "programs/reclaim.c"])
+    for smp in (1, 4):
+        p = t.run(["/bin/reclaim"], ["--mem", "64M", "--add", f"{reclaim}:/bin/reclaim"], smp=smp)
+        report_program(tap, f"{smp} CPU(s)", p.returncode, p.stdout.decode(errors="replace"))
+
+
 def walks(t, tap):
     lines = shell(t, f"echo dump_pt 0x400000 >{MEMORY}; cat {MEMORY}; "
                      f"echo dump_pt 0x1000 >{MEMORY}; tail -n 1 {MEMORY}; "
@@ -170,7 +257,59 @@ def walks(t, tap):
               ["nothing", "1", "refused", "frame allocator: buddy"])
 
 
-CASES = (allocators, nodes_described, local_first, walks)
+def purging(t, tap):
+    """Memory that may be purged, on a machine that is full."""
+    purge = program(t.arch, "musl", [HERE / "programs/purge.c"])
+    p = t.run(["/bin/purge"], ["--mem", "64M", "--add", f"{purge}:/bin/purge"], timeout=120)
+    report_program(tap, "64 MiB", p.returncode, p.stdout.decode(errors="replace"))
+
+
+AUDIT = "while grep -q mapmodel /proc/[0-9]*/comm; do sleep 1; done 2>/dev/null; sleep 1; " \
+        "awk '/^(MemFree|AnonPages|Cached|Slab|KernelStack|PageTables|Committed_AS):/ " \
+        "{print \"=\", $1, $2}' /proc/meminfo; true; "
+KEPT_ROOTS = 32 * 4  # KiB of page tables that wait for the next process and are on no account
+
+
+def audits(lines):
+    """[{name: KiB}] of each AUDIT."""
+    found = []
+    for line in lines:
+        mark, name, value = (line.split() + ["", "", ""])[:3]
+        if mark == "=":
+            if name == "MemFree:":
+                found.append({})
+            found[-1][name[:-1]] = int(value)
+    return found
+
+
+def model(t, tap):
+    """Address spaces against a model, one thread and four, while somebody takes all memory; afterwards
+    every frame is accounted for."""
+    binary = program(t.arch, "musl", [HERE / "programs/mapmodel.c"])
+    # Only who takes it all is ended for it.
+    script = "echo -1000 >/proc/$$/oom_score_adj; mapmodel 2 4000 hog >/dev/null; " \
+             f"{AUDIT} mapmodel 1 {MODEL_STEPS} hog; mapmodel 4 {MODEL_STEPS} hog; {AUDIT}"
+    lines = shell(t, script, ["--mem", "64M", "--add", f"{binary}:/bin/mapmodel"], timeout=600)
+    for line in lines:
+        if line.startswith(("ok ", "not ok ")):
+            tap.result(f"model: {line.partition('ok ')[2]}", line.startswith("ok"), lines)
+    found = audits(lines)
+    if len(found) != 2:
+        tap.result("model: the audit", False, lines)
+        return
+    before, after = found
+    promised = before.pop("Committed_AS"), after.pop("Committed_AS")
+    tap.equal("model: all promises are back", promised[1], promised[0])
+    tap.result("model: all pages are back", abs(after["AnonPages"] - before["AnonPages"]) <= 32
+               and after["Cached"] == before["Cached"], found)
+    lost = sum(before.values()) - sum(after.values())
+    tap.result("model: every frame is accounted for", abs(lost) <= KEPT_ROOTS, f"{lost} KiB: {found}")
+
+
+MODEL_STEPS = 100000
+
+CASES = (allocators, heaps, heap_debug, random_bases, little_is_used, purging, model,
+         nodes_described, local_first, policies, watermarks, walks)
 
 
 def run(target, tap, group):

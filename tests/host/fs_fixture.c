@@ -3,6 +3,7 @@
 
 #include <core/init.h>
 #include <core/rcu.h>
+#include <exec/exec.h>
 #include <exec/oom.h>
 #include <exec/signal.h>
 #include <exec/watchdog.h>
@@ -108,6 +109,8 @@ void signal_figures(struct process *p, struct signal_figures *out)
 {
 	*out = (struct signal_figures){};
 }
+
+_Atomic unsigned exec_randomize;
 
 void exec_figures(struct exec_figures *out)
 {

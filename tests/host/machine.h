@@ -34,6 +34,7 @@ struct test_upcalls {
 	enum kerr (*park)(enum wait_reason reason, bool interruptible, nsec_t deadline);
 	void (*unpark)(struct task *task);
 	bool (*memory_short)(unsigned attempt); /* [false: there will be none] */
+	uint64_t (*lock_limit)(void); /* [UINT64_MAX] */
 	/* [a task is bound to its CPU: park waits for interrupts until the token is there] */
 };
 extern struct test_upcalls test_upcalls;

@@ -106,6 +106,11 @@ static bool memory_short(unsigned attempt)
 	return test_upcalls.memory_short && test_upcalls.memory_short(attempt);
 }
 
+static uint64_t lock_limit(void)
+{
+	return test_upcalls.lock_limit ? test_upcalls.lock_limit() : UINT64_MAX;
+}
+
 static enum kerr spawn(const char *name, void (*fn)(void *arg), void *arg)
 {
 	return KERR_OK; /* the rest of the boot: not in tests */
@@ -122,6 +127,7 @@ __attribute__((weak)) const struct core_upcalls upcalls = {
 	.priority_lend = priority_lend,
 	.priority_restore = priority_restore,
 	.memory_short = memory_short,
+	.lock_limit = lock_limit,
 	.spawn = spawn,
 	.run_idle = test_idle,
 };

@@ -189,4 +189,5 @@ static enum kerr ktest_init(const struct boot_info *info)
 
 static const struct init_ops ktest_ops = {.init = ktest_init};
 INIT_SUBSYSTEM(ktest, .phase = INIT_RUNTIME, .priority = -100, .optional = true,
-	       .requires = INIT_SCHEDULER | INIT_TIMERS, .ops = &ktest_ops);
+	       .requires = INIT_SCHEDULER | INIT_TIMERS, INIT_DEPENDS("memory_seal"),
+	       .ops = &ktest_ops);

@@ -122,7 +122,7 @@ def run_call(words, program):
     parser.add_argument("--cpu")
     parser.add_argument("--machine")
     parser.add_argument("--boot", default="direct")
-    parser.add_argument("--append", default="")
+    parser.add_argument("--append", action="append", default=[])
     parser.add_argument("--add", action="append", default=[])
     parser.add_argument("--disk", action="append", default=[])
     parser.add_argument("--icount", action="store_true")
@@ -142,7 +142,7 @@ def run_call(words, program):
     arch = options.arch or architecture_of(options.preset, build.presets())
     return run.run(run.Request(
         arch, options.preset, program, options.smp, options.mem, options.cpu, options.machine,
-        options.boot, options.append, tuple(options.add), options.icount, options.gdb,
+        options.boot, " ".join(options.append), tuple(options.add), options.icount, options.gdb,
         options.timeout, options.verbose, options.qemu, options.initramfs))
 
 

@@ -31,3 +31,5 @@ void backtrace_log_interrupted(void);
 /* core_irq_exit's part of that. */
 void backtrace_log_at_exit(struct hal_frame *frame);
 extern _Atomic cpuset_t backtrace_wanted; /* CPUs whose interrupt was asked for it */
+/* The return addresses of who called the caller, and so on: at most `max`; how many. Any context. */
+size_t backtrace_take(vaddr_t *chain, size_t max);

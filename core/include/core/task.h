@@ -17,6 +17,25 @@
 
 #define TASK_LOCKS_MAX 12
 
+/* Where memory should come from; all zero: the nearest node first. Values: mm/policy.h. */
+struct memory_policy {
+	uint8_t mode;    /* enum policy_mode */
+	uint8_t home;    /* 1 + the node whose neighbours come first; 0: the CPU's */
+	bool active;     /* changes where frames come from: never on a machine with one node */
+	uint16_t flags;  /* POLICY_STATIC, ... */
+	uint16_t nodes;  /* a bit a node: those it means */
+	uint64_t asked;  /* those that the program named */
+};
+
+struct task_memory { /* (own; policy is read by others) */
+	struct memory_policy policy;
+	const struct memory_policy *place; /* that of the region a fault is in; null: policy */
+	uint64_t index;       /* 1 + the page that the fault is about; 0: no fault */
+	uint16_t short_nodes; /* nodes that had no frame for a bound request; 0: all were asked */
+	uint8_t next, left;   /* interleaving: the node of the next frame, frames left on it */
+	bool policed;         /* some policy is active */
+};
+
 struct task {
 	struct hal_thread hal;   /* first: HAL and core share the pointer */
 	uint32_t preempt_count;  /* (own) > 0: not preemptible */
@@ -26,6 +45,7 @@ struct task {
 	uint16_t lock_base;      /* (own) debug: first one of the current interrupt handler */
 	const struct spinlock *locks[TASK_LOCKS_MAX];
 	char name[16];
+	struct task_memory memory;
 };
 
 static_assert(offsetof(struct task, hal) == 0);

@@ -46,6 +46,9 @@ struct core_upcalls {
 	 * some come back, and waits; attempt counts from 0. True: try again; false: give up. May
 	 * sleep; no spinlock held. */
 	bool (*memory_short)(unsigned attempt);
+	/* How many bytes the current process may lock in memory: RLIMIT_MEMLOCK, or UINT64_MAX if
+	 * it is privileged. Thread context. */
+	uint64_t (*lock_limit)(void);
 	/* Runs fn(arg) in a new kernel thread. */
 	enum kerr (*spawn)(const char *name, void (*fn)(void *arg), void *arg);
 	/* This CPU's idle loop, on its idle task, with interrupts off; called once all is set up. */

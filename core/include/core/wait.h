@@ -106,4 +106,5 @@ void rwlock_read_lock(struct rwlock *l);
 [[nodiscard]] bool rwlock_try_read_lock(struct rwlock *l);
 void rwlock_read_unlock(struct rwlock *l);
 void rwlock_write_lock(struct rwlock *l);
+[[nodiscard]] bool rwlock_try_write_lock(struct rwlock *l);
 void rwlock_write_unlock(struct rwlock *l);

@@ -24,3 +24,6 @@ struct exec_request {
  * the caller still closes files. NOEXEC, NOMEM, TOOBIG, INVAL, ACCESS, ...: nothing has changed.
  * KERR_INTR: the process is being killed. Sleeps. */
 enum kerr exec_program(const struct exec_request *request);
+
+/* /proc/sys/kernel/randomize_va_space: 0 nothing, 1 all but the heap, 2 all. */
+extern _Atomic unsigned exec_randomize;

@@ -42,6 +42,7 @@ struct rlimit64 {
 #define RLIMIT_CORE 4
 #define RLIMIT_NPROC 6
 #define RLIMIT_NOFILE 7
+#define RLIMIT_MEMLOCK 8
 #define RLIMIT_AS 9
 #define RLIMIT_SIGPENDING 11
 #define RLIMIT_NICE 13
@@ -127,6 +128,7 @@ struct process {
 	uint64_t voluntary_switches, involuntary_switches; /* (lock) of ended threads */
 	int exit_status;              /* wait status word */
 	int dumpable;
+	uint32_t personality;         /* own; only ADDR_NO_RANDOMIZE means anything */
 	int16_t oom_adjust; /* oom_score_adj; written by anybody who may, read as it is */
 	int16_t oom_adjust_min; /* the superuser's last word; others do not go below */
 	struct rcu_head rcu;
@@ -153,6 +155,7 @@ struct thread_info {
 	uint8_t wait_reason;
 	nsec_t user_time, system_time;
 	uint64_t voluntary_switches, involuntary_switches;
+	cpuset_t affinity;
 	char name[16];
 };
 bool process_thread_next(struct process *p, int after, struct thread_info *out);
@@ -163,6 +166,8 @@ int process_parent_pid(struct process *p);
 struct aspace *process_aspace(struct process *p);
 bool process_superuser(void); /* the current one: effective uid 0 */
 uint64_t process_limit(unsigned limit); /* the current one's soft limit */
+
+uint64_t process_lock_limit(void); /* core's upcall lock_limit */
 
 /* Signals to processes and groups, from kernel code (terminals, timers). */
 void process_signal(struct process *p, int signo);

@@ -49,6 +49,9 @@ bool signal_pending(void);
 bool signal_blocked_or_ignored(int signo);
 /* To the current thread itself, unblockable: faults, SIGPIPE. si_code and address as Linux. */
 void signal_force(int signo, int code, vaddr_t addr);
+/* The same for SIGSEGV, SEGV_PKUERR: the protection key of the page at `addr`. */
+void signal_force_key(vaddr_t addr, unsigned key);
+#define SEGV_PKUERR 4
 
 /* si_code of signals that people and the kernel send. */
 #define SI_USER 0
@@ -98,7 +101,10 @@ struct signal_info {
 			int status;
 			uint64_t user_time, system_time; /* clock ticks */
 		};
-		vaddr_t addr;
+		struct {
+			vaddr_t addr;
+			uint32_t key; /* SEGV_PKUERR */
+		};
 	};
 };
 

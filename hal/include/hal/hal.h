@@ -33,6 +33,18 @@ typedef uint32_t map_flags_t;
 #define MAP_WRITE_COMBINE 0x400u
 #define MAP_SPECIAL 0x800u        /* one bit in the entry for mm's own use */
 
+/* Memory types (VM-12). A format that lacks one takes the next stricter: AArch64 and RISC-V have one
+ * for the last two, a RISC-V CPU without Svpbmt none at all (the machine's attributes decide). */
+#define MAP_TYPE_NORMAL 0u /* write-back */
+#define MAP_TYPE_IO MAP_NO_CACHE /* device: each access happens, in order, once */
+#define MAP_TYPE_UNCACHED (MAP_NO_CACHE | MAP_WRITE_THROUGH) /* memory, not cached */
+#define MAP_TYPE_COMBINE MAP_WRITE_COMBINE /* memory, not cached, writes gathered */
+#define MAP_TYPES (MAP_WRITE_THROUGH | MAP_NO_CACHE | MAP_WRITE_COMBINE)
+
+/* The protection key of a user page: geometry.protection_keys of them, 0 for pages without. */
+#define MAP_KEY(key) ((map_flags_t)(key) << 28)
+#define MAP_KEY_OF(flags) ((unsigned)((flags) >> 28))
+
 #define MAP_KERNEL_READ (MAP_PRESENT | MAP_GLOBAL | MAP_NO_EXECUTE | MAP_ACCESSED)
 #define MAP_KERNEL_WRITE (MAP_KERNEL_READ | MAP_WRITABLE | MAP_DIRTY)
 #define MAP_KERNEL_CODE (MAP_PRESENT | MAP_GLOBAL | MAP_ACCESSED)
@@ -64,11 +76,15 @@ struct hal_mmu_geometry {
 	uint8_t leaf_levels;  /* bit n: leaves are allowed on level n */
 	uint8_t physical_bits;
 	uint8_t asid_bits;    /* 0: no address-space tags, activate() flushes */
+	uint16_t flush_pages_max; /* to forget more pages than that, HAL_FLUSH_ALL is cheaper */
 	bool split_root;      /* the kernel half has a root register of its own (AArch64): process
 			         roots hold user entries only. Otherwise the upper 256 entries of
 			         each root are the kernel's, copied by mm. */
 	bool broadcast;       /* flush reaches every CPU by hardware */
+	uint8_t protection_keys; /* 16, or 0: the CPU has none */
 	vaddr_t user_end;     /* first address above what user mode can have */
+	vaddr_t user_top;     /* programs are placed below; what lies above (five levels) they get
+				 only where they ask: some keep tags in the higher bits */
 	vaddr_t kernel_start; /* lowest address of the kernel half */
 };
 
@@ -213,6 +229,10 @@ struct hal_user_info {
 	size_t min_signal_stack;
 };
 
+/* hal_user_ops.key_rights */
+#define HAL_KEY_NO_ACCESS 1u
+#define HAL_KEY_NO_WRITE 2u
+
 struct hal_user_regs {
 	vaddr_t pc, sp, fp;
 };
@@ -251,6 +271,12 @@ struct hal_user_ops {
 	void (*syscall_restart)(struct hal_frame *frame, unsigned long number);
 	/* User thread pointer, of a thread that is `current` or has not run yet. */
 	void (*set_tls)(struct hal_thread *thread, struct hal_frame *frame, vaddr_t tls);
+	/* Takes rights to user pages of `key` (below geometry.protection_keys) from the current thread:
+	 * HAL_KEY_*, 0 gives all. They are part of its FPU state (fpu_save, fpu_load, signal
+	 * frames), and bind the kernel's copies too; instructions are always fetched. An area of
+	 * zeroes, and a signal handler when it begins, have key 0 and no other. Nothing happens
+	 * where there are no keys. */
+	void (*key_rights)(unsigned key, unsigned denied);
 	/* Lays the Linux rt_sigframe of this architecture, with the FPU state of the current thread,
 	 * on the user stack and turns `frame` to the handler. KERR_FAULT: the stack is not there. */
 	enum kerr (*signal_push)(struct hal_frame *frame, const struct hal_signal *signal);

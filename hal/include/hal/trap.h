@@ -20,6 +20,7 @@ enum trap_kind {
 	TRAP_OVERFLOW,       /* x86 into, bound */
 	TRAP_PROTECTION,     /* any other protection fault (x86 #GP, #SS, #NP) */
 	TRAP_STACK_OVERFLOW, /* the kernel stack's guard page was hit; runs on a stack of its own */
+	TRAP_CALL_TYPE, /* kCFI: an indirect call of a function of another type; addr: of which */
 	TRAP_MACHINE_CHECK,
 	TRAP_UNKNOWN,
 };
@@ -31,6 +32,9 @@ struct trap {
 	enum trap_access access;
 	bool from_user;
 	bool present; /* page fault: an entry was there, its rights did not allow the access */
+	bool key; /* page fault: the page's protection key did not allow it */
+	bool stray; /* page fault of the kernel at a user address, outside the HAL's copies to and from
+		       user memory. (False where the CPU cannot tell: no SMAP, no PAN.) */
 	vaddr_t addr; /* the address that faulted */
 	vaddr_t ip; /* the instruction */
 	uint64_t code; /* vector and error code, ESR, scause: for the panic page and siginfo */

@@ -8,7 +8,15 @@
 #include <lib/list.h>
 #include <stdatomic.h>
 
-enum frame_state { FRAME_RESERVED, FRAME_FREE, FRAME_USED, FRAME_ZERO_SHARED, FRAME_LAZY };
+/* FRAME_POOLED: in use, of a pool (frames/hugepool.c), to which it goes back. */
+enum frame_state {
+	FRAME_RESERVED,
+	FRAME_FREE,
+	FRAME_USED,
+	FRAME_ZERO_SHARED,
+	FRAME_LAZY,
+	FRAME_POOLED,
+};
 enum zone_id { ZONE_DMA, ZONE_DMA32, ZONE_NORMAL, ZONE_HIGH, ZONE_DEVICE, ZONE_COUNT };
 
 struct frame {
@@ -43,6 +51,12 @@ size_t frame_alloc_batch(struct frame **out, size_t count, unsigned flags);
  * in debug builds and is reported and ignored in release ones. */
 void frame_free(struct frame *f, unsigned order);
 void frame_free_batch(struct frame **frames, size_t count);
+/* 2^order single frames that lie in a row, aligned to their size: past the CPU's cache, as one block,
+ * so that what was whole becomes whole again. Their references are gone. */
+void frame_free_run(struct frame *first, unsigned order);
+/* After taking `frames` there would still be a quarter of all memory free (`plenty`), or at least
+ * more than the low watermark. */
+bool frame_room(uint64_t frames, bool plenty);
 
 /* `count` frames in a row, aligned to 2^align_order frames; each is one of its own afterwards
  * (freed with order 0). At most 8 MiB. */

@@ -1,7 +1,8 @@
 /*
- * The kernel heap (HP-1 to HP-4): heap_* for memory of any size, cache_* for objects of one type.
- * Both sit on slabs of frames with per-CPU magazines; above 16 KiB whole pages, virtually
- * contiguous. Any context except where said; never sleeps; null when there is no memory.
+ * The kernel heap (HP-1 to HP-6): heap_* for memory of any size, cache_* for objects of one type.
+ * heap=slab|list|bump on the command line chooses who provides it: slabs of frames with per-CPU
+ * magazines, and whole pages above 16 KiB, unless said otherwise. heap_debug adds mm/heap_debug.h.
+ * Any context except where said; never sleeps; null when there is no memory.
  */
 #pragma once
 
@@ -23,6 +24,7 @@ struct heap_stats {
 	uint64_t allocations, deallocations;
 };
 struct heap_stats heap_stats(void);
+const char *heap_name(void); /* of the provider: "slab", "list", "bump" */
 
 struct cache; /* objects of one type */
 /* Never fails during boot; `name` stays the caller's. align 0: natural. */

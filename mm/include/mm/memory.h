@@ -93,6 +93,9 @@ bool mm_kernel_fault(const struct trap *trap);
  * with something else stay. mm does it itself for all modules at the end of the boot. */
 void memory_release_boot_range(paddr_t start, paddr_t end);
 
+/* Area `index` of the kernel's half (VM-14), in no order; false past the last. */
+bool kernel_area_get(size_t index, const char **name, vaddr_t *start, vaddr_t *end);
+
 /* VM-6: how many leaf mappings of the kernel table are writable and executable (0, always). Logs
  * the first ones. */
 size_t memory_audit(void);

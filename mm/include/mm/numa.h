@@ -18,10 +18,18 @@ unsigned numa_node_of_cpu(cpu_t cpu);
 /* As the firmware tells it: 10 is the node itself, 20 twice as far. */
 unsigned numa_distance(unsigned from, unsigned to);
 
+/* Nodes that have frames, a bit each; constant once the zones are made. */
+uint16_t numa_memory_nodes(void);
+
+/* More than one node: what costs something for the sake of nodes asks this first. */
+extern bool numa_many;
+
 struct numa_figures {
 	uint64_t total, free; /* frames of the allocator's on it, `free` without CPU caches */
 	uint64_t hit; /* frames that were wanted here and came from here */
 	uint64_t miss; /* came from here because another node had none */
 	uint64_t foreign; /* were wanted here and came from another node */
+	uint64_t interleaved; /* of hit: their turn came round to this node */
+	uint64_t local, other; /* came from here to a CPU of this node, of another */
 };
 struct numa_figures numa_figures(unsigned node);

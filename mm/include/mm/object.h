@@ -6,7 +6,7 @@
 #pragma once
 
 #include <core/wait.h>
-#include <hal/types.h>
+#include <hal/hal.h>
 #include <mm/frame.h>
 #include <mm/pagetree.h>
 
@@ -20,6 +20,11 @@ struct vm_object_ops {
 	/* Asks leave to add a page (tmpfs limits); null: always. KERR_NOSPC ends in SIGBUS. */
 	enum kerr (*charge)(struct vm_object *object, uint64_t pages);
 	void (*uncharge)(struct vm_object *object, uint64_t pages);
+	/* A device object: where page `index` is, and what kind of memory (MAP_NO_CACHE and the
+	 * like; 0: ordinary). Its pages are never allocated, freed or copied; null: they are. KERR_NXIO:
+	 * there is none, SIGBUS. Any context. */
+	enum kerr (*place)(struct vm_object *object, uint64_t index, paddr_t *pa,
+			   map_flags_t *type);
 	void (*destroy)(struct vm_object *object); /* last reference gone, pages freed */
 };
 
@@ -41,6 +46,11 @@ void vm_object_init(struct vm_object *o, const struct vm_object_ops *ops, uint64
 		    void *owner);
 /* Shared anonymous memory of `size` bytes, one reference. */
 enum kerr vm_object_create_anonymous(uint64_t size, struct vm_object **out);
+/* A range of physical memory that programs may map, with its type (MAP_NO_CACHE for registers,
+ * MAP_WRITE_COMBINE for a framebuffer, 0); page aligned. Whoever makes it sees to it that nothing else
+ * uses the range. */
+enum kerr vm_object_create_device(paddr_t start, uint64_t size, map_flags_t type,
+				  struct vm_object **out);
 void vm_object_get(struct vm_object *o);
 /* The last one frees the pages and calls ops->destroy. May sleep. */
 void vm_object_put(struct vm_object *o);
@@ -57,8 +67,8 @@ enum kerr vm_object_write(struct vm_object *o, uint64_t offset, vaddr_t src, siz
 /* Frees the pages behind `size`, zeroes the tail of the last one, unmaps them from address
  * spaces that map the object, and sets o->size. May sleep. */
 void vm_object_truncate(struct vm_object *o, uint64_t size);
-/* Zeroes [start, end) where there are pages (fallocate's punched hole); they stay allocated, as they may
- * be mapped. */
+/* Makes [start, end) a hole: pages that lie in it are freed and leave the address spaces that map
+ * them, parts of pages become zero. Only for objects without `fill`. May sleep. */
 void vm_object_punch(struct vm_object *o, uint64_t start, uint64_t end);
 uint64_t vm_object_resident(struct vm_object *o); /* pages */
 /* The first byte at or after `from` that lies in a page (data) or in a hole, for SEEK_DATA and

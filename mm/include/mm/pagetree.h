@@ -32,10 +32,11 @@ struct pagetree {
 /* What a slot holds: 0, or a frame with a flag. */
 typedef uintptr_t page_slot_t;
 #define PAGE_OWNED ((page_slot_t)1) /* nobody else had the frame when this was set */
+#define PAGE_LAZY ((page_slot_t)2) /* MADV_FREE: may go, until it is written again; never OWNED */
 
 static inline struct frame *page_slot_frame(page_slot_t slot)
 {
-	return (struct frame *)(slot & ~PAGE_OWNED);
+	return (struct frame *)(slot & ~(PAGE_OWNED | PAGE_LAZY));
 }
 
 static inline page_slot_t page_slot_make(struct frame *f, bool owned)
@@ -69,6 +70,28 @@ enum kerr pagetree_ref(struct pagetree *t, uint64_t key, bool create, struct pag
 /* Replaces *old by `new` (not 0) at `ref`; false: *old gets what is there. */
 bool pagetree_swap(struct pagetree *t, struct page_ref *ref, uint64_t key, page_slot_t *old,
 		   page_slot_t new);
+
+/* ---- Blocks: 512 slots from `first` on, a multiple of 512. What no table maps, in a region that is
+ * locked (for reading: then faults may be in each other's way, and the calls notice). --------- */
+
+#define PAGETREE_BLOCK 512u
+enum pagetree_block {
+	BLOCK_EMPTY,
+	BLOCK_MIXED,
+	BLOCK_WHOLE, /* frames in a row, the first aligned to 512 */
+};
+/* *base: the first frame; *owned: all are the tree's own, to be written in place. */
+enum pagetree_block pagetree_block_state(struct pagetree *t, uint64_t first, struct frame **base,
+					 bool *owned);
+/* A whole block becomes the tree's own if nobody else holds any of its frames. */
+bool pagetree_block_own(struct pagetree *t, uint64_t first, struct frame *base);
+/* Puts frames `base` and following into empty slots, in order, up to the first that is taken; returns how
+ * many. */
+unsigned pagetree_block_fill(struct pagetree *t, uint64_t first, struct frame *base);
+/* Region locked for writing, nothing mapped: the frames that are there are copied to `base` and
+ * following, which replace them; what was not there is zeroed. KERR_NOMEM, KERR_AGAIN (somebody is just
+ * using one of the frames), KERR_NOENT (there are none): nothing was changed. */
+enum kerr pagetree_block_replace(struct pagetree *t, uint64_t first, struct frame *base);
 
 /* *to, which is empty, becomes a copy of *from. Nobody touches either meanwhile. O(1). */
 void pagetree_clone(struct pagetree *from, struct pagetree *to);

@@ -28,8 +28,19 @@ bool shrinker_get(size_t index, struct shrinker_info *out);
 /* How often the zones together have fallen below their low watermark. */
 uint64_t pressure_events(void);
 
+/* Reclaim since boot: by the thread that wakes below the low watermark, and directly by who found no
+ * frame. Frames, or objects of a page or less. */
+struct reclaim_stats {
+	uint64_t wakes, stalls; /* how often */
+	uint64_t asked, asked_direct; /* of shrinkers */
+	uint64_t given, given_direct; /* by them */
+};
+void reclaim_stats(struct reclaim_stats *out);
+
 /* Whether programs are out of frames: what is left is the kernel's. Any context, a few loads. */
 bool frame_scarce(void);
+/* The same of the nodes that the current task's last request was bound to (mm/policy.h). */
+bool frame_scarce_here(void);
 /* Whether pages of files may still be added. They stop a sixteenth of memory early, so that full
  * tmpfs mounts leave room for programs. Any context, a few loads. */
 bool frame_file_room(void);

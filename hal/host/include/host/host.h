@@ -48,6 +48,7 @@ void *host_ram(paddr_t pa);
 struct host_translation {
 	bool ok; /* the access is allowed; `pa` is valid */
 	bool present; /* of a fault: an entry was there */
+	bool key; /* of a fault: its protection key did not allow the access */
 	paddr_t pa;
 	map_flags_t flags;
 };
