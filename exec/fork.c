@@ -40,7 +40,8 @@ static void inherit_thread(struct thread *t, struct thread *parent, const struct
 	t->priority = t->base_priority = parent->base_priority;
 	atomic_store_explicit(&t->affinity, parent->affinity, memory_order_relaxed);
 	t->signal_mask = parent->signal_mask;
-	t->task.memory = parent->task.memory;
+	if (unlikely(parent->task.memory.policy.mode))
+		t->task.memory = parent->task.memory;
 	if (!(r->flags & CLONE_VM) || r->flags & CLONE_VFORK) {
 		t->alt_stack_base = parent->alt_stack_base;
 		t->alt_stack_size = parent->alt_stack_size;

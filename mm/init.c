@@ -26,8 +26,8 @@
 #include <core/log.h>
 #include <core/panic.h>
 #include <hal/image.h>
-#include <mm/numa.h>
 #include <mm/huge.h>
+#include <mm/numa.h>
 #include <mm/pressure.h>
 
 static INIT_TEXT enum kerr memory_init(const struct boot_info *info)
@@ -36,6 +36,7 @@ static INIT_TEXT enum kerr memory_init(const struct boot_info *info)
 	memory_map_init(info);
 	const struct memory_range *map = memory_map(&count);
 	layout_init(info);
+	memory_map_limit(layout_physical_limit());
 	bump_start(map, count, info->early_start, info->early_end);
 	layout_build_table(info);
 	bump_widen(0, layout_physical_limit());

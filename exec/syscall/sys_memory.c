@@ -58,6 +58,16 @@ static enum kerr mmap_type(unsigned *flags)
 	return KERR_OK;
 }
 
+/* A size that is 0 or too large, or a lock that must be allowed; errors in Linux's order. */
+static NOINLINE enum kerr unusual(size_t given, size_t size, enum kerr err)
+{
+	if (!given)
+		return err == KERR_BADF ? err : KERR_INVAL;
+	if (!size)
+		return KERR_NOMEM;
+	return err == KERR_OK && !process_lock_limit() ? KERR_PERM : err;
+}
+
 SYSCALL(mmap)
 {
 	vaddr_t addr = a0;
@@ -73,14 +83,10 @@ SYSCALL(mmap)
 		offset = 0;
 	else
 		err = mappable((int)a4, prot, &flags, err, &object);
-	if (unlikely(!a1))
-		err = err == KERR_BADF ? err : KERR_INVAL;
-	else if (unlikely(!size))
-		err = KERR_NOMEM;
-	else if (unlikely(offset + size < offset))
+	if (unlikely(!size || flags & MMAP_LOCKED))
+		err = unusual(a1, size, err);
+	if (unlikely(offset + size < offset))
 		err = KERR_OVERFLOW;
-	if (unlikely(err == KERR_OK && flags & MMAP_LOCKED && !process_lock_limit()))
-		err = KERR_PERM;
 	if (likely(err == KERR_OK))
 		err = aspace_map(space(), &addr, size, prot, flags, object, offset);
 	if (object)

@@ -245,8 +245,7 @@ static void print_memory(struct text *t, struct process *p)
 		{"VmSwap", 0},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
-		text_print(t, "%s:\t%8lu kB\n", lines[i].name,
-			   (unsigned long)lines[i].pages * kib);
+		text_print(t, "%s:\t%8lu kB\n", lines[i].name, (unsigned long)lines[i].pages * kib);
 }
 
 static enum kerr show_status(struct text *t, const struct proc_subject *s)

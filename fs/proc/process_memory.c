@@ -143,6 +143,8 @@ static void print_flags(struct text *t, const struct region_info *r)
 		{r->marks & MARK_SEALED, "sl"},
 	};
 
+	if (hal.mmu.geometry()->protection_keys)
+		text_print(t, "ProtectionKey:  %8u\n", r->key);
 	text_print(t, "VmFlags: ");
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
 		if (flags[i].has)
@@ -174,8 +176,8 @@ static void print_pages(struct text *t, const struct region_usage *u)
 	kib(t, "Nonvolatile:", u->anonymous - u->is_volatile);
 }
 
-static void smaps_entry(struct text *t, struct aspace *as, const struct region_info *r,
-			char *name, void *arg)
+static void smaps_entry(struct text *t, struct aspace *as, const struct region_info *r, char *name,
+			void *arg)
 {
 	struct region_usage u;
 
@@ -251,7 +253,6 @@ enum kerr proc_show_statm(struct text *t, const struct proc_subject *s)
 	process_put(p);
 	text_print(t, "%lu %lu %lu %lu 0 %lu 0\n", (unsigned long)m.virtual_pages,
 		   (unsigned long)m.resident_pages, (unsigned long)m.shared_pages,
-		   (unsigned long)m.text_pages,
-		   (unsigned long)(m.data_pages + m.stack_pages));
+		   (unsigned long)m.text_pages, (unsigned long)(m.data_pages + m.stack_pages));
 	return KERR_OK;
 }

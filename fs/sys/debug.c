@@ -16,8 +16,9 @@
 #include <core/wait.h>
 #include <lib/format.h>
 #include <mm/heap.h>
-#include <mm/memory.h>
 #include <mm/huge.h>
+#include <mm/kmap.h>
+#include <mm/memory.h>
 #include <mm/pressure.h>
 #include <mm/tlb_stats.h>
 
@@ -39,15 +40,18 @@ static void show_flushes(struct text *t)
 	struct huge_stats h;
 
 	huge_stats(&h);
-	text_print(t, "huge: %lu frames mapped, %lu faults, %lu fallbacks, %lu splits, %lu collapses\n",
-		   (unsigned long)h.mapped, (unsigned long)h.faults, (unsigned long)h.fallbacks,
-		   (unsigned long)h.splits, (unsigned long)h.collapses);
-	text_print(t,
-		   "flushes: %lu of a page, %lu of ranges, %lu of address spaces, %lu of everything; "
-		   "%lu pages\n",
-		   (unsigned long)f.modes[TLB_PAGE], (unsigned long)f.modes[TLB_RANGE],
-		   (unsigned long)f.modes[TLB_SPACE], (unsigned long)f.modes[TLB_FULL],
-		   (unsigned long)f.pages);
+	text_print(
+		t,
+		"huge: %lu frames mapped, %lu faults, %lu fallbacks, %lu splits, %lu collapses\n",
+		(unsigned long)h.mapped, (unsigned long)h.faults, (unsigned long)h.fallbacks,
+		(unsigned long)h.splits, (unsigned long)h.collapses);
+	text_print(
+		t,
+		"flushes: %lu of a page, %lu of ranges, %lu of address spaces, %lu of everything; "
+		"%lu pages\n",
+		(unsigned long)f.modes[TLB_PAGE], (unsigned long)f.modes[TLB_RANGE],
+		(unsigned long)f.modes[TLB_SPACE], (unsigned long)f.modes[TLB_FULL],
+		(unsigned long)f.pages);
 	text_print(t,
 		   "flush interrupts: %lu sent by %lu flushes, %lu saved by stale tags, %lu lazy "
 		   "CPUs let go, %lu generations of tags\n",
@@ -104,21 +108,16 @@ static void print_flags(struct text *t, map_flags_t flags)
 		map_flags_t flag;
 		const char *name;
 	} names[] = {
-		{MAP_PRESENT, "present"},
-		{MAP_WRITABLE, "writable"},
-		{MAP_USER, "user"},
-		{MAP_WRITE_THROUGH, "write-through"},
-		{MAP_NO_CACHE, "no-cache"},
-		{MAP_WRITE_COMBINE, "write-combine"},
-		{MAP_ACCESSED, "accessed"},
-		{MAP_DIRTY, "dirty"},
-		{MAP_HUGE, "huge"},
-		{MAP_GLOBAL, "global"},
-		{MAP_NO_EXECUTE, "no-execute"},
+		{MAP_PRESENT, "present"},   {MAP_WRITABLE, "writable"},     {MAP_USER, "user"},
+		{MAP_ACCESSED, "accessed"}, {MAP_DIRTY, "dirty"},           {MAP_HUGE, "huge"},
+		{MAP_GLOBAL, "global"},     {MAP_NO_EXECUTE, "no-execute"},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (flags & names[i].flag)
 			text_print(t, " %s", names[i].name);
+	text_print(t, " %s", memory_type_name(flags));
+	if (MAP_KEY_OF(flags))
+		text_print(t, " key %u", MAP_KEY_OF(flags));
 }
 
 static void show_walk(struct text *t, vaddr_t va)

@@ -139,7 +139,7 @@ static const struct proc_entry node_entries[] = {
 	{},
 };
 
-static bool node_find(const char *name, const struct proc_subject *s, struct proc_subject *out)
+bool sysfs_node_find(const char *name, const struct proc_subject *s, struct proc_subject *out)
 {
 	const char *digits = name + 4, *end;
 
@@ -153,7 +153,7 @@ static bool node_find(const char *name, const struct proc_subject *s, struct pro
 	return true;
 }
 
-static bool node_next(const struct proc_subject *s, int *after, char name[16])
+bool sysfs_node_next(const struct proc_subject *s, int *after, char name[16])
 {
 	if (++*after >= (int)numa_nodes())
 		return false;
@@ -166,8 +166,8 @@ static const struct proc_entry system_entries[] = {
 	{.name = "node",
 	 .mode = DIR_MODE,
 	 .children = node_entries,
-	 .find = node_find,
-	 .next = node_next,
+	 .find = sysfs_node_find,
+	 .next = sysfs_node_next,
 	 .each = &node_directory},
 	{},
 };

@@ -47,6 +47,7 @@ static const struct proc_entry sysfs_transparent[] = {
 };
 
 const struct proc_entry sysfs_mm[] = {
+	{.name = "mempolicy", .mode = DIR_MODE, .children = sysfs_mempolicy},
 	{.name = "transparent_hugepage", .mode = DIR_MODE, .children = sysfs_transparent},
 	{},
 };

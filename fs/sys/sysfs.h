@@ -10,6 +10,12 @@ extern const struct proc_entry sysfs_devices[]; /* devices.c: /sys/devices */
 extern const struct proc_entry sysfs_mm[];      /* huge.c: /sys/kernel/mm */
 extern const struct proc_entry sysfs_debug[];   /* debug.c: /sys/kernel/debug */
 
+extern const struct proc_entry sysfs_mempolicy[]; /* mempolicy.c: /sys/kernel/mm/mempolicy */
+
+/* devices.c: directories with an entry "nodeN" for each node */
+bool sysfs_node_find(const char *name, const struct proc_subject *s, struct proc_subject *out);
+bool sysfs_node_next(const struct proc_subject *s, int *after, char name[16]);
+
 /* heap.c */
 enum kerr debug_show_heap(struct text *t, const struct proc_subject *s);
 enum kerr debug_write_heap(const char *text, size_t length, const struct proc_subject *s);

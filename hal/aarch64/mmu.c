@@ -46,7 +46,7 @@ enum { ATTR_NORMAL, ATTR_DEVICE, ATTR_WRITE_THROUGH, ATTR_UNCACHED };
 struct hal_mmu_geometry mmu_geometry_data RO_AFTER_INIT = {
 	.levels = 4,
 	.leaf_levels = 0x7,
-	.flush_pages_max = 256,
+	.flush_pages_max = 16,
 	.split_root = true,
 	.broadcast = true,
 	.user_end = 1ull << 48,

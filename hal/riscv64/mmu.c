@@ -62,7 +62,7 @@ void riscv_mmu_init(const struct boot_info *info)
 		.leaf_levels = 7,
 		.physical_bits = 56,
 		.asid_bits = asid_bits_probe(),
-		.flush_pages_max = 32,
+		.flush_pages_max = 8,
 		.split_root = false,
 		.broadcast = false,
 		.user_end = mode->user_end,

@@ -11,7 +11,10 @@ enum mm_counter {
 	COUNT_COMMITTED, /* pages promised */
 	COUNT_HUGE,      /* 2 MiB leaves in user tables, not of MAP_HUGETLB */
 	COUNT_HUGETLB,   /* those of MAP_HUGETLB */
-	COUNT_HUGE_FAULT, COUNT_HUGE_FALLBACK, COUNT_HUGE_SPLIT, COUNT_HUGE_COLLAPSE, /* events */
+	COUNT_HUGE_FAULT,
+	COUNT_HUGE_FALLBACK,
+	COUNT_HUGE_SPLIT,
+	COUNT_HUGE_COLLAPSE, /* events */
 	COUNT_MAX,
 };
 

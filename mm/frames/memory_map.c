@@ -9,6 +9,9 @@
  * ten million instructions, a normal map of twenty a few thousand. A sweep with an ordered set of
  * open regions would be O(n log n), and was not worth its code.
  *
+ * memmap=SIZE$START on the command line adds a reserved range, SIZE@START one of RAM, as if the firmware had
+ * told them; several stand with commas between. For tests, and for machines whose firmware forgets one.
+ *
  * The arrays cannot come from an allocator, as every allocator needs the map: bump_find_raw()
  * looks for a hole in the raw regions, and the list then contains itself as "memory map".
  *
@@ -18,10 +21,13 @@
 #include "memory_map.h"
 #include "bump.h"
 
+#include <core/cmdline.h>
 #include <core/log.h>
 #include <core/panic.h>
 #include <lib/compiler.h>
+#include <lib/string.h>
 
+#define MEMMAP_LENGTH 2048
 #define RESERVE_MAX 32 /* memory_reserve() calls before the map is built: our own code's, few */
 
 static struct memory_range *map_ranges; /* set once */
@@ -148,9 +154,48 @@ enum kerr memory_reserve(paddr_t start, paddr_t end, const char *name)
 	return KERR_OK;
 }
 
+/* "SIZE$START" or "SIZE@START" at *text, which moves behind it. False: that is no range. */
+static bool range_parse(const char **text, struct boot_region *out)
+{
+	const char *at, *end;
+	uint64_t size = str_to_u64(*text, &at, 0);
+	if (at == *text)
+		return false;
+	unsigned shift = *at == 'K' ? 10 : *at == 'M' ? 20 : *at == 'G' ? 30 : 0;
+	at += shift != 0;
+	if (*at != '$' && *at != '@')
+		return false;
+	paddr_t start = str_to_u64(at + 1, &end, 0);
+	if (end == at + 1 || (*end && *end != ','))
+		return false;
+	*out = (struct boot_region){.start = start, .end = start + (size << shift)};
+	out->kind = *at == '@' ? BOOT_MEM_USABLE : BOOT_MEM_RESERVED;
+	out->name = *at == '@' ? "System RAM" : "Reserved";
+	*text = *end ? end + 1 : end;
+	return true;
+}
+
+/* What memmap= says, into `out` (null: only counted); how many there are. */
+static size_t ranges_asked(struct boot_region *out)
+{
+	static char words[MEMMAP_LENGTH] INIT_DATA;
+	struct boot_region r;
+	size_t n = 0;
+	if (!cmdline_get("memmap", words, sizeof(words)))
+		return 0;
+	for (const char *at = words; *at; n++) {
+		if (!range_parse(&at, out ? &out[n] : &r)) {
+			if (out)
+				log_warn("memmap=: what is %s?", at);
+			return n;
+		}
+	}
+	return n;
+}
+
 void memory_map_init(const struct boot_info *info)
 {
-	size_t total = info->region_count + reserved_count + 1;
+	size_t total = info->region_count + reserved_count + ranges_asked(nullptr) + 1;
 	size_t bytes = total * sizeof(struct boot_region) +
 		       2 * total * (sizeof(struct memory_range) + sizeof(paddr_t));
 	bytes = ALIGN_UP(bytes, PAGE_SIZE);
@@ -167,11 +212,32 @@ void memory_map_init(const struct boot_info *info)
 		all[n++] = info->regions[i];
 	for (size_t i = 0; i < reserved_count; i++)
 		all[n++] = reserved[i];
+	n += ranges_asked(all + n);
 	all[n++] = (struct boot_region){place, place + bytes, BOOT_MEM_KERNEL, "memory map"};
 
 	map_count = memory_map_sanitise(all, n, ranges, bounds);
 	map_ranges = ranges;
 	map_built = true;
+}
+
+void memory_map_limit(paddr_t limit)
+{
+	uint64_t lost = 0;
+	for (size_t i = 0; i < map_count; i++) {
+		struct memory_range *r = &map_ranges[i];
+		if (!memory_kind_is_ram(r->kind) || r->end <= limit)
+			continue;
+		lost += r->end - MAX(r->start, limit);
+		if (r->start < limit) {
+			r->end = limit;
+			continue;
+		}
+		r->kind = BOOT_MEM_BAD;
+		r->name = "Out of reach";
+	}
+	if (lost)
+		log_warn("memory: %llu MiB beyond %#llx are out of reach",
+			 (unsigned long long)(lost >> 20), (unsigned long long)limit);
 }
 
 const struct memory_range *memory_map(size_t *count)

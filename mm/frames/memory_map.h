@@ -13,6 +13,8 @@ size_t memory_map_sanitise(const struct boot_region *in, size_t count, struct me
 
 /* Builds the map of this machine; the first thing mm does. Panics if there is no room for it. */
 void memory_map_init(const struct boot_info *info);
+/* RAM from `limit` on is none: no CPU, or no direct map, gets there. Before anything is taken. */
+void memory_map_limit(paddr_t limit);
 const struct memory_range *memory_map(size_t *count);
 /* Kinds that are RAM with a frame record and a place in the direct map. */
 bool memory_kind_is_ram(enum boot_memory_kind kind);

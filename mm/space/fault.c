@@ -21,7 +21,7 @@
  * removes entries first. A frame that this code itself replaces (copy-on-write) is put after
  * its entry is gone and flushed. Another thread may have looked up the old frame a moment ago and may
  * still install it in an empty entry: so the one that replaced it sets the entry last,
- * whatever is there (fault_set_entry), and then puts the frame.
+ * whatever is there (entry_set), and then puts the frame.
  *
  * W^X (VM-6): an entry is never writable and executable. In a region with both rights a page is one
  * or the other and changes over on a fault.
@@ -73,7 +73,7 @@ static bool only_gains(map_flags_t was, map_flags_t is)
 	return !(was & MAP_WRITABLE & ~is) && !(is & MAP_NO_EXECUTE & ~was);
 }
 
-void fault_set_entry(struct fault *x, pte_t new)
+ALWAYS_INLINE void entry_set(struct fault *x, pte_t new)
 {
 	pte_t old = mapper_load(x->entry);
 	mapper_mark(x->table, mapper_index(x->va, 0));
@@ -105,6 +105,11 @@ void fault_set_entry(struct fault *x, pte_t new)
 			old = (pte_t){0};
 		}
 	}
+}
+
+void fault_set_entry(struct fault *x, pte_t new)
+{
+	entry_set(x, new);
 }
 
 /* ---- Reading: a window ---------------------------------------------------------------------- */
@@ -205,7 +210,7 @@ static void window_install(struct fault *x, const struct window *w)
 	pte_t new = window_entry(x, w, w->target);
 	x->private = w->private[w->target];
 	x->frame = frame_table + (hal.mmu.decode(new, 0).address >> PAGE_SHIFT);
-	fault_set_entry(x, new);
+	entry_set(x, new);
 }
 
 static enum fault_result object_error(enum kerr err)
@@ -233,7 +238,7 @@ static enum fault_result fault_window(struct fault *x)
 			return object_error(err);
 		frame_put(f); /* the object keeps it: truncation waits for us */
 	}
-	/* The frames stay: objects' by the region lock, private ones as fault_set_entry's rule says. */
+	/* The frames stay: objects' by the region lock, private ones as entry_set's rule says. */
 	window_install(x, &w);
 	return FAULT_CONTINUE;
 }
@@ -303,7 +308,7 @@ static enum fault_result fault_write(struct fault *x)
 			x->frame = f;
 			x->private = true;
 			x->promote = mapper_index(x->va, 0) == MAPPER_ENTRIES - 1;
-			fault_set_entry(x, make_entry(x->r, f, x->r->prot & PROT_WRITE));
+			entry_set(x, make_entry(x->r, f, x->r->prot & PROT_WRITE));
 			if (old)
 				anonymous_put(old);
 			return FAULT_CONTINUE;

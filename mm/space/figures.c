@@ -97,8 +97,8 @@ static uint64_t object_owners(struct vm_object *o, uint64_t index, const struct 
 static bool is_private(const struct region *r, vaddr_t va, const struct frame *f)
 {
 	rcu_read_lock();
-	bool own = !r->shared &&
-		   page_slot_frame(pagetree_get(&r->as->pages, va >> PAGE_SHIFT)) == f;
+	bool own =
+		!r->shared && page_slot_frame(pagetree_get(&r->as->pages, va >> PAGE_SHIFT)) == f;
 	rcu_read_unlock();
 	return own;
 }

@@ -33,8 +33,8 @@ static enum kerr bring_in(struct aspace *as, vaddr_t start, vaddr_t end)
 		mutex_lock(&as->lock);
 		struct region *r = region_above(as, start);
 		vaddr_t from = r ? MAX(start, r->start) : end, to = r ? MIN(end, r->end) : end;
-		bool wanted = r && is_pinned(r->marks), write = r && !r->shared &&
-								(r->prot & PROT_WRITE);
+		bool wanted = r && is_pinned(r->marks),
+		     write = r && !r->shared && (r->prot & PROT_WRITE);
 		mutex_unlock(&as->lock);
 		enum kerr err =
 			wanted && from < to ? aspace_populate(as, from, to, write) : KERR_OK;

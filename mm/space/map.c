@@ -251,7 +251,7 @@ static void describe(struct region *t, struct aspace *as, unsigned prot, unsigne
 		.as = as,
 		.object = object,
 		.offset = object ? offset : 0,
-		.kind = !object		    ? REGION_ANONYMOUS
+		.kind = !object              ? REGION_ANONYMOUS
 			: object->ops->place ? REGION_DEVICE
 					     : REGION_FILE,
 		.shared = flags & MMAP_SHARED,
@@ -368,6 +368,16 @@ bool lock_allowed(const struct aspace *as, unsigned marks, uint64_t bytes)
 	return as->locked_pages <= limit && pages <= limit - as->locked_pages;
 }
 
+/* What the process asked for all that is mapped: mlockall, PR_SET_MDWE. */
+static NOINLINE enum kerr apply_process(struct aspace *as, struct region *t)
+{
+	t->marks |= t->kind == REGION_DEVICE ? 0 : as->future_marks;
+	if (!lock_allowed(as, t->marks, t->end - t->start))
+		return KERR_AGAIN;
+	return as->deny_exec && (t->prot & PROT_WRITE) && (t->prot & PROT_EXEC) ? KERR_ACCESS
+										: KERR_OK;
+}
+
 static enum kerr map_locked(struct aspace *as, struct region *t, size_t size, unsigned flags)
 {
 	struct region *spare = nullptr;
@@ -375,11 +385,11 @@ static enum kerr map_locked(struct aspace *as, struct region *t, size_t size, un
 	if (err != KERR_OK)
 		return err;
 	t->end = t->start + size;
-	t->marks |= t->kind == REGION_DEVICE ? 0 : as->future_marks;
-	if (!lock_allowed(as, t->marks, size))
-		return KERR_AGAIN;
-	if (as->deny_exec && (t->prot & (PROT_WRITE | PROT_EXEC)) == (PROT_WRITE | PROT_EXEC))
-		return KERR_ACCESS;
+	if (unlikely(t->marks | as->future_marks | as->deny_exec)) {
+		err = apply_process(as, t);
+		if (err != KERR_OK)
+			return err;
+	}
 	if (!within_limits(as, size >> PAGE_SHIFT) || as->region_count >= REGION_MAX ||
 	    (t->accounted && !t->grows && !data_within_limit(as, size >> PAGE_SHIFT)))
 		return KERR_NOMEM;
@@ -405,6 +415,32 @@ out:
 	return err;
 }
 
+/* What is not plain private anonymous memory: checked, and shared memory gets its object, *own. */
+static NOINLINE enum kerr prepare_object(vaddr_t addr, size_t *size, unsigned prot, unsigned flags,
+					 struct vm_object *object, struct vm_object **own)
+{
+	bool shared = flags & MMAP_SHARED;
+	if ((flags & MMAP_GROWSDOWN) && (object || shared))
+		return KERR_INVAL;
+	if ((flags & MMAP_DENY_WRITE) && shared && (prot & PROT_WRITE))
+		return KERR_ACCESS;
+	if (flags & MMAP_HUGETLB) {
+		enum kerr err = hugetlb_check(flags, addr, size, object);
+		if (err != KERR_OK)
+			return err;
+	}
+	/* A copy of a page needs a frame behind it. */
+	if (object)
+		return object->ops->place && !shared ? KERR_INVAL : KERR_OK;
+	if (!shared)
+		return KERR_OK;
+	if (flags & MMAP_HUGETLB)
+		return hugetlb_object_create(*size, !(flags & MMAP_NORESERVE), own);
+	return flags & MMAP_NORESERVE && commit_honours_noreserve()
+		       ? vm_object_create_anonymous(*size, own)
+		       : object_create_promised(*size, own);
+}
+
 enum kerr aspace_map(struct aspace *as, vaddr_t *addr, size_t size, unsigned prot, unsigned flags,
 		     struct vm_object *object, uint64_t offset)
 {
@@ -412,36 +448,18 @@ enum kerr aspace_map(struct aspace *as, vaddr_t *addr, size_t size, unsigned pro
 	struct region t;
 	unsigned type = flags & (MMAP_SHARED | MMAP_PRIVATE);
 	if (size == 0 || !IS_ALIGNED(offset, PAGE_SIZE) || type == 0 ||
-	    (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC)) ||
-	    ((flags & MMAP_GROWSDOWN) && (object || (flags & MMAP_SHARED))))
+	    (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC)))
 		return KERR_INVAL;
 	if (size > user_end() || (object && offset + size < offset))
 		return KERR_NOMEM;
 	size = ALIGN_UP(size, PAGE_SIZE);
 	if (type == (MMAP_SHARED | MMAP_PRIVATE)) /* MAP_SHARED_VALIDATE */
 		flags &= ~MMAP_PRIVATE;
-	if ((flags & MMAP_DENY_WRITE) && (flags & MMAP_SHARED) && (prot & PROT_WRITE))
-		return KERR_ACCESS;
-	if (flags & MMAP_HUGETLB) {
-		enum kerr err = hugetlb_check(flags, *addr, &size, object);
+	if (object || (flags & (MMAP_SHARED | MMAP_GROWSDOWN | MMAP_HUGETLB))) {
+		enum kerr err = prepare_object(*addr, &size, prot, flags, object, &own);
 		if (err != KERR_OK)
 			return err;
-	}
-	/* A copy of a page needs a frame behind it. */
-	if (object && object->ops->place && !(flags & MMAP_SHARED))
-		return KERR_INVAL;
-	if (!object && (flags & MMAP_SHARED) && (flags & MMAP_HUGETLB)) {
-		enum kerr err = hugetlb_object_create(size, !(flags & MMAP_NORESERVE), &own);
-		if (err != KERR_OK)
-			return err;
-		offset = 0;
-	} else if (!object && (flags & MMAP_SHARED)) {
-		enum kerr err = flags & MMAP_NORESERVE && commit_honours_noreserve()
-					? vm_object_create_anonymous(size, &own)
-					: object_create_promised(size, &own);
-		if (err != KERR_OK)
-			return err;
-		offset = 0;
+		offset = own ? 0 : offset;
 	}
 	describe(&t, as, prot, flags, own ? own : object, offset);
 	if (own)

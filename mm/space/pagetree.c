@@ -153,8 +153,8 @@ void anonymous_put(struct frame *f)
 /* The first of the 64 frames in a row that fill the leaf, aligned to their size; null: not so. */
 static struct frame *whole_run(const struct pagetree_node *leaf)
 {
-	struct frame *first = page_slot_frame(
-		atomic_load_explicit(&leaf->slots[0], memory_order_relaxed));
+	struct frame *first =
+		page_slot_frame(atomic_load_explicit(&leaf->slots[0], memory_order_relaxed));
 	if (!first || frame_pfn(first) % PAGETREE_FANOUT)
 		return nullptr;
 	for (unsigned i = PAGETREE_FANOUT - 1; i > 0; i--) {
@@ -487,9 +487,9 @@ bool pagetree_block_own(struct pagetree *t, uint64_t first, struct frame *base)
 		page_slot_t v = own ? atomic_load_explicit(ref.slot, memory_order_acquire) : 0;
 		own = own && page_slot_frame(v) == base + i;
 		if (own && !(v & PAGE_OWNED))
-			own = atomic_load_explicit(&base[i].references, memory_order_acquire) == 1 &&
-			      pagetree_swap(t, &ref, first + i, &v,
-					    (v & ~PAGE_LAZY) | PAGE_OWNED);
+			own = atomic_load_explicit(&base[i].references, memory_order_acquire) ==
+				      1 &&
+			      pagetree_swap(t, &ref, first + i, &v, (v & ~PAGE_LAZY) | PAGE_OWNED);
 		rcu_read_unlock();
 		if (!own)
 			return false;

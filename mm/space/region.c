@@ -17,6 +17,7 @@
 #include "region.h"
 
 #include <core/panic.h>
+#include <lib/string.h>
 #include <mm/heap.h>
 
 static struct cache *regions;
@@ -186,12 +187,6 @@ void region_split(struct aspace *as, struct region *r, vaddr_t at, struct region
 	region_insert(as, upper, r);
 }
 
-static bool policy_equal(const struct memory_policy *a, const struct memory_policy *b)
-{
-	return a->mode == b->mode && a->flags == b->flags && a->nodes == b->nodes &&
-	       a->asked == b->asked && a->home == b->home;
-}
-
 bool region_alike(const struct region *r, const struct region *next)
 {
 	return r->end == next->start && r->object == next->object && r->prot == next->prot &&
@@ -199,7 +194,8 @@ bool region_alike(const struct region *r, const struct region *next)
 	       !r->grows && !next->grows && r->no_write == next->no_write &&
 	       r->accounted == next->accounted && r->noreserve == next->noreserve &&
 	       r->marks == next->marks && r->huge == next->huge && r->hugetlb == next->hugetlb &&
-	       r->name == next->name && policy_equal(&r->policy, &next->policy) &&
+	       r->name == next->name &&
+	       __builtin_memcmp(&r->policy, &next->policy, sizeof(r->policy)) == 0 &&
 	       (!r->object || r->offset + (r->end - r->start) == next->offset);
 }
 

@@ -9,6 +9,7 @@
 
 #define KIB64 65536ul
 #define FILE_PAGES 1024ul
+#define HUGE (2ul << 20)
 
 static char *area;
 static int fd;
@@ -117,6 +118,56 @@ static int fault_cow(unsigned long n)
 	return err;
 }
 
+/* Aligned, with huge pages asked for; null: no memory. */
+static char *huge_area(unsigned long size)
+{
+	char *p =
+		mmap(NULL, size + HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+	char *at = (char *)(((uintptr_t)p + HUGE - 1) & ~(HUGE - 1));
+	if (at > p)
+		munmap(p, (size_t)(at - p));
+	munmap(at + size, (size_t)(p + HUGE - at));
+	madvise(at, size, MADV_HUGEPAGE);
+	return at;
+}
+
+static int fault_huge(unsigned long n)
+{
+	bench_pause();
+	char *p = huge_area(n * HUGE);
+	if (!p)
+		return ENOMEM;
+	bench_resume();
+	for (unsigned long i = 0; i < n; i++)
+		((volatile char *)p)[i * HUGE] = 1;
+	bench_pause();
+	munmap(p, n * HUGE);
+	bench_resume();
+	return 0;
+}
+
+/* The whole life of one, and of its pages. */
+static int huge_cycle(unsigned long n)
+{
+	bench_pause();
+	char *p = huge_area(HUGE);
+	if (!p)
+		return ENOMEM;
+	munmap(p, HUGE);
+	bench_resume();
+	while (n--) {
+		if (mmap(p, HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+			 -1, 0) != p)
+			return errno;
+		for (unsigned long i = 0; i < HUGE; i += PAGE)
+			((volatile char *)p)[i] = 1;
+		munmap(p, HUGE);
+	}
+	return 0;
+}
+
 static int map_area(void)
 {
 	area = mmap(NULL, KIB64, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -162,6 +213,9 @@ static const struct benchmark table[] = {
 	{"fault_file", "access to each page of a mapped file in tmpfs", FILE_PAGES, make_file,
 	 fault_file, remove_file},
 	{"fault_cow", "first write to a page shared since fork", 1024, NULL, fault_cow, NULL},
+	{"fault_huge", "first write to 2 MiB with huge pages asked for", 16, NULL, fault_huge,
+	 NULL},
+	{"huge_cycle", "mmap of 2 MiB, a write to each page, munmap", 16, NULL, huge_cycle, NULL},
 	{"mmap_munmap_64k", "mmap and munmap of 64 KiB, untouched", 2000, NULL, map_unmap, NULL},
 	{"mprotect_pair", "64 KiB to read-only and back", 2000, map_area, protect_pair, unmap_area},
 	{"brk_pair", "brk up 64 KiB, touch, down", 2000, NULL, brk_pair, NULL},

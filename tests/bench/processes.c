@@ -152,13 +152,13 @@ static int fork_exit(unsigned long n)
 }
 
 /* The same with memory that the parent has written to. */
-static int fork_dirty(unsigned long n, size_t size)
+static int fork_dirty(unsigned long n, size_t size, int advice)
 {
 	bench_pause();
 	char *area = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (area == MAP_FAILED)
 		return errno;
-	madvise(area, size, MADV_NOHUGEPAGE);
+	madvise(area, size, advice);
 	for (size_t i = 0; i < size; i += PAGE)
 		((volatile char *)area)[i] = 1;
 	bench_resume();
@@ -171,12 +171,22 @@ static int fork_dirty(unsigned long n, size_t size)
 
 static int fork_1m(unsigned long n)
 {
-	return fork_dirty(n, MIB);
+	return fork_dirty(n, MIB, MADV_NOHUGEPAGE);
 }
 
 static int fork_64m(unsigned long n)
 {
-	return fork_dirty(n, 64 * MIB);
+	return fork_dirty(n, 64 * MIB, MADV_NOHUGEPAGE);
+}
+
+static int fork_64m_huge(unsigned long n)
+{
+	return fork_dirty(n, 64 * MIB, MADV_HUGEPAGE);
+}
+
+static int fork_256m_huge(unsigned long n)
+{
+	return fork_dirty(n, 256 * MIB, MADV_HUGEPAGE);
 }
 
 static int become(void *unused)
@@ -242,6 +252,8 @@ static const struct benchmark table[] = {
 	{"fork_exit_wait", "fork, exit, wait", 60, NULL, fork_exit, NULL},
 	{"fork_1m_exit_wait", "the same with 1 MiB dirty", 30, NULL, fork_1m, NULL},
 	{"fork_64m_exit_wait", "the same with 64 MiB dirty", 3, NULL, fork_64m, NULL},
+	{"fork_64m_huge", "the same in huge pages", 3, NULL, fork_64m_huge, NULL},
+	{"fork_256m_huge", "with 256 MiB in huge pages", 3, NULL, fork_256m_huge, NULL},
 	{"fork_exec_wait", "fork, exec, exit, wait", 30, NULL, fork_exec, NULL},
 	{"vfork_exec_wait", "vfork, exec, exit, wait", 30, NULL, vfork_exec, NULL},
 	{"spawn_exec_wait", "posix_spawn, exit, wait", 30, NULL, spawn, NULL},

@@ -94,6 +94,40 @@ KERNEL_TEST(mmu_caching_kinds)
 		EXPECT_EQ(device.raw, hal.mmu.leaf(0x1000, MAP_KERNEL_WRITE, 0).raw);
 }
 
+/* The four types: what a format cannot tell apart becomes the next stricter, never the laxer. */
+KERNEL_TEST(mmu_memory_types)
+{
+	static const struct {
+		map_flags_t asked, may[3];
+	} types[] = {
+		{MAP_TYPE_IO, {MAP_TYPE_IO}},
+		{MAP_TYPE_UNCACHED, {MAP_TYPE_UNCACHED, MAP_TYPE_COMBINE, MAP_TYPE_IO}},
+		{MAP_TYPE_COMBINE, {MAP_TYPE_COMBINE, MAP_TYPE_UNCACHED, MAP_TYPE_IO}},
+	};
+	const paddr_t at = (paddr_t)3 << 30;
+	pte_t normal = hal.mmu.leaf(at, MAP_KERNEL_WRITE, 0);
+	bool any = hal.mmu.leaf(at, MAP_KERNEL_WRITE | MAP_TYPE_IO, 0).raw != normal.raw;
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		for (unsigned level = 0; level < 2; level++) {
+			pte_t e = hal.mmu.leaf(at, MAP_KERNEL_WRITE | types[i].asked, level);
+			struct pte_parts parts = hal.mmu.decode(e, level);
+			map_flags_t got = parts.flags & MAP_TYPES;
+			EXPECT_EQ(parts.address, at);
+			if (!any) /* the machine's own attributes decide */
+				EXPECT_EQ(got, 0);
+			else
+				EXPECT(got == types[i].may[0] || got == types[i].may[1] ||
+				       got == types[i].may[2]);
+			EXPECT(!any || got);
+		}
+	}
+	/* Device memory is none of the others. */
+	if (any)
+		EXPECT(hal.mmu.leaf(at, MAP_KERNEL_WRITE | MAP_TYPE_COMBINE, 0).raw !=
+		       hal.mmu.leaf(at, MAP_KERNEL_WRITE | MAP_TYPE_IO, 0).raw);
+}
+
 /* Keys go through an entry where there are any, and are no matter of its rights. */
 KERNEL_TEST(mmu_protection_keys)
 {

@@ -242,6 +242,30 @@ def watermarks(t, tap):
         report_program(tap, f"{smp} CPU(s)", p.returncode, p.stdout.decode(errors="replace"))
 
 
+RAM_AT = {"x86_64": 0, "aarch64": 0x40000000, "riscv64": 0x80000000}
+
+
+def hostile_maps(t, tap):
+    """A firmware map with forty more ranges: unsorted, overlapping, empty, and round the end."""
+    base = RAM_AT[t.arch] + (128 << 20)
+    ranges = [f"96K${base + i * 7 % 40 * 0x10000:#x}" for i in range(40)]
+    ranges += [f"0K${base:#x}", "64K$0xffffffffffff8000", f"1M@{base:#x}", f"64M@{base:#x}",
+               "1G@0x100000000000000"]  # which no CPU reaches
+    totals = []
+    for words in ("", " memmap=" + ",".join(ranges), " memmap=magic"):
+        lines = shell(t, "awk '/^MemTotal/ {print $2}' /proc/meminfo; grep -c Reserved /proc/iomem; "
+                         "dmesg | grep -c 'memmap=: what is magic'; echo $((6*7))",
+                      ["--mem", "512M", "--append", "quiet=0" + words])
+        totals.append(lines)
+    numbers_ok = all(len(lines) == 4 and lines[3] == "42" for lines in totals)
+    tap.result("boots whatever the map", numbers_ok, totals)
+    if not numbers_ok:
+        return
+    lost = int(totals[0][0]) - int(totals[1][0])
+    tap.result("what is reserved is no memory, once", 2592 <= lost <= 2592 + 64, totals)
+    tap.equal("memmap=magic: one clear line", [totals[2][2], totals[2][0]], ["1", totals[0][0]])
+
+
 def walks(t, tap):
     lines = shell(t, f"echo dump_pt 0x400000 >{MEMORY}; cat {MEMORY}; "
                      f"echo dump_pt 0x1000 >{MEMORY}; tail -n 1 {MEMORY}; "
@@ -309,7 +333,7 @@ def model(t, tap):
 MODEL_STEPS = 100000
 
 CASES = (allocators, heaps, heap_debug, random_bases, little_is_used, purging, model,
-         nodes_described, local_first, policies, watermarks, walks)
+         nodes_described, local_first, policies, watermarks, hostile_maps, walks)
 
 
 def run(target, tap, group):

@@ -191,8 +191,8 @@ static enum kerr do_discard(struct model_space *s, struct test_random *random)
 	bool hole = false;
 	for (unsigned i = 0; i < count; i++)
 		hole |= s->page[first + i].kind == NOTHING;
-	enum kerr err = aspace_advise(s->as, page_address(first), count * PAGE_SIZE, ADVISE_DONTNEED,
-				      nullptr);
+	enum kerr err = aspace_advise(s->as, page_address(first), count * PAGE_SIZE,
+				      ADVISE_DONTNEED, nullptr);
 	if (err == KERR_NOMEM && !hole)
 		return err; /* some pages may be gone: the model cannot tell; only injected */
 	EXPECT_EQ(err, hole ? KERR_NOMEM : KERR_OK);

@@ -143,6 +143,28 @@ static void set_states(size_t first, size_t count, uint64_t to)
 							: (atomic_load(&states[i]) & ~3ull) | to);
 }
 
+/* Nothing but huge leaves, which all CPUs use; then they become read-only, whole. */
+static void all_huge(struct test_random *random)
+{
+	vaddr_t va = START;
+
+	set_states(0, PAGES, CHANGING);
+	EXPECT_OK(aspace_map(space, &va, PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE,
+			     MMAP_PRIVATE | MMAP_ANONYMOUS | MMAP_FIXED, nullptr, 0));
+	set_states(0, PAGES, WRITABLE);
+	for (unsigned i = 0; i < 100; i++) {
+		use_page(some_page(random), true);
+		hal.cpu.relax();
+	}
+	if (test_random_below(random, 2)) {
+		fork_space();
+		return;
+	}
+	set_states(0, PAGES, CHANGING);
+	EXPECT_OK(aspace_protect(space, START, PAGES * PAGE_SIZE, PROT_READ));
+	set_states(0, PAGES, READ_ONLY);
+}
+
 static void change(struct test_random *random)
 {
 	size_t most = test_random_below(random, 3) ? 40 : PAGES;
@@ -153,13 +175,14 @@ static void change(struct test_random *random)
 		count = WINDOW_PAGES;
 	}
 	vaddr_t va = address(first);
-	bool quiet = test_random_below(random, 4);
+	bool quiet = test_random_below(random, 4), purged;
 	switch (test_random_below(random, 8)) {
 	case 0:
 		fork_space();
 		return;
 	case 1: {
-		enum kerr err = aspace_advise(space, ALIGN_DOWN(va, HUGE_SIZE), HUGE_SIZE, 25);
+		enum kerr err =
+			aspace_advise(space, ALIGN_DOWN(va, HUGE_SIZE), HUGE_SIZE, 25, &purged);
 		EXPECT(err == KERR_OK || err == KERR_INVAL || err == KERR_NOMEM);
 		return;
 	}
@@ -170,7 +193,7 @@ static void change(struct test_random *random)
 		set_states(first, count, CHANGING);
 		if (quiet)
 			settle();
-		enum kerr err = aspace_advise(space, va, count * PAGE_SIZE, 4);
+		enum kerr err = aspace_advise(space, va, count * PAGE_SIZE, 4, &purged);
 		EXPECT(err == KERR_OK || err == KERR_NOMEM);
 		if (quiet && err == KERR_OK)
 			forget_contents(first, count);
@@ -182,6 +205,9 @@ static void change(struct test_random *random)
 		set_states(first, count, CHANGING);
 		EXPECT_OK(aspace_unmap(space, va, count * PAGE_SIZE));
 		set_states(first, count, UNMAPPED);
+		return;
+	case 4:
+		all_huge(random);
 		return;
 	default:
 		break;

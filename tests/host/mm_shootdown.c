@@ -7,6 +7,7 @@
 #include "machine.h"
 
 #include <mm/aspace.h>
+#include <mm/tlb_stats.h>
 
 #define PAGES 48
 #define START ((vaddr_t)0x20000000)
@@ -165,4 +166,123 @@ TEST(shootdown_dropped_flush_is_noticed)
 		noticed += test_in_child(run_with_drop, drop) > 0;
 	ktest_note("%u of 40 dropped flushes noticed", noticed);
 	EXPECT(noticed >= 5);
+}
+
+/* ---- By counters ------------------------------------------------------------------------------ */
+
+#define CPUS 4u
+
+static _Atomic uint32_t arrived;
+
+static void wait_for_all(uint32_t phase)
+{
+	atomic_fetch_add(&arrived, 1);
+	while (atomic_load(&arrived) < phase * CPUS)
+		hal.cpu.relax();
+}
+
+static void activate(struct aspace *as)
+{
+	bool on = hal.cpu.irq_save();
+
+	aspace_activate(as);
+	hal.cpu.irq_restore(on);
+}
+
+static void read_pages(size_t count)
+{
+	uint64_t value;
+
+	for (size_t i = 0; i < count; i++)
+		EXPECT_EQ(hal.user.copy(&value, (void *)(START + i * PAGE_SIZE), 8), 0);
+}
+
+/* What a step took, from what there was before. */
+static struct tlb_stats since(const struct tlb_stats *before)
+{
+	struct tlb_stats s = tlb_stats();
+
+	for (unsigned m = 0; m < TLB_MODES; m++)
+		s.modes[m] -= before->modes[m];
+	s.interrupts -= before->interrupts;
+	s.interrupting -= before->interrupting;
+	s.lazy_drops -= before->lazy_drops;
+	return s;
+}
+
+/* Write-protects pages, which all CPUs have read. */
+static struct tlb_stats protect(size_t pages)
+{
+	struct tlb_stats before = tlb_stats();
+
+	EXPECT_OK(aspace_protect(space, START, pages * PAGE_SIZE, PROT_READ));
+	return since(&before);
+}
+
+static void count_interrupts(cpu_t cpu, void *arg)
+{
+	static const struct {
+		size_t pages;
+		enum tlb_mode mode;
+	} batches[] = {{1, TLB_PAGE}, {40, TLB_RANGE}, {100, TLB_SPACE}};
+	uint32_t phase = 1;
+
+	activate(space);
+	for (size_t i = 0; i < ARRAY_SIZE(batches); i++) {
+		if (cpu == 0) {
+			uint64_t value = 5;
+			EXPECT_OK(aspace_protect(space, START, 100 * PAGE_SIZE,
+						 PROT_READ | PROT_WRITE));
+			for (size_t k = 0; k < 100; k++)
+				EXPECT_EQ(hal.user.copy((void *)(START + k * PAGE_SIZE), &value, 8),
+					  0);
+		}
+		wait_for_all(phase++);
+		read_pages(100);
+		wait_for_all(phase++);
+		if (cpu == 0) {
+			struct tlb_stats s = protect(batches[i].pages);
+			EXPECT_EQ(s.interrupts, CPUS - 1);
+			EXPECT_EQ(s.interrupting, 1);
+			EXPECT_EQ(s.modes[batches[i].mode], 1);
+		}
+		wait_for_all(phase++);
+	}
+	/* The others go over to kernel threads: they hear of the first change, and of no other. */
+	if (cpu != 0)
+		activate(nullptr);
+	wait_for_all(phase++);
+	if (cpu == 0) {
+		struct tlb_stats before = tlb_stats();
+		for (size_t i = 0; i < 10; i++)
+			EXPECT_OK(aspace_unmap(space, START + i * 3 * PAGE_SIZE, PAGE_SIZE));
+		struct tlb_stats s = since(&before);
+		EXPECT_EQ(s.interrupts, CPUS - 1);
+		EXPECT_EQ(s.lazy_drops, CPUS - 1);
+		EXPECT_EQ(s.modes[TLB_PAGE], 10);
+	}
+	wait_for_all(phase++);
+}
+
+static void run_counted(const struct host_config *config)
+{
+	vaddr_t va = START;
+
+	test_kernel(config);
+	test_upcalls.page_fault = answer;
+	if (!EXPECT_OK(aspace_create(&space)))
+		return;
+	EXPECT_OK(aspace_map(space, &va, 100 * PAGE_SIZE, PROT_READ | PROT_WRITE,
+			     MMAP_PRIVATE | MMAP_ANONYMOUS | MMAP_FIXED, nullptr, 0));
+	test_on_all_cpus(count_interrupts, nullptr);
+}
+
+TEST(shootdown_interrupts_once_a_batch)
+{
+	run_counted(&(struct host_config){.cpus = CPUS, .interleave = 3, .asid_bits = 8});
+}
+
+TEST(shootdown_interrupts_once_a_batch_without_tags)
+{
+	run_counted(&(struct host_config){.cpus = CPUS, .interleave = 3});
 }

@@ -217,3 +217,72 @@ TEST(mapper_nth_allocation_fails)
 	}
 	EXPECT(false);
 }
+
+/* The errors of each call, for leaves of each level, alone and in a range. */
+static void errors_at(unsigned level)
+{
+	const uint64_t span = mapper_span(level);
+	const vaddr_t at = ALIGN_UP(BASE, mapper_span(2)) + 4 * mapper_span(2);
+	struct tlb_batch b;
+	paddr_t pa;
+	map_flags_t flags;
+	unsigned found;
+
+	tlb_batch_init(&b, &context);
+	mapper = (struct mapper){.root = mapper_table_new(true), .user = true};
+	EXPECT_EQ(mapper_unmap_range(&mapper, at, span, false, 0, 0, &b), KERR_NOENT);
+	EXPECT_EQ(mapper_protect_range(&mapper, at, span, MAP_USER_READ, true, false, &b),
+		  KERR_NOENT);
+	EXPECT_EQ(mapper_translate(&mapper, at, &pa, &flags, &found), KERR_NOENT);
+	EXPECT_OK(mapper_unmap_range(&mapper, at, span, true, 0, 0, &b));
+	EXPECT_EQ(mapper_map_range(&mapper, at + 1, 4 * span, span, MAP_USER_READ), KERR_INVAL);
+	EXPECT_EQ(mapper_map_range(&mapper, at, 4 * span + 8, span, MAP_USER_READ), KERR_INVAL);
+	EXPECT_EQ(mapper_map_range(&mapper, at, 4 * span, span - 1, MAP_USER_READ), KERR_INVAL);
+	EXPECT_OK(mapper_map_range(&mapper, at, 4 * span, span, MAP_USER_READ));
+	EXPECT_OK(mapper_translate(&mapper, at + span - 1, &pa, &flags, &found));
+	EXPECT_EQ(found, level);
+	EXPECT_EQ(pa, 5 * span - 1);
+	/* Already mapped: the same again, a page of it, a range that ends or begins in it. */
+	EXPECT_EQ(mapper_map_range(&mapper, at, 4 * span, span, MAP_USER_READ), KERR_EXIST);
+	EXPECT_EQ(mapper_map_range(&mapper, at + span - PAGE_SIZE, 0, PAGE_SIZE, MAP_USER_READ),
+		  KERR_EXIST);
+	EXPECT_EQ(mapper_map_range(&mapper, at - span, 3 * span, 2 * span, MAP_USER_READ),
+		  KERR_EXIST);
+	EXPECT_EQ(mapper_map_range(&mapper, at, 4 * span, 2 * span, MAP_USER_READ), KERR_EXIST);
+	EXPECT_EQ(mapper_count(&mapper, at - span, 4 * span), span >> PAGE_SHIFT);
+	/* Not mapped: ranges that reach beyond, which leave it as it was. */
+	EXPECT_EQ(mapper_unmap_range(&mapper, at, span + PAGE_SIZE, false, 0, 0, &b), KERR_NOENT);
+	EXPECT_EQ(mapper_unmap_range(&mapper, at - PAGE_SIZE, span, false, 0, 0, &b), KERR_NOENT);
+	EXPECT_EQ(mapper_protect_range(&mapper, at, 2 * span, MAP_USER_READ, true, false, &b),
+		  KERR_NOENT);
+	EXPECT_EQ(mapper_count(&mapper, at - span, 4 * span), span >> PAGE_SHIFT);
+	/* Misaligned. */
+	EXPECT_EQ(mapper_unmap_range(&mapper, at + 1, span, true, 0, 0, &b), KERR_INVAL);
+	EXPECT_EQ(mapper_unmap_range(&mapper, at, span + 1, true, 0, 0, &b), KERR_INVAL);
+	EXPECT_EQ(mapper_protect_range(&mapper, at + 8, span, MAP_USER_READ, true, true, &b),
+		  KERR_INVAL);
+	EXPECT_EQ(mapper_protect_range(&mapper, at, span, MAP_USER_CODE | MAP_WRITABLE, true, true,
+				       &b),
+		  KERR_INVAL);
+	/* A page out of the middle leaves the rest. */
+	if (level > 0) {
+		EXPECT_OK(mapper_unmap_range(&mapper, at + span / 2, PAGE_SIZE, false, 0, 0, &b));
+		EXPECT_EQ(mapper_count(&mapper, at, span), (span >> PAGE_SHIFT) - 1);
+		EXPECT_OK(mapper_translate(&mapper, at + span / 2 - 1, &pa, &flags, &found));
+		EXPECT_EQ(pa, 4 * span + span / 2 - 1);
+		EXPECT_EQ(found, level - 1);
+	}
+	/* Nothing is left, no table either. */
+	EXPECT_OK(mapper_unmap_range(&mapper, at - span, 3 * span, true, 0, (vaddr_t)1 << 38, &b));
+	tlb_batch_finish(&b);
+	EXPECT_EQ(mapper.tables, 0);
+	EXPECT_EQ(mapper_count(&mapper, at - span, 4 * span), 0);
+}
+
+TEST(mapper_errors_at_each_level)
+{
+	test_kernel(nullptr);
+	context.root = mapper.root;
+	for (unsigned level = 0; level < 3; level++)
+		errors_at(level);
+}

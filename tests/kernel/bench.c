@@ -25,8 +25,9 @@
 
 #define PARALLEL_ROUNDS 100000
 #define TENTHS 10
+#define AREA_PAGES 64
 
-static char *area; /* a mapped kernel page, for shootdowns */
+static char *area; /* mapped kernel pages, for shootdowns */
 
 /* ---- CPUs ------------------------------------------------------------------------------------- */
 
@@ -34,6 +35,12 @@ static void shootdown_page(unsigned n)
 {
 	while (n--)
 		tlb_flush_kernel((vaddr_t)area, 1, false);
+}
+
+static void shootdown_512(unsigned n)
+{
+	while (n--)
+		tlb_flush_kernel((vaddr_t)area, 512, false);
 }
 
 static void shootdown_all(unsigned n)
@@ -44,6 +51,29 @@ static void shootdown_all(unsigned n)
 
 static void nothing(void *arg)
 {
+}
+
+/* What decides geometry.flush_pages_max: pages one by one, against everything and what it takes to have
+ * a working set of as many pages cached again. Wall time tells, not counted instructions. */
+static void flush_pages_here(unsigned n)
+{
+	while (n--)
+		hal.mmu.flush(HAL_ASID_NONE, (vaddr_t)area, AREA_PAGES, false);
+}
+
+static void touch_pages(unsigned n)
+{
+	while (n--)
+		for (size_t i = 0; i < AREA_PAGES; i++)
+			(void)READ_ONCE(area[i * PAGE_SIZE]);
+}
+
+static void flush_all_here(unsigned n)
+{
+	while (n--) {
+		hal.mmu.flush(HAL_ASID_NONE, 0, HAL_FLUSH_ALL, true);
+		touch_pages(1);
+	}
 }
 
 static void call_all_cpus(unsigned n)
@@ -114,6 +144,7 @@ static void thread_pair(unsigned n)
 
 static const struct kernel_benchmark benchmarks[] = {
 	{"shootdown_page", shootdown_page},
+	{"shootdown_512", shootdown_512},
 	{"shootdown_all", shootdown_all},
 	{"call_all_cpus", call_all_cpus},
 };
@@ -121,6 +152,9 @@ static const struct kernel_benchmark benchmarks[] = {
 /* Only with one CPU: more change nothing but who waits for whom. */
 static const struct kernel_benchmark alone[] = {
 	{"switch_pair", switch_pair},
+	{"flush_64_pages", flush_pages_here},
+	{"flush_all_refill_64", flush_all_here},
+	{"touch_64_pages", touch_pages},
 	{"thread_create_end", thread_pair},
 };
 
@@ -178,7 +212,7 @@ static uint64_t interrupt_to_thread_tenths(void)
 
 void ktest_bench(void)
 {
-	area = kmap_alloc(PAGE_SIZE);
+	area = kmap_alloc(AREA_PAGES * PAGE_SIZE);
 	if (!area || !memory_benchmarks_setup())
 		return;
 	run_all(memory_benchmarks, memory_benchmark_count, BENCH_ROUNDS);

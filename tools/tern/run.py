@@ -52,6 +52,7 @@ def prepare(request, workspace, interactive):
         words += [f"console.size={size}"] if size else []
     if not interactive:
         words += ["console=framed"] if request.verbose else ["console=framed", "quiet"]
+    words += ["nokaslr"] if request.gdb else []  # the same addresses each time
     words += [request.append] if request.append else []
     if request.initramfs == "none":
         archive = None

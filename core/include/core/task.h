@@ -22,10 +22,12 @@ struct memory_policy {
 	uint8_t mode;    /* enum policy_mode */
 	uint8_t home;    /* 1 + the node whose neighbours come first; 0: the CPU's */
 	bool active;     /* changes where frames come from: never on a machine with one node */
+	uint8_t unused;  /* zero, as policies are compared as a whole */
 	uint16_t flags;  /* POLICY_STATIC, ... */
 	uint16_t nodes;  /* a bit a node: those it means */
 	uint64_t asked;  /* those that the program named */
 };
+static_assert(sizeof(struct memory_policy) == 16);
 
 struct task_memory { /* (own; policy is read by others) */
 	struct memory_policy policy;

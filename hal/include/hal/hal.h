@@ -63,7 +63,7 @@ enum pte_kind { PTE_NONE, PTE_TABLE, PTE_LEAF };
 struct pte_parts {
 	enum pte_kind kind;
 	map_flags_t flags; /* of a leaf; 0 otherwise */
-	paddr_t address;   /* of the frame or the next table */
+	paddr_t address; /* of the frame or the next table */
 };
 
 #define HAL_FLUSH_ALL SIZE_MAX
@@ -72,18 +72,18 @@ struct pte_parts {
 
 /* Chosen once in platform.early, constant afterwards. */
 struct hal_mmu_geometry {
-	uint8_t levels;       /* 3, 4 or 5 */
-	uint8_t leaf_levels;  /* bit n: leaves are allowed on level n */
+	uint8_t levels; /* 3, 4 or 5 */
+	uint8_t leaf_levels; /* bit n: leaves are allowed on level n */
 	uint8_t physical_bits;
-	uint8_t asid_bits;    /* 0: no address-space tags, activate() flushes */
+	uint8_t asid_bits; /* 0: no address-space tags, activate() flushes */
 	uint16_t flush_pages_max; /* to forget more pages than that, HAL_FLUSH_ALL is cheaper */
-	bool split_root;      /* the kernel half has a root register of its own (AArch64): process
+	bool split_root; /* the kernel half has a root register of its own (AArch64): process
 			         roots hold user entries only. Otherwise the upper 256 entries of
 			         each root are the kernel's, copied by mm. */
-	bool broadcast;       /* flush reaches every CPU by hardware */
+	bool broadcast; /* flush reaches every CPU by hardware */
 	uint8_t protection_keys; /* 16, or 0: the CPU has none */
-	vaddr_t user_end;     /* first address above what user mode can have */
-	vaddr_t user_top;     /* programs are placed below; what lies above (five levels) they get
+	vaddr_t user_end; /* first address above what user mode can have */
+	vaddr_t user_top; /* programs are placed below; what lies above (five levels) they get
 				 only where they ask: some keep tags in the higher bits */
 	vaddr_t kernel_start; /* lowest address of the kernel half */
 };

@@ -148,10 +148,10 @@ void aspace_set_limits(struct aspace *as, uint64_t stack, uint64_t data, uint64_
 
 /* The answer to a user page fault (VM-17). */
 enum fault_result {
-	FAULT_CONTINUE,  /* mapped: go on */
-	FAULT_MAPERR,    /* no region: SIGSEGV SEGV_MAPERR */
-	FAULT_ACCERR,    /* rights: SIGSEGV SEGV_ACCERR */
-	FAULT_BUS,       /* behind the object's end or unreadable: SIGBUS BUS_ADRERR */
+	FAULT_CONTINUE, /* mapped: go on */
+	FAULT_MAPERR, /* no region: SIGSEGV SEGV_MAPERR */
+	FAULT_ACCERR, /* rights: SIGSEGV SEGV_ACCERR */
+	FAULT_BUS, /* behind the object's end or unreadable: SIGBUS BUS_ADRERR */
 	FAULT_NO_MEMORY,
 };
 enum fault_result aspace_fault(struct aspace *as, vaddr_t addr, enum trap_access access);
@@ -166,9 +166,10 @@ struct region_usage {
 	uint64_t resident, huge;
 	uint64_t shared_clean, shared_dirty, private_clean, private_dirty;
 	uint64_t referenced; /* in the hardware table */
-	uint64_t anonymous;  /* private pages */
-	uint64_t lazy;       /* MADV_FREE, not written since */
-	uint64_t is_volatile; /* private pages that may be purged; the rest of `anonymous` may not */
+	uint64_t anonymous; /* private pages */
+	uint64_t lazy; /* MADV_FREE, not written since */
+	uint64_t
+		is_volatile; /* private pages that may be purged; the rest of `anonymous` may not */
 	uint64_t locked;
 	/* A page counts by its part; in bytes << USAGE_SHIFT. */
 	uint64_t pss, pss_dirty, pss_anonymous, pss_locked;
@@ -184,4 +185,5 @@ size_t aspace_access(struct aspace *as, vaddr_t addr, void *buf, size_t size, bo
 
 /* Where things go in a new program (VM-14, VM-22). */
 vaddr_t aspace_user_end(void); /* the first address that no program can have */
-vaddr_t aspace_user_top(void); /* nothing is placed above unless a hint or a fixed address says so */
+vaddr_t aspace_user_top(
+	void); /* nothing is placed above unless a hint or a fixed address says so */

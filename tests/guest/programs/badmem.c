@@ -49,7 +49,13 @@ struct row {
 	unsigned long a[6];
 };
 
-#define ROW(want, call, ...) {#call "(" #__VA_ARGS__ ")", SYS_##call, want, {__VA_ARGS__}}
+#define ROW(want, call, ...)                                                                       \
+	{                                                                                          \
+		#call "(" #__VA_ARGS__ ")", SYS_##call, want,                                      \
+		{                                                                                  \
+			__VA_ARGS__                                                                \
+		}                                                                                  \
+	}
 
 static char *arena;
 static int rw_fd, ro_fd, wo_fd, dir_fd;
@@ -125,7 +131,8 @@ static void test_mmap(void)
 		ROW(ANY, mmap, 0, PAGE, ALL, PRIV, -1, 0),
 		ROW(ANY, mmap, 0, PAGE, 0, PRIV, -1, 0),
 		ROW(ANY, mmap, 0, PAGE, RW, PRIV | MAP_NORESERVE, -1, 0),
-		ROW(ANY, mmap, 0, PAGE, RW, PRIV | MAP_STACK | MAP_DENYWRITE | MAP_EXECUTABLE, -1, 0),
+		ROW(ANY, mmap, 0, PAGE, RW, PRIV | MAP_STACK | MAP_DENYWRITE | MAP_EXECUTABLE, -1,
+		    0),
 		ROW(ANY, mmap, 0, PAGE, RW, PRIV | 0x200000, -1, 0),
 		ROW(-EINVAL, mmap, 0, 0, RW, PRIV, -1, 0),
 		ROW(-EINVAL, mmap, 0, PAGE, RW, PRIV, -1, 1),
@@ -475,14 +482,10 @@ static void test_others(void)
 	};
 	const unsigned long now = (unsigned long)syscall(SYS_brk, 0);
 	const struct row breaks[] = {
-		ROW((long)now, brk, 0),
-		ROW((long)now, brk, 1),
-		ROW((long)now, brk, now),
-		ROW((long)now, brk, ALL),
-		ROW((long)now, brk, HUGE_SIZE),
-		ROW((long)now, brk, 0x1000),
-		ROW((long)now + 1, brk, now + 1),
-		ROW((long)now + 100000, brk, now + 100000),
+		ROW((long)now, brk, 0),           ROW((long)now, brk, 1),
+		ROW((long)now, brk, now),         ROW((long)now, brk, ALL),
+		ROW((long)now, brk, HUGE_SIZE),   ROW((long)now, brk, 0x1000),
+		ROW((long)now + 1, brk, now + 1), ROW((long)now + 100000, brk, now + 100000),
 		ROW((long)now, brk, now),
 	};
 
@@ -530,8 +533,7 @@ static void test_partial(void)
 	      "mlock over a hole: what comes before it is locked");
 	check(msync((void *)AT(2), 2 * PAGE, MS_SYNC | MS_INVALIDATE) < 0 && errno == EBUSY,
 	      "msync: locked memory is not invalidated");
-	check(munlock((void *)AT(3), PAGE) == 0 &&
-		      madvise((void *)AT(3), PAGE, MADV_DONTNEED) == 0,
+	check(munlock((void *)AT(3), PAGE) == 0 && madvise((void *)AT(3), PAGE, MADV_DONTNEED) == 0,
 	      "unlocked, it goes");
 	prepare();
 	memset(vector, 9, sizeof(vector));
@@ -551,10 +553,13 @@ static void test_seal(void)
 	check(munmap((void *)A, 4 * PAGE) < 0 && errno == EPERM && *(char *)A == 1,
 	      "no munmap, not even of what is beside");
 	check(mprotect((void *)AT(1), PAGE, PROT_READ) < 0 && errno == EPERM, "no mprotect");
-	check(mremap((void *)AT(1), PAGE, PAGE, FIX, (void *)AT(40)) == MAP_FAILED && errno == EPERM,
+	check(mremap((void *)AT(1), PAGE, PAGE, FIX, (void *)AT(40)) == MAP_FAILED &&
+		      errno == EPERM,
 	      "no mremap");
-	check(mremap((void *)AT(1), 2 * PAGE, PAGE, 0) == MAP_FAILED && errno == EPERM, "no shrinking");
-	check(mmap((void *)AT(2), PAGE, RW, PRIV | MAP_FIXED, -1, 0) == MAP_FAILED && errno == EPERM,
+	check(mremap((void *)AT(1), 2 * PAGE, PAGE, 0) == MAP_FAILED && errno == EPERM,
+	      "no shrinking");
+	check(mmap((void *)AT(2), PAGE, RW, PRIV | MAP_FIXED, -1, 0) == MAP_FAILED &&
+		      errno == EPERM,
 	      "nothing is mapped over it");
 	check(mremap((void *)AT(6), PAGE, PAGE, FIX, (void *)AT(2)) == MAP_FAILED && errno == EPERM,
 	      "nothing is moved over it");

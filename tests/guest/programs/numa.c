@@ -3,6 +3,7 @@
  * Runs on machines with any number of nodes; with one node everything lands there.
  */
 #define _GNU_SOURCE
+#include "numbers.h"
 #include "tap.h"
 #include <sched.h>
 #include <sys/mman.h>
@@ -352,6 +353,23 @@ static void test_turns(void)
 	for (int i = 0; i < 60; i++)
 		got[status[i] & (NODES - 1)]++;
 	check(got[__builtin_ctzl(memory)] == 60 / count, "weights are one to begin with");
+	munmap(p, 60 * PAGE);
+	char path[80];
+	unsigned first = (unsigned)__builtin_ctzl(memory);
+	snprintf(path, sizeof(path), "/sys/kernel/mm/mempolicy/weighted_interleave/node%u", first);
+	check(!write_number(path, 256) && !write_number(path, -1) && number_in(path, "") == 1,
+	      "no such weight");
+	check(write_number(path, 3) && number_in(path, "") == 3, "node %u weighs 3", first);
+	p = map(60);
+	bind(p, 60 * PAGE, WEIGHTED, memory, 0);
+	touch(p, 60);
+	page_nodes(p, 60, status);
+	want = 0;
+	for (int i = 0; i < 60; i++)
+		want += status[i] == (int)first;
+	int fair = 60 * 3 / (2 + (int)count);
+	check(want >= fair - 2 && want <= fair + 2, "and gives %d of 60 pages", want);
+	check(write_number(path, 1), "as it was");
 	munmap(p, 60 * PAGE);
 }
 

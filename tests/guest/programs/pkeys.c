@@ -310,6 +310,26 @@ static void test_numbers(void)
 	munmap(p, PAGE);
 }
 
+/* ProtectionKey of the region that begins at or holds `at`; -1: not told. */
+static int key_in_smaps(const char *at)
+{
+	char line[300];
+	unsigned long start, end;
+	bool here = false;
+	int key = -1;
+	FILE *f = fopen("/proc/self/smaps", "r");
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2 && strchr(line, '-'))
+			here = (unsigned long)at >= start && (unsigned long)at < end;
+		if (here)
+			sscanf(line, "ProtectionKey: %d", &key);
+	}
+	if (f)
+		fclose(f);
+	return key;
+}
+
 static void test_keys(const char *self)
 {
 	char *p = map(4);
@@ -319,6 +339,7 @@ static void test_keys(const char *self)
 	test_numbers();
 	key = key_alloc(0, 0);
 	check(key > 0 && key_protect(p, 2 * PAGE, RW, key) == 0, "a key for two pages");
+	check(key_in_smaps(p) == key && key_in_smaps(p + 2 * PAGE) == 0, "smaps tells it");
 	test_rights(p, key);
 	test_copies(p, key);
 	test_threads(p, key);
