@@ -1,13 +1,38 @@
-/* The kernel command line: words by blanks, quotes keep blanks together. Read-only after boot. */
+/*
+ * The kernel command line: words by blanks, quotes keep blanks together. In front of it count the
+ * words of the profile that it names, or that the build chose (TERN_PROFILE). Read-only after boot.
+ */
 #include "core_private.h"
 #include <core/cmdline.h>
+#include <core/profile.h>
 #include <lib/string.h>
 
+#if !defined(TERN_PROFILE)
+#define TERN_PROFILE ""
+#endif
+
 static const char *line RO_AFTER_INIT = "";
+static const char *defaults RO_AFTER_INIT = ""; /* the profile's words */
+static const char *profile RO_AFTER_INIT = "";
 
 void cmdline_set(const char *text)
 {
+	char wanted[16] = TERN_PROFILE;
+	const char *name, *words;
+
 	line = text;
+	defaults = profile = "";
+	(void)cmdline_get("profile", wanted, sizeof(wanted));
+	for (unsigned i = 0; (name = profile_get(i, &words)); i++)
+		if (strcmp(name, wanted) == 0) {
+			profile = name;
+			defaults = words;
+		}
+}
+
+const char *profile_name(void)
+{
+	return profile;
 }
 
 const char *cmdline(void)
@@ -38,12 +63,13 @@ static void copy_value(char *buf, size_t size, const char *s, const char *end)
 		buf[n] = '\0';
 }
 
-bool cmdline_get(const char *name, char *buf, size_t size)
+/* The last one of that name in `text`. */
+static bool search(const char *text, const char *name, char *buf, size_t size)
 {
 	size_t length = strlen(name);
 	bool found = false;
 
-	for (const char *s = line; *s;) {
+	for (const char *s = text; *s;) {
 		if (*s == ' ') {
 			s++;
 			continue;
@@ -56,6 +82,11 @@ bool cmdline_get(const char *name, char *buf, size_t size)
 		s = end;
 	}
 	return found;
+}
+
+bool cmdline_get(const char *name, char *buf, size_t size)
+{
+	return search(line, name, buf, size) || search(defaults, name, buf, size);
 }
 
 bool cmdline_has(const char *name)

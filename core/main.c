@@ -14,9 +14,11 @@
 #include <core/init.h>
 #include <core/log.h>
 #include <core/panic.h>
+#include <core/profile.h>
 #include <core/random.h>
 #include <core/time.h>
 #include <core/upcalls.h>
+#include <core/wait.h>
 #include <hal/upcall.h>
 
 static struct task boot_task = {.name = "boot", .preempt_count = 1};
@@ -28,6 +30,10 @@ static enum kerr init_boot(const struct boot_info *info)
 	log_info("Tern on %s (%s), %s, %zu CPU%s", hal.name, info->machine, info->protocol,
 		 info->cpu_count, info->cpu_count == 1 ? "" : "s");
 	log_info("command line: %s", info->command_line);
+	if (*profile_name())
+		log_info("profile: %s", profile_name());
+	else if (cmdline_has("profile"))
+		log_warn("profile: there are minimal, desktop, server, realtime, debug");
 	return KERR_OK;
 }
 
@@ -95,6 +101,7 @@ void boot_user_starts(void)
 
 static void boot_thread(void *arg)
 {
+	sleep_check_begin();
 	init_run(INIT_RUNTIME, boot);
 }
 

@@ -58,6 +58,23 @@ void backtrace_log(vaddr_t ip, vaddr_t fp)
 	walk(ip, fp, log_line);
 }
 
+_Atomic cpuset_t backtrace_wanted;
+
+void backtrace_log_interrupted(void)
+{
+	atomic_fetch_or(&backtrace_wanted, cpu_bit(cpu_id()));
+}
+
+void backtrace_log_at_exit(struct hal_frame *frame)
+{
+	cpuset_t self = cpu_bit(cpu_id());
+
+	if (!(atomic_fetch_and(&backtrace_wanted, ~self) & self) || !frame)
+		return;
+	struct hal_user_regs r = hal.user.regs(frame);
+	backtrace_log(r.pc, r.fp);
+}
+
 NOINLINE size_t backtrace_take(vaddr_t *chain, size_t max)
 {
 	struct hal_unwind u = {.fp = (vaddr_t)__builtin_frame_address(0)};

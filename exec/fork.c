@@ -8,6 +8,7 @@
 #include "process_private.h"
 #include "sched_private.h"
 #include "thread_private.h"
+#include <core/cmdline.h>
 #include <exec/fork.h>
 #include <exec/oom.h>
 #include <lib/string.h>
@@ -165,7 +166,9 @@ static enum kerr copy_process(struct process *parent, uint64_t flags, struct pro
 	err = clone_signals(p, parent, flags);
 	if (err != KERR_OK)
 		goto fail;
-	if (flags & CLONE_VM) {
+	if (!parent->aspace) {
+		p->aspace = nullptr; /* the parent lives in the kernel; execve brings one */
+	} else if (flags & CLONE_VM) {
 		aspace_get(parent->aspace);
 		p->aspace = parent->aspace;
 		p->shares_aspace = parent->shares_aspace = true;
@@ -305,7 +308,44 @@ fail_id:
 	return err;
 }
 
-/* ---- Program 1 ---- */
+/* ---- Programs started by the kernel itself ---- */
+
+enum kerr process_spawn(const char *name, void (*fn)(void *arg), void *arg, int *pid)
+{
+	struct process *parent = current_process(), *p;
+
+	if (!oom_admit())
+		return KERR_NOMEM;
+	struct thread *t = thread_create(parent, name, true);
+	if (!t)
+		return KERR_NOMEM;
+	enum kerr err = id_alloc(&t->tid);
+	if (err != KERR_OK)
+		goto fail_id;
+	err = copy_process(parent, 0, &p);
+	if (err != KERR_OK)
+		goto fail_process;
+	p->pid = *pid = t->tid;
+	p->exit_signal = SIGCHLD;
+	strlcpy(p->name, name, sizeof(p->name));
+	t->process = p;
+	t->entry = fn;
+	t->entry_arg = arg;
+	err = publish_process(p, t, parent, false);
+	if (err != KERR_OK)
+		goto fail_publish;
+	figures_forked();
+	thread_launch(t);
+	return KERR_OK;
+
+fail_publish:
+	process_discard(p);
+fail_process:
+	id_release(t->tid);
+fail_id:
+	thread_destroy_unborn(t);
+	return err;
+}
 
 enum kerr process_start_first(void (*fn)(void *arg), void *arg)
 {
@@ -327,11 +367,12 @@ enum kerr process_start_first(void (*fn)(void *arg), void *arg)
 		p->limits[i] = (struct rlimit64){RLIM_INFINITY, RLIM_INFINITY};
 	p->limits[RLIMIT_STACK].current = 8ull << 20;
 	p->limits[RLIMIT_CORE].current = 0;
+	uint64_t files = MIN(MAX(cmdline_u64("limit.files", 1024), 16u), (uint64_t)524288);
+	p->limits[RLIMIT_NOFILE] = (struct rlimit64){files, 524288};
 	p->limits[RLIMIT_MEMLOCK] = (struct rlimit64){8ull << 20, 8ull << 20};
-	p->limits[RLIMIT_NOFILE] = (struct rlimit64){1024, 524288};
 	p->limits[RLIMIT_SIGPENDING] = (struct rlimit64){4096, 4096};
 	p->limits[RLIMIT_NPROC].current = p->limits[RLIMIT_NPROC].maximum =
-		(uint64_t)id_limit() / 2;
+		cmdline_u64("limit.processes", (uint64_t)id_limit() / 2);
 	p->limits[RLIMIT_NICE] = p->limits[RLIMIT_RTPRIO] = (struct rlimit64){};
 
 	bool on = spin_lock_irq(&process_tree_lock);

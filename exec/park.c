@@ -9,6 +9,7 @@
  */
 #include "sched_private.h"
 #include <core/panic.h>
+#include <core/wait.h>
 #include <exec/signal.h>
 
 #define WAKING_WORK (TASK_WORK_SIGNAL | TASK_WORK_STOP)
@@ -30,6 +31,7 @@ enum kerr thread_park(enum wait_reason reason, bool interruptible, nsec_t deadli
 {
 	struct thread *t = current_thread();
 
+	sleep_check("sleeping");
 	assert(t->task.preempt_count == 0);
 	if (atomic_load_explicit(&t->task.token, memory_order_relaxed) &&
 	    atomic_exchange_explicit(&t->task.token, 0, memory_order_acq_rel))
@@ -46,6 +48,7 @@ enum kerr thread_park(enum wait_reason reason, bool interruptible, nsec_t deadli
 
 	bool on = hal.cpu.irq_save();
 	t->wait_reason = (uint8_t)reason;
+	t->interruptible = interruptible;
 	thread_move(t, THREAD_RUNNING, how);
 	if (!has_reason_to_run(t, interruptible) || !thread_try_move(t, how, THREAD_RUNNING))
 		sched_switch(SWITCH_BLOCKED);

@@ -31,6 +31,11 @@ struct process kernel_process = {
 	.name = "kernel",
 };
 
+struct process *process_kernel(void)
+{
+	return &kernel_process;
+}
+
 const struct resource_ops *process_resource_ops[RESOURCE_COUNT] RO_AFTER_INIT;
 void *(*process_executable_get)(void *file)RO_AFTER_INIT;
 void (*process_executable_put)(void *file) RO_AFTER_INIT;

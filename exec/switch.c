@@ -15,6 +15,7 @@
  * saves nothing here and needs every new thread to start with a held lock.
  */
 #include "sched_private.h"
+#include "watchdog.h"
 #include <core/panic.h>
 #include <core/rcu.h>
 #include <exec/process.h>
@@ -107,6 +108,8 @@ void sched_switch(enum switch_reason reason)
 		sched_slice_arm(rq, slice);
 	if (next == prev)
 		return;
+	if (prev == rq->idle)
+		watchdog_cpu_busy(cpu);
 	rq->stats.switches++;
 	if (reason == SWITCH_BLOCKED)
 		prev->voluntary_switches++;

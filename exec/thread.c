@@ -9,6 +9,7 @@
 #include "process_private.h"
 #include "sched_private.h"
 #include "thread_private.h"
+#include "watchdog.h"
 #include <core/init.h>
 #include <core/log.h>
 #include <core/panic.h>
@@ -275,6 +276,7 @@ void sched_run_idle(void)
 		atomic_fetch_or_explicit(&sched_idle, cpu_bit(cpu), memory_order_seq_cst);
 		if (!READ_ONCE(rq->ready) && !sched_pull_idle(rq, cpu)) {
 			rcu_quiescent(cpu);
+			watchdog_cpu_idle(cpu);
 			if (!frame_idle_work())
 				hal.cpu.wait();
 		}

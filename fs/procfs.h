@@ -90,7 +90,6 @@ const char *proc_region_name(const struct region_info *r, char *buf);
 enum kerr proc_show_numa_maps(struct text *t, const struct proc_subject *s);
 void proc_print_list(struct text *t, uint64_t set); /* "0-2,4": the numbers of the bits */
 void proc_print_allowed(struct text *t, uint64_t cpus); /* lines of /proc/PID/status */
-struct aspace_stats proc_aspace_stats(struct process *p);
 
 #define TICKS_PER_SECOND 100ull
 static inline unsigned long proc_ticks(nsec_t t)

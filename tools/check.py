@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from tern import elf as elf_reader  # noqa: E402
 
-KERNEL_FOLDERS = ("boot", "hal", "core", "mm", "exec", "fs", "ipc", "net", "security", "drivers", "modules")
+KERNEL_FOLDERS = ("boot", "hal", "core", "mm", "exec", "fs", "ipc", "net", "security", "drivers",
+                  "kshell", "modules")
 TEST_FOLDERS = ("tests/host", "tests/contract", "tests/kernel")
 MACHINE_FOLDERS = ("hal/", "boot/")
 ARCHES = ("x86_64", "aarch64", "riscv64")

@@ -80,6 +80,7 @@ static NOINLINE void mutex_lock_slow(struct mutex *m)
 
 void mutex_lock(struct mutex *m)
 {
+	sleep_check("taking a mutex");
 	if (unlikely(!mutex_try_lock(m)))
 		mutex_lock_slow(m);
 }

@@ -23,6 +23,7 @@
 #define CALLS_AT_ONCE 512
 
 static _Atomic cpuset_t waiting;
+static _Atomic uint64_t period; /* counts them; written by the timer's function */
 
 static struct {
 	struct rcu_head *_Atomic incoming;
@@ -45,6 +46,11 @@ void rcu_quiescent(cpu_t cpu)
 bool rcu_waits_for(cpu_t cpu)
 {
 	return atomic_load_explicit(&waiting, memory_order_relaxed) & cpu_bit(cpu);
+}
+
+uint64_t rcu_period(void)
+{
+	return atomic_load_explicit(&period, memory_order_relaxed);
 }
 
 void rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *head))
@@ -121,6 +127,7 @@ static cpuset_t next_period(void)
 		if (atomic_load_explicit(&cpus[i].incoming, memory_order_relaxed))
 			calls_take(&current, atomic_exchange(&cpus[i].incoming, nullptr));
 	cpuset_t lagging = current.first ? cpu_online() : 0;
+	atomic_fetch_add_explicit(&period, 1, memory_order_relaxed);
 	atomic_store_explicit(&waiting, lagging, memory_order_seq_cst);
 	return lagging;
 }
@@ -171,6 +178,7 @@ void rcu_synchronize(void)
 {
 	struct synchronizer s = {};
 
+	sleep_check("waiting for a grace period");
 	waitq_init(&s.queue);
 	rcu_call(&s.head, synchronized);
 	enum kerr err = wait_until(&s.queue, atomic_load(&s.done), WAIT_OTHER, false, NSEC_NEVER);

@@ -62,6 +62,7 @@ static void lock_slow(struct rwlock *l, bool write)
 
 void rwlock_read_lock(struct rwlock *l)
 {
+	sleep_check("taking a sleeping lock to read");
 	if (unlikely(!rwlock_try_read_lock(l)))
 		lock_slow(l, false);
 }
@@ -95,6 +96,7 @@ bool rwlock_try_write_lock(struct rwlock *l)
 
 void rwlock_write_lock(struct rwlock *l)
 {
+	sleep_check("taking a sleeping lock to write");
 	if (unlikely(!rwlock_try_write_lock(l)))
 		lock_slow(l, true);
 }

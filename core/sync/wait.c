@@ -60,6 +60,7 @@ void wait_end(struct waitq *q, struct waiter *w)
 enum kerr wait_park(struct waiter *w, enum wait_reason reason, bool interruptible, nsec_t deadline)
 {
 	assert(w->task == current_task());
+	sleep_check("sleeping");
 	return upcalls.park(reason, interruptible, deadline);
 }
 
@@ -108,3 +109,26 @@ void wake_one(struct waitq *q)
 	wake_one_locked(q);
 	spin_unlock_irq(&q->lock, on);
 }
+
+#if defined(TERN_DEBUG)
+
+static _Atomic bool sleep_matters;
+
+void sleep_check_begin(void)
+{
+	atomic_store(&sleep_matters, true);
+}
+
+void sleep_check(const char *what)
+{
+	const struct task *t = current_task();
+
+	if (!atomic_load_explicit(&sleep_matters, memory_order_relaxed) ||
+	    (t->preempt_count == 0 && hal.cpu.irq_enabled()))
+		return;
+	panic("%s in atomic context by %s: %u spinlocks held, preemption off %u times, interrupts "
+	      "%s",
+	      what, t->name, t->lock_count, t->preempt_count, hal.cpu.irq_enabled() ? "on" : "off");
+}
+
+#endif

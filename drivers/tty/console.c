@@ -138,7 +138,7 @@ static void console_thread(void *arg)
 	for (;;) {
 		enum kerr err = wait_until(&input.queue,
 					   atomic_load(&input.head) != atomic_load(&input.tail),
-					   WAIT_IO, false, NSEC_NEVER);
+					   WAIT_IO, true, NSEC_NEVER);
 		if (err == KERR_OK)
 			take_bytes();
 	}

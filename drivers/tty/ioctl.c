@@ -1,5 +1,6 @@
 /* Settings of a terminal: ioctl_tty(2). */
 #include "tty.h"
+#include <drivers/tty.h>
 
 #include <exec/signal.h>
 #include <lib/string.h>
@@ -149,4 +150,38 @@ enum kerr tty_ioctl(struct file *f, unsigned command, vaddr_t argument, long *re
 	default:
 		return tty_job_ioctl(t, command, argument, result);
 	}
+}
+
+/* ---- For the kernel's own editor ---- */
+
+#define KEYS_OFF (ISIG | ICANON | ECHO | IEXTEN)
+
+enum kerr tty_set_keys(struct file *f, bool on)
+{
+	struct tty *t = f->private;
+
+	if (f->ops != &tty_file_ops)
+		return KERR_NOTTY;
+	mutex_lock(&t->lock);
+	bool was_canonical = tty_flag(t, ICANON);
+	if (on)
+		t->termios.lflag &= ~KEYS_OFF;
+	else
+		t->termios.lflag |= KEYS_OFF;
+	t->termios.iflag = ICRNL | IXON | IUTF8;
+	t->termios.oflag = OPOST | ONLCR;
+	t->termios.cc[VMIN] = 1;
+	t->termios.cc[VTIME] = 0;
+	t->stopped = false;
+	if (was_canonical == on)
+		tty_canon_changed_locked(t, was_canonical);
+	mutex_unlock(&t->lock);
+	return KERR_OK;
+}
+
+unsigned tty_columns(struct file *f)
+{
+	const struct tty *t = f->private;
+
+	return f->ops == &tty_file_ops ? READ_ONCE(t->window.columns) : 80;
 }

@@ -6,11 +6,11 @@
  * The time a thread spends here is its system time; sched_switch() charges calls that sleep.
  */
 #include "gate.h"
-#include "program.h"
 #include <core/cmdline.h>
 #include <core/init.h>
 #include <exec/gate.h>
 #include <lib/string.h>
+#include <syscall/program.h>
 
 #pragma clang diagnostic ignored "-Winitializer-overrides"
 

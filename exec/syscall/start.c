@@ -1,10 +1,10 @@
 /*
  * The first program: the init record `userland`. Process 1 starts in start_init(), opens the console
  * as descriptors 0, 1 and 2, and becomes the first of init=PATH, /init, /sbin/init, /bin/init,
- * /bin/sh that there is. Words of the command line after "--" are its arguments.
+ * /bin/sh that there is. Words of the command line after "--" are its arguments. With `kshell`, or if
+ * there is none of these, it stays in the kernel and is the kernel's shell.
  */
 #include "gate.h"
-#include "program.h"
 #include <core/cmdline.h>
 #include <core/init.h>
 #include <core/log.h>
@@ -12,6 +12,7 @@
 #include <fs/file.h>
 #include <lib/string.h>
 #include <mm/heap.h>
+#include <syscall/program.h>
 
 #define ARGUMENTS_MAX 64
 
@@ -103,7 +104,23 @@ static enum kerr try_program(const char *path, const char **argv)
 	return err;
 }
 
-/* Nothing can run. Under the emulator that ends it, as a panic does; a real machine keeps the page. */
+static void (*kernel_shell)(const char *why) RO_AFTER_INIT;
+
+void program_shell_register(void (*run)(const char *why))
+{
+	kernel_shell = run;
+}
+
+/* Somebody may be there to type: not where ./tern runs one program and reads its output. */
+static bool is_attended(void)
+{
+	char mode[16];
+
+	return !cmdline_get("console", mode, sizeof(mode)) || strcmp(mode, "framed") != 0;
+}
+
+/* Nothing can run: the kernel's own shell, if somebody is there. Otherwise, under the emulator, that
+ * ends it, as a panic does; a real machine keeps the page. */
 [[noreturn]] static void give_up(const char *asked)
 {
 	static const char why[] = "no program 1 found: give an initramfs with /init (./tern run "
@@ -112,6 +129,8 @@ static enum kerr try_program(const char *path, const char **argv)
 	if (asked)
 		log_error("init=%s does not start", asked);
 	log_error("%s", why);
+	if (kernel_shell && is_attended())
+		kernel_shell(why);
 	console_record("panic", why);
 	if (cmdline_has("exit"))
 		kernel_power_off(125);
@@ -131,6 +150,8 @@ static void start_init(void *arg)
 	char *line = heap_alloc(size);
 
 	open_console();
+	if (kernel_shell && cmdline_has("kshell"))
+		kernel_shell(nullptr);
 	if (line) {
 		strlcpy(line, cmdline(), size);
 		char *mark = strstr(line, " -- ");

@@ -7,12 +7,12 @@
  */
 #include "at.h"
 #include "gate.h"
-#include "program.h"
 #include <exec/exec.h>
 #include <exec/signal.h>
 #include <fs/file.h>
 #include <lib/string.h>
 #include <mm/heap.h>
+#include <syscall/program.h>
 
 #define STRING_MAX ((size_t)131072)
 #define SCRIPT_LINE 256

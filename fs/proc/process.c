@@ -91,7 +91,7 @@ static bool thread_next_name(const struct proc_subject *s, int *after, char name
 
 /* ---- Status ---------------------------------------------------------------------------------- */
 
-static char state_letter(const struct process *p, const struct thread_info *info)
+char proc_state_letter(const struct process *p, const struct thread_info *info)
 {
 	uint8_t state = atomic_load_explicit(&p->state, memory_order_relaxed);
 
@@ -179,7 +179,7 @@ static enum kerr show_stat(struct text *t, const struct proc_subject *s)
 	times_of(p, s, &info, &user, &system);
 	struct aspace_stats m = proc_aspace_stats(p);
 	text_print(t, "%d (%s) %c %d %d %d %d -1 0 0 0 0 0 ", info.tid, info.name,
-		   state_letter(p, &info), process_parent_pid(p), p->pgid,
+		   proc_state_letter(p, &info), process_parent_pid(p), p->pgid,
 		   p->session ? p->session->sid : 0, terminal_of(p));
 	text_print(t, "%lu %lu %ld %ld %d %d %u 0 %lu %lu %lu %lu ", proc_ticks(user),
 		   proc_ticks(system), (long)proc_ticks(p->child_user_time),
@@ -260,7 +260,7 @@ static enum kerr show_status(struct text *t, const struct proc_subject *s)
 	text_print(t,
 		   "Name:\t%s\nUmask:\t%04o\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%"
 		   "d\nTracerPid:\t0\n",
-		   info.name, 022u, state_name(state_letter(p, &info)), p->pid, info.tid,
+		   info.name, 022u, state_name(proc_state_letter(p, &info)), p->pid, info.tid,
 		   process_parent_pid(p));
 	print_ids(t, p);
 	print_memory(t, p);

@@ -10,6 +10,7 @@
 #include <core/spinlock.h>
 #include <core/version.h>
 #include <exec/exec.h>
+#include <exec/watchdog.h>
 #include <fs/proc.h>
 #include <lib/format.h>
 #include <mm/commit.h>
@@ -151,6 +152,49 @@ static enum kerr parse_setting(const char *text, size_t length, uint64_t *out)
 		return KERR_INVAL;
 	*out = str_to_u64(line, &end, 10);
 	return *end || end == line ? KERR_INVAL : KERR_OK;
+}
+
+/* A second value beside it stays: which of the two is `hung`. */
+static enum kerr write_watchdog(const char *text, size_t length, bool hung)
+{
+	struct watchdog_settings w;
+	uint64_t value;
+	enum kerr err = parse_setting(text, length, &value);
+
+	if (err != KERR_OK || value > WATCHDOG_SECONDS_MAX)
+		return KERR_INVAL;
+	watchdog_settings(&w);
+	*(hung ? &w.hung_timeout : &w.thresh) = (uint32_t)value;
+	return watchdog_configure(&w);
+}
+
+static enum kerr show_watchdog_thresh(struct text *t, const struct proc_subject *s)
+{
+	struct watchdog_settings w;
+
+	watchdog_settings(&w);
+	text_print(t, "%u\n", w.thresh);
+	return KERR_OK;
+}
+
+static enum kerr write_watchdog_thresh(const char *text, size_t length,
+				       const struct proc_subject *s)
+{
+	return write_watchdog(text, length, false);
+}
+
+static enum kerr show_hung_timeout(struct text *t, const struct proc_subject *s)
+{
+	struct watchdog_settings w;
+
+	watchdog_settings(&w);
+	text_print(t, "%u\n", w.hung_timeout);
+	return KERR_OK;
+}
+
+static enum kerr write_hung_timeout(const char *text, size_t length, const struct proc_subject *s)
+{
+	return write_watchdog(text, length, true);
 }
 
 static enum kerr show_hugepages(struct text *t, const struct proc_subject *s)
@@ -299,6 +343,10 @@ static const struct proc_entry sys_kernel[] = {
 	 .mode = SETTING_MODE,
 	 .show = show_host_name,
 	 .write = write_host_name},
+	{.name = "hung_task_timeout_secs",
+	 .mode = SETTING_MODE,
+	 .show = show_hung_timeout,
+	 .write = write_hung_timeout},
 	{.name = "osrelease", .mode = FILE_MODE, .show = show_osrelease},
 	{.name = "ostype", .mode = FILE_MODE, .show = show_ostype},
 	{.name = "pid_max", .mode = FILE_MODE, .show = show_pid_max},
@@ -308,6 +356,10 @@ static const struct proc_entry sys_kernel[] = {
 	 .show = show_randomize,
 	 .write = write_randomize},
 	{.name = "version", .mode = FILE_MODE, .show = show_version},
+	{.name = "watchdog_thresh",
+	 .mode = SETTING_MODE,
+	 .show = show_watchdog_thresh,
+	 .write = write_watchdog_thresh},
 	{},
 };
 
@@ -378,6 +430,18 @@ static enum kerr write_exit_status(const char *text, size_t length, const struct
 	return KERR_OK;
 }
 
+/* What the watchdogs have reported so far. */
+static enum kerr show_watchdog(struct text *t, const struct proc_subject *s)
+{
+	struct watchdog_figures f;
+
+	watchdog_figures(&f);
+	text_print(t, "soft_lockups %lu\nhard_lockups %lu\nhung_tasks %lu\n",
+		   (unsigned long)f.soft_lockups, (unsigned long)f.hard_lockups,
+		   (unsigned long)f.hung_tasks);
+	return KERR_OK;
+}
+
 const struct proc_entry proc_tern[] = {
 	{.name = "boot", .mode = FILE_MODE, .show = show_boot},
 	{.name = "exit-status",
@@ -385,5 +449,6 @@ const struct proc_entry proc_tern[] = {
 	 .show = show_exit_status,
 	 .write = write_exit_status},
 	{.name = "unimplemented", .mode = FILE_MODE, .show = show_unimplemented},
+	{.name = "watchdog", .mode = FILE_MODE, .show = show_watchdog},
 	{},
 };

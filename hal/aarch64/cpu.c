@@ -140,6 +140,13 @@ bool cpu_unwind(struct hal_unwind *u, vaddr_t low, vaddr_t high)
 	return u->ip != 0;
 }
 
+/* As cpu_switch_to leaves it: x29 and x30 first. */
+struct hal_unwind cpu_saved(const struct hal_thread *thread)
+{
+	const volatile uint64_t *sp = (const volatile uint64_t *)READ_ONCE(thread->kernel_sp);
+	return (struct hal_unwind){.ip = sp[1], .fp = sp[0]};
+}
+
 /* ---- Features for user programs ---------------------------------------------------------- */
 
 /* An HWCAP bit for each (register, field, least value): Linux's arm64 ELF hwcaps. */

@@ -60,6 +60,7 @@ void cpu_fpu_save(struct hal_thread *thread);
 void cpu_fpu_load(struct hal_thread *thread);
 bool cpu_entropy(uint64_t *out);
 bool cpu_unwind(struct hal_unwind *u, vaddr_t low, vaddr_t high);
+struct hal_unwind cpu_saved(const struct hal_thread *thread);
 size_t cpu_describe(cpu_t cpu, char *buf, size_t size);
 void cpu_features(void);   /* boot CPU: the features all CPUs are used with */
 void cpu_log_protections(void);
@@ -101,6 +102,7 @@ void timer_interrupt(void);
 /* smp.c */
 enum kerr smp_start(cpu_t cpu, struct hal_thread *idle);
 void smp_ipi(cpuset_t cpus);
+bool smp_sample(cpu_t cpu, struct hal_unwind *out, bool *kernel);
 void smp_stop_others(void);
 void smp_init(const struct boot_info *info);
 uint64_t smp_hardware_id(cpu_t cpu);

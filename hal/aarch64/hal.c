@@ -26,6 +26,7 @@ const struct hal_ops hal = {
 			.fpu_load = cpu_fpu_load,
 			.entropy = cpu_entropy,
 			.unwind = cpu_unwind,
+			.saved = cpu_saved,
 			.describe = cpu_describe,
 		},
 	.mmu =
@@ -43,7 +44,10 @@ const struct hal_ops hal = {
 		},
 	.irq = {.route = irq_route},
 	.timer = {.now = timer_now, .arm = timer_arm},
-	.smp = {.start = smp_start, .ipi = smp_ipi, .stop_others = smp_stop_others},
+	.smp = {.start = smp_start,
+		.ipi = smp_ipi,
+		.sample = smp_sample,
+		.stop_others = smp_stop_others},
 	.user =
 		{
 			.info = user_info,

@@ -122,6 +122,12 @@ void smp_ipi(cpuset_t cpus)
 	irq_send(cpus, SGI_IPI);
 }
 
+/* FIQ is not used: every interrupt can be masked. */
+bool smp_sample(cpu_t cpu, struct hal_unwind *out, bool *kernel)
+{
+	return false;
+}
+
 void smp_stop_others(void)
 {
 	cpuset_t all = cpu_count >= 64 ? ~0ull : (1ull << cpu_count) - 1;

@@ -218,3 +218,11 @@ __attribute__((no_sanitize("address"))) bool host_cpu_unwind(struct hal_unwind *
 	*u = (struct hal_unwind){.ip = ip, .fp = fp};
 	return true;
 }
+
+__attribute__((no_sanitize("address"))) struct hal_unwind host_cpu_saved(
+	const struct hal_thread *thread)
+{
+	const struct host_thread_regs *regs =
+		(const struct host_thread_regs *)READ_ONCE(thread->kernel_sp);
+	return (struct hal_unwind){.ip = regs->ip, .fp = regs->rbp};
+}

@@ -135,6 +135,7 @@ const struct hal_ops hal = {
 			.fpu_load = cpu_fpu_load,
 			.entropy = host_platform_entropy,
 			.unwind = host_cpu_unwind,
+			.saved = host_cpu_saved,
 			.describe = host_platform_describe,
 		},
 	.mmu =
@@ -152,7 +153,10 @@ const struct hal_ops hal = {
 		},
 	.irq = {.route = host_irq_route},
 	.timer = {.now = host_timer_now, .arm = host_timer_arm},
-	.smp = {.start = host_smp_start, .ipi = host_smp_ipi, .stop_others = host_smp_stop_others},
+	.smp = {.start = host_smp_start,
+		.ipi = host_smp_ipi,
+		.sample = host_smp_sample,
+		.stop_others = host_smp_stop_others},
 	.user =
 		{
 			.info = host_user_info,

@@ -199,6 +199,12 @@ void host_smp_ipi(cpuset_t cpus)
 		host_point();
 }
 
+/* Simulated CPUs take turns. */
+bool host_smp_sample(cpu_t cpu, struct hal_unwind *out, bool *kernel)
+{
+	return false;
+}
+
 void host_smp_stop_others(void)
 {
 	struct host_cpu *self = host_self();

@@ -160,6 +160,7 @@ void host_cpu_thread_init(struct hal_thread *thread,
 struct hal_thread *host_cpu_switch_to(struct hal_thread *prev, struct hal_thread *next);
 void host_cpu_stacks_init(void);
 bool host_cpu_unwind(struct hal_unwind *u, vaddr_t low, vaddr_t high);
+struct hal_unwind host_cpu_saved(const struct hal_thread *thread);
 
 /* irq.c: points, pending interrupts */
 void host_point(void);
@@ -178,6 +179,7 @@ void host_timer_arm(nsec_t deadline);
 enum kerr host_irq_route(unsigned line, enum irq_trigger trigger, cpu_t cpu);
 enum kerr host_smp_start(cpu_t cpu, struct hal_thread *idle);
 void host_smp_ipi(cpuset_t cpus);
+bool host_smp_sample(cpu_t cpu, struct hal_unwind *out, bool *kernel);
 void host_smp_stop_others(void);
 [[noreturn]] void host_cpu_halt(void);
 size_t host_console_take(char *buf, size_t size); /* platform.c */

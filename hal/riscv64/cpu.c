@@ -202,6 +202,13 @@ bool riscv_cpu_unwind(struct hal_unwind *u, vaddr_t low, vaddr_t high)
 	return u->ip != 0;
 }
 
+/* As the switch leaves it: ra and s0 first. */
+struct hal_unwind riscv_cpu_saved(const struct hal_thread *thread)
+{
+	const volatile uint64_t *sp = (const volatile uint64_t *)READ_ONCE(thread->kernel_sp);
+	return (struct hal_unwind){.ip = sp[0], .fp = sp[1]};
+}
+
 /* ---- Floating point ---------------------------------------------------------------------- */
 
 void riscv_cpu_fpu_save(struct hal_thread *thread)

@@ -32,6 +32,7 @@ const struct hal_ops hal = {
 			.fpu_load = riscv_cpu_fpu_load,
 			.entropy = riscv_cpu_entropy,
 			.unwind = riscv_cpu_unwind,
+			.saved = riscv_cpu_saved,
 			.describe = riscv_cpu_describe,
 		},
 	.mmu =
@@ -60,6 +61,7 @@ const struct hal_ops hal = {
 		{
 			.start = riscv_smp_start,
 			.ipi = riscv_smp_ipi,
+			.sample = riscv_smp_sample,
 			.stop_others = riscv_smp_stop_others,
 		},
 	.user =

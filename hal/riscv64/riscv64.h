@@ -68,6 +68,7 @@ void riscv_cpu_fpu_save(struct hal_thread *thread);
 void riscv_cpu_fpu_load(struct hal_thread *thread);
 bool riscv_cpu_entropy(uint64_t *out);
 bool riscv_cpu_unwind(struct hal_unwind *u, vaddr_t low, vaddr_t high);
+struct hal_unwind riscv_cpu_saved(const struct hal_thread *thread);
 size_t riscv_cpu_describe(cpu_t cpu, char *buf, size_t size);
 
 /* ---- mmu.c, string.S ---- */
@@ -121,6 +122,7 @@ void riscv_smp_interrupt(void);
 void riscv_smp_fence_i_others(void);
 enum kerr riscv_smp_start(cpu_t cpu, struct hal_thread *idle);
 void riscv_smp_ipi(cpuset_t cpus);
+bool riscv_smp_sample(cpu_t cpu, struct hal_unwind *out, bool *kernel);
 void riscv_smp_stop_others(void);
 
 /* ---- user.c, signal.c, string.S ---- */

@@ -123,6 +123,12 @@ void riscv_smp_fence_i_others(void)
 	asm volatile("fence iorw, iorw" ::: "memory");
 }
 
+/* The SBI has no interrupt that cannot be masked. */
+bool riscv_smp_sample(cpu_t cpu, struct hal_unwind *out, bool *kernel)
+{
+	return false;
+}
+
 void riscv_smp_stop_others(void)
 {
 	__atomic_store_n(&stopping, 1, __ATOMIC_RELAXED);

@@ -300,3 +300,10 @@ bool x86_cpu_unwind(struct hal_unwind *u, vaddr_t low, vaddr_t high)
 	u->ip = ip;
 	return true;
 }
+
+/* As x86_switch_stacks leaves it: r15, r14, r13, r12, rbx, rbp, return address. */
+struct hal_unwind x86_cpu_saved(const struct hal_thread *thread)
+{
+	const volatile uint64_t *sp = (const volatile uint64_t *)READ_ONCE(thread->kernel_sp);
+	return (struct hal_unwind){.ip = sp[6], .fp = sp[5]};
+}

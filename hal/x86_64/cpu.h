@@ -260,6 +260,7 @@ void x86_cpu_thread_init(struct hal_thread *thread,
 			 void (*entry)(struct hal_thread *prev, void *arg), void *arg);
 bool x86_cpu_entropy(uint64_t *out);
 bool x86_cpu_unwind(struct hal_unwind *u, vaddr_t low, vaddr_t high);
+struct hal_unwind x86_cpu_saved(const struct hal_thread *thread);
 size_t x86_cpu_describe(cpu_t cpu, char *buf, size_t size);
 /* The user's FS and GS base in the registers now (current thread). */
 uint64_t x86_cpu_fs_base(void);
@@ -330,8 +331,10 @@ uint32_t x86_timer_tsc_khz(void);
 void x86_smp_early(const struct boot_info *info);
 enum kerr x86_smp_start(cpu_t cpu, struct hal_thread *idle);
 void x86_smp_ipi(cpuset_t cpus);
+bool x86_smp_sample(cpu_t cpu, struct hal_unwind *out, bool *kernel);
 void x86_smp_stop_others(void);
 extern _Atomic uint32_t x86_stopping;
+extern _Atomic uint32_t x86_sampling;
 
 /* console.c */
 void x86_console_write(const char *bytes, size_t count);

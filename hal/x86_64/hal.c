@@ -30,6 +30,7 @@ const struct hal_ops hal = {
 			.fpu_load = x86_fpu_load,
 			.entropy = x86_cpu_entropy,
 			.unwind = x86_cpu_unwind,
+			.saved = x86_cpu_saved,
 			.describe = x86_cpu_describe,
 		},
 	.mmu =
@@ -58,6 +59,7 @@ const struct hal_ops hal = {
 		{
 			.start = x86_smp_start,
 			.ipi = x86_smp_ipi,
+			.sample = x86_smp_sample,
 			.stop_others = x86_smp_stop_others,
 		},
 	.user =

@@ -8,6 +8,7 @@
 #include "user.h"
 
 #include <hal/upcall.h>
+#include <stdatomic.h>
 
 struct x86_platform x86_platform RO_AFTER_INIT = {.local_apic = 0xfee00000};
 
@@ -68,6 +69,7 @@ void x86_platform_early(struct boot_info *info)
 	x86_mmu_probe(info);
 	x86_user_init();
 	x86_cpu_count = (cpu_t)MIN(info->cpu_count, (size_t)CPU_MAX);
+	atomic_store(&x86_cpus[0].started, 1); /* this one: a panic elsewhere stops it, too */
 	for (cpu_t i = 0; i < x86_cpu_count; i++)
 		x86_cpus[i].apic_id = (uint32_t)info->cpus[i].hardware_id;
 	acpi_take(info);

@@ -9,7 +9,8 @@
  *
  * Double fault, NMI and machine check may come at any instruction, also with the user's GS and
  * stack. They run on emergency stacks whose top holds the CPU's area, and never return: an NMI is
- * the order to stop, or a hardware failure; all failures go to one shared panic stack, first come
+ * the order to stop, or a hardware failure (or, and then it does return, the question of another CPU
+ * where this one is: smp.c); all failures go to one shared panic stack, first come
  * first served.
  */
 #include "cpu_offsets.h"
@@ -167,6 +168,18 @@ emergency_entry:
 	PATCH_CLAC
 	PUSH_REGISTERS
 	cld
+	/* The one kind that returns: another CPU wants to know where this one is. */
+	cmpl	$VECTOR_NMI, FRAME_VECTOR(%rsp)
+	jne	1f
+	cmpl	$0, x86_sampling(%rip)
+	je	1f
+	cmpl	$0, x86_stopping(%rip)
+	jne	1f
+	mov	%rsp, %rdi
+	call	x86_smp_sample_take
+	POP_REGISTERS
+	iretq
+1:
 	/* The frame (22 words) ends where the CPU's word on this stack is: set GS by it. */
 	mov	FRAME_SS + 8(%rsp), %rax
 	mov	%rax, %rdx

@@ -155,8 +155,8 @@ static void reclaim_thread(void *arg)
 {
 	for (;;) {
 		enum kerr err = wait_until(&event_queue, atomic_exchange(&event_pending, false),
-					   WAIT_MEMORY, false, NSEC_NEVER);
-		(void)err; /* not interruptible, no deadline */
+					   WAIT_MEMORY, true, NSEC_NEVER);
+		(void)err; /* at rest: nobody sends signals to a kernel thread */
 		reclaim_balance();
 	}
 }

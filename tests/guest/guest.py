@@ -13,6 +13,7 @@ import busybox
 import command
 import interactive
 import kernel
+import kshell
 import locks
 import machines
 import memory
@@ -27,6 +28,7 @@ GROUPS = {
     "programs": programs.run,
     "command": command.run,
     "interactive": interactive.run,
+    "kshell": kshell.run,
     "machines": machines.run,
     "memory": memory.run,
     "modules": modules.breaks,

@@ -30,7 +30,27 @@ CRASHES = {
 }
 # What the command line needs besides.
 WORDS = {name: "heap_debug panic_on_corruption" for name in CRASHES if name.startswith("heap-")}
-ONLY_DEBUG = {"lock-twice": ["twice"]}
+# The word that makes it, if that is not kcrash=NAME.
+OTHERS = {"init-required": "initfail=filesystem"}
+ONLY_DEBUG = {
+    "init-required": ['init: "filesystem" failed', "init_run"],
+    "lock-twice": ["twice"],
+    "sleep-locked": ["taking a mutex in atomic context", "1 spinlocks held", "holds lock held",
+                     "sleep_locked"],
+    "sleep-irq-off": ["taking a mutex in atomic context", "interrupts off", "sleep_irq_off"],
+    "sleep-preempt-off": ["sleeping in atomic context", "preemption off 1", "sleep_preempt_off"],
+}
+
+# What is reported and goes on: what the log has to say, CPUs.
+REPORTS = {
+    "soft-lockup": (["soft lockup: cpu", "not passed the scheduler for 1 s",
+                     'thread \\d+ "culprit"', r"stay_atomic\+0x"], (1, 2)),
+    "hard-lockup": (["hard lockup: cpu", "taken no interrupt for 1 s", 'thread \\d+ "culprit"'],
+                    (2,)),
+    "hung-task": (['hung task: thread \\d+ "culprit"', "waits for lock", r"wait_for_mutex\+0x"],
+                  (1, 2)),
+}
+WATCHED = "watchdog_thresh=1 hung_task_timeout_secs=1"
 
 
 def inside(target, tap, group):
@@ -65,8 +85,8 @@ def crashes(target, tap, group):
     if target.preset.endswith("debug"):
         wanted |= ONLY_DEBUG
     for name in tap.matching(group, wanted):
-        p = target.run(["true"], ["--append", f"kcrash={name} {WORDS.get(name, '')}", "-v"],
-                       timeout=60)
+        word = OTHERS.get(name, f"kcrash={name}")
+        p = target.run(["true"], ["--append", f"{word} {WORDS.get(name, '')}", "-v"], timeout=60)
         page = p.stderr.decode(errors="replace").lower()
         missing = [word for word in wanted[name] if word not in page]
         if p.returncode != 125 or missing:
@@ -75,3 +95,41 @@ def crashes(target, tap, group):
         else:
             tap.result(f"crash {name}", re.search(r"\w+\+0x[0-9a-f]+ \(\S+\.[cs]:\d+\)", page),
                        f"no function with file and line\n{page[-3000:]}")
+    reports(target, tap, group)
+
+
+def reports(target, tap, group):
+    """The watchdogs say what they see, once, and the machine goes on."""
+    for name in tap.matching(group, REPORTS):
+        wanted, machines = REPORTS[name]
+        for smp in machines:
+            p = watched(target, name, smp)
+            said = p.stderr.decode(errors="replace").replace("\r", "")
+            missing = [word for word in wanted if not re.search(word, said)]
+            alarms = len(re.findall(r"watchdog: (?:soft|hard|hung)", said))
+            tap.result(f"watchdog {name}, {smp} CPU(s)",
+                       p.returncode == 0 and not missing and alarms == 1
+                       and (name != "hard-lockup" or call_chain_of_a_deaf_cpu(target, said)),
+                       f"status {p.returncode}, {alarms} alarms, not said: {missing}\n"
+                       + said[-3000:])
+    for _ in tap.matching(group, ["init-optional"]):
+        p = target.run(["cat", "/sys/kernel/init"], ["--append", "initfail=kshell", "-v"], timeout=60)
+        said = p.stderr.decode(errors="replace")
+        tap.result("an optional subsystem may fail", p.returncode == 0
+                   and re.search(rb"kshell +failed", p.stdout)
+                   and re.search(rb"userland +running", p.stdout)
+                   and '"kshell" failed' in said, p.stdout.decode(errors="replace") + said)
+    for _ in tap.matching(group, ["no-lockup"]):
+        p = watched(target, "no-lockup", 2)
+        said = p.stderr.decode(errors="replace")
+        tap.result("no false alarm of the watchdogs", p.returncode == 0
+                   and "ktest: no false alarm" in said, said[-3000:])
+
+
+def call_chain_of_a_deaf_cpu(target, said):
+    """x86_64 has an interrupt that cannot be masked."""
+    return target.arch != "x86_64" or re.search(r"stay_deaf\+0x", said)
+
+
+def watched(target, name, smp):
+    return target.run(["true"], ["--append", f"kcrash={name} {WATCHED}", "-v"], timeout=90, smp=smp)

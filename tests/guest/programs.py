@@ -13,7 +13,7 @@ TIMEOUT = 400
 FOLDER = HERE / "programs"
 # Program: arguments in the guest; {} is the folder of the programs of the same flavour.
 BOTH = {"threads": "", "signals": "", "memory": "", "files": "", "processes": "", "fpu": "",
-        "epoll": "", "events": "", "locks": "", "sockets": "", "rights": "", "overcommit": "", "badmem": "", "faults": "", "figures": "", "aslr": "", "numa": "", "pkeys": "",
+        "epoll": "", "events": "", "locks": "", "sockets": "", "rights": "", "overcommit": "", "badmem": "", "faults": "", "figures": "", "aslr": "", "numa": "", "pkeys": "", "terncalls": "",
         "badelf": "{}/crash"}
 # Hard on the machine, the same for both flavours: once is enough.
 ONCE = {"mapmodel": "2 10000", "huge": "", "epollstress": "", "socketstress": "", "hostile": "", "forkbomb": "", "exhaust": "",

@@ -2,6 +2,8 @@
 #include "machine.h"
 
 #include <core/cmdline.h>
+#include <core/profile.h>
+#include <lib/format.h>
 
 void cmdline_set(const char *text); /* core_private.h's */
 
@@ -78,4 +80,33 @@ PROPERTY(cmdline_any_bytes, 200)
 			EXPECT(strlen(value) < sizeof(value));
 		(void)cmdline_u64(name, 0);
 	}
+}
+
+/* core/profile.c: the words of a profile count, and what the line says counts more. */
+TEST(cmdline_profile)
+{
+	const char *name, *words;
+	char line[64];
+
+	cmdline_set("quiet");
+	EXPECT_STR(profile_name(), "");
+	EXPECT(!cmdline_has("pmm"));
+	cmdline_set("profile=nonsense");
+	EXPECT_STR(profile_name(), "");
+	cmdline_set("profile=minimal sched=prio");
+	EXPECT_STR(profile_name(), "minimal");
+	value_is("pmm", "bitmap");
+	value_is("sched", "prio");
+	EXPECT_EQ(cmdline_u64("limit.files", 0), 64);
+	EXPECT_STR(cmdline(), "profile=minimal sched=prio");
+	cmdline_set("pmm=hybrid profile=minimal");
+	value_is("pmm", "hybrid");
+	for (unsigned i = 0; (name = profile_get(i, &words)); i++) {
+		format(line, sizeof(line), "profile=%s", name);
+		cmdline_set(line);
+		EXPECT_STR(profile_name(), name);
+		EXPECT(!strstr(words, "  ") && *words);
+	}
+	cmdline_set("");
+	EXPECT_STR(profile_name(), "");
 }

@@ -6,6 +6,7 @@
 #include <exec/exec.h>
 #include <exec/oom.h>
 #include <exec/signal.h>
+#include <exec/watchdog.h>
 #include <fs/device.h>
 #include <mm/heap.h>
 
@@ -119,6 +120,21 @@ void exec_figures(struct exec_figures *out)
 void exec_cpu_times(cpu_t cpu, struct cpu_times *out)
 {
 	*out = (struct cpu_times){};
+}
+
+void watchdog_settings(struct watchdog_settings *out)
+{
+	*out = (struct watchdog_settings){};
+}
+
+enum kerr watchdog_configure(const struct watchdog_settings *w)
+{
+	return KERR_OK;
+}
+
+void watchdog_figures(struct watchdog_figures *out)
+{
+	*out = (struct watchdog_figures){};
 }
 
 bool missing_call_get(size_t index, struct missing_call *out)

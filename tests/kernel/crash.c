@@ -1,13 +1,18 @@
 /*
  * Deliberate crashes, for tests of the panic page: kcrash=NAME on the command line does the wrong
- * thing called NAME in the boot thread. README.md lists what the page must say.
+ * thing called NAME in the boot thread. README.md lists what the page must say. What the watchdogs
+ * see is only reported, and the boot goes on.
  */
 #include "ktest_private.h"
 
 #include <core/log.h>
 #include <core/panic.h>
 #include <core/spinlock.h>
+#include <core/time.h>
+#include <core/wait.h>
 #include <exec/process.h>
+#include <exec/thread.h>
+#include <exec/watchdog.h>
 #include <ktest/ktest.h>
 #include <lib/string.h>
 #include <mm/aspace.h>
@@ -200,6 +205,148 @@ static NOINLINE void heap_foreign_free(void)
 	heap_free(global + 16);
 }
 
+/* ---- Sleeping where one may not: only debug builds see it ---- */
+
+static struct mutex free_mutex = MUTEX_INIT(free_mutex);
+
+static NOINLINE void sleep_locked(void)
+{
+	static struct spinlock lock = SPINLOCK_INIT(RANK_NONE, "held");
+	spin_lock(&lock);
+	mutex_lock(&free_mutex); /* it would not even have to wait */
+	spin_unlock(&lock);
+}
+
+static NOINLINE void sleep_irq_off(void)
+{
+	bool on = hal.cpu.irq_save();
+	mutex_lock(&free_mutex);
+	hal.cpu.irq_restore(on);
+}
+
+static NOINLINE void sleep_preempt_off(void)
+{
+	preempt_disable();
+	(void)!thread_sleep_until(time_now() + NSEC_PER_MSEC, false);
+	preempt_enable();
+}
+
+/* ---- What the watchdogs see: reported, then it goes on. Needs watchdog_thresh=1 and
+ * hung_task_timeout_secs=1. ---- */
+
+static struct watchdog_figures figures(void)
+{
+	struct watchdog_figures f;
+
+	watchdog_figures(&f);
+	return f;
+}
+
+/* In another thread and on another CPU than the boot's, if there is one. */
+static void in_thread(void (*fn)(void *arg))
+{
+	if (kthread_create("culprit", PRIORITY_NORMAL, fn, nullptr, nullptr) != KERR_OK)
+		log_error("ktest: no thread");
+}
+
+static void await_report(uint64_t (*count)(void), nsec_t limit)
+{
+	nsec_t last = time_now() + limit;
+
+	while (!count() && time_now() < last)
+		(void)!thread_sleep_until(time_now() + 10 * NSEC_PER_MSEC, false);
+	log_info("ktest: %s", count() ? "reported" : "nothing was reported");
+}
+
+static uint64_t soft_count(void)
+{
+	return figures().soft_lockups;
+}
+
+static uint64_t hard_count(void)
+{
+	return figures().hard_lockups;
+}
+
+static uint64_t hung_count(void)
+{
+	return figures().hung_tasks;
+}
+
+static NOINLINE void spin_until_seen(uint64_t (*count)(void))
+{
+	nsec_t last = time_now() + 60 * NSEC_PER_SEC;
+
+	while (!count() && time_now() < last)
+		hal.cpu.relax();
+}
+
+static NOINLINE void stay_atomic(void *arg)
+{
+	static struct spinlock lock = SPINLOCK_INIT(RANK_NONE, "too long");
+
+	spin_lock(&lock);
+	spin_until_seen(soft_count);
+	spin_unlock(&lock);
+}
+
+static void soft_lockup(void)
+{
+	in_thread(stay_atomic);
+	await_report(soft_count, 60 * NSEC_PER_SEC);
+}
+
+static NOINLINE void stay_deaf(void *arg)
+{
+	bool on = hal.cpu.irq_save();
+
+	spin_until_seen(hard_count);
+	hal.cpu.irq_restore(on);
+}
+
+static void hard_lockup(void)
+{
+	in_thread(stay_deaf);
+	await_report(hard_count, 60 * NSEC_PER_SEC);
+}
+
+static NOINLINE void wait_for_mutex(void *arg)
+{
+	mutex_lock(&free_mutex);
+	mutex_unlock(&free_mutex);
+}
+
+static void hung_task(void)
+{
+	mutex_lock(&free_mutex);
+	in_thread(wait_for_mutex);
+	await_report(hung_count, 60 * NSEC_PER_SEC);
+	mutex_unlock(&free_mutex);
+}
+
+/* A thread that computes in the kernel, can be preempted and has no competitor, and one that waits
+ * with an end: no reason for a report. */
+static NOINLINE void compute(void *arg)
+{
+	for (nsec_t last = time_now() + 5 * NSEC_PER_SEC; time_now() < last;)
+		hal.cpu.relax();
+}
+
+static NOINLINE void sleep_long(void *arg)
+{
+	(void)!thread_sleep_until(time_now() + 5 * NSEC_PER_SEC, false);
+}
+
+static void no_lockup(void)
+{
+	in_thread(compute);
+	in_thread(sleep_long);
+	(void)!thread_sleep_until(time_now() + 6 * NSEC_PER_SEC, false);
+	struct watchdog_figures f = figures();
+	log_info("ktest: %s",
+		 f.soft_lockups + f.hard_lockups + f.hung_tasks ? "false alarm" : "no false alarm");
+}
+
 static const struct {
 	const char *name;
 	void (*fn)(void);
@@ -224,6 +371,13 @@ static const struct {
 	{"heap-double-free", heap_double_free},
 	{"heap-use-after-free", heap_use_after_free},
 	{"heap-foreign-free", heap_foreign_free},
+	{"sleep-locked", sleep_locked},
+	{"sleep-irq-off", sleep_irq_off},
+	{"sleep-preempt-off", sleep_preempt_off},
+	{"soft-lockup", soft_lockup},
+	{"hard-lockup", hard_lockup},
+	{"hung-task", hung_task},
+	{"no-lockup", no_lockup},
 };
 
 void ktest_crash(const char *name)
@@ -233,7 +387,8 @@ void ktest_crash(const char *name)
 			continue;
 		log_info("ktest: crashing on purpose: %s", name);
 		crashes[i].fn();
-		log_error("ktest: %s did not crash", name);
+		log_info("ktest: %s goes on", name);
+		return;
 	}
 	log_error("ktest: kcrash=%s: there is no such crash", name);
 }

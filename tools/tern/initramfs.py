@@ -34,6 +34,7 @@ MODULES = f"lib/modules/{RELEASE}"
 FOLDERS = ("bin", "usr", "dev", "proc", "sys", "run", "root", "etc", "mnt", "var/log", "home",
            MODULES)
 # Every program is in /bin; scripts that give another full path find it there too.
+PROGRAMS = ("tern-ctl",)  # of our own beside program 1: user/
 LINKS = {"sbin": "bin", "usr/bin": "/bin", "usr/sbin": "/bin", "var/run": "/run"}
 
 
@@ -89,7 +90,8 @@ def modules_dep(modules):
 
 def base(arch, init, additions, busybox, modules):
     """The path of the archive with everything but the program to run."""
-    parts = [Path(__file__), init, busybox, *modules, *(host for host, _ in additions)]
+    programs = [path for path in map(init.with_name, PROGRAMS) if path.exists()]
+    parts = [Path(__file__), init, *programs, busybox, *modules, *(host for host, _ in additions)]
     key = hashlib.sha256("\n".join(
         [arch, *(line for part in parts for line in stamps(part)),
          *(guest for _, guest in additions)]).encode()).hexdigest()[:24]
@@ -110,6 +112,8 @@ def base(arch, init, additions, busybox, modules):
     image = busybox.read_bytes()
     for applet in applets(image):
         archive.symlink(f"bin/{applet}", "busybox")
+    for own in programs:
+        archive.file(f"bin/{own.name}", own.read_bytes(), 0o755)
     archive.file("bin/busybox", image, 0o755)  # last: busybox is an applet of its own
     for module in modules:
         archive.file(f"{MODULES}/{module.name}", module.read_bytes())

@@ -12,14 +12,16 @@ import subprocess
 from pathlib import Path
 
 from tern import packages, setup
-from tern.common import BUILD, Failure, locked
+from tern.common import BUILD, ROOT, Failure, locked
 
 FLAVOURS = ("glibc", "musl")
 GCC = {"x86_64": "gcc", "aarch64": "aarch64-linux-gnu-gcc", "riscv64": "riscv64-linux-gnu-gcc"}
 LOADER = {"x86_64": "ld-linux-x86-64.so.2", "aarch64": "ld-linux-aarch64.so.1",
           "riscv64": "ld-linux-riscv64-lp64d.so.1"}
 LIBRARIES = "/t/lib"  # in the guest
-FLAGS = ["-std=gnu2x", "-O2", "-g0", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"]
+OWN_HEADERS = ROOT / "user/include"  # <tern/tern.h>
+FLAGS = ["-std=gnu2x", "-O2", "-g0", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter",
+         "-I", OWN_HEADERS]
 
 
 def program(arch, flavour, sources, name=None):
@@ -27,7 +29,7 @@ def program(arch, flavour, sources, name=None):
     sources = [Path(source) for source in sources]
     target = BUILD / "programs" / arch / flavour / (name or sources[0].stem)
     inputs = [*sources, *(header for source in sources for header in source.parent.glob("*.h")),
-              Path(__file__)]
+              *OWN_HEADERS.rglob("*.h"), Path(__file__)]
     if newest(inputs) > changed(target):
         setup.require("build", f"programs-{arch}")
         with locked(f"programs-{arch}-{flavour}-{target.name}"):

@@ -1,7 +1,8 @@
 /*
- * Initialisation as data (IN-1 to IN-4). A subsystem registers one record; core sorts the records
+ * Initialisation as data (IN-1 to IN-5). A subsystem registers one record; core sorts the records
  * by phase, dependencies and priority at boot and starts each when everything it requires has been
- * provided. A cycle, a missing name or a missing capability stops the boot, by name.
+ * provided. A cycle or a missing name stops the boot, by name; so does the failure of a subsystem
+ * that is not optional, after those that run have been stopped, the last one first.
  */
 #pragma once
 
@@ -76,8 +77,37 @@ struct init_record {
 #define INIT_DEPENDS(...) .depends = (const char *const[]){__VA_ARGS__, nullptr}
 /* clang-format on */
 
+#define INIT_RECORDS_MAX 64u
+
+/* A set of records and how far it has come. The kernel has one; tests make others. One caller at a time. */
+struct init_graph {
+	const struct init_record *const *records; /* (const) */
+	size_t count;
+	bool checked; /* nothing is wrong with the records */
+	uint32_t started;
+	const struct init_record *order[INIT_RECORDS_MAX]; /* as they were started */
+	bool (*inject)(const char *name); /* test: this one's start fails; may be null */
+	char why[200]; /* what is wrong, after an error */
+};
+
+/* Starts all that is due up to and including `last`. EXIST, NOENT, LOOP, INVAL, TOOBIG: the records are
+ * wrong, nothing has started; otherwise the error of the required one that failed: those that ran
+ * have been stopped. g->why says it in words. */
+enum kerr init_graph_run(struct init_graph *g, enum init_phase last, const struct boot_info *info);
+/* Stops a running one, those that need it first. NOENT: it does not run; OPNOTSUPP, BUSY: it, or one
+ * that needs it, cannot be stopped (those that could have been). */
+enum kerr init_graph_stop(struct init_graph *g, const char *name);
+/* Stops it if it runs, and starts it and those again that were stopped for it. */
+enum kerr init_graph_recover(struct init_graph *g, const char *name, const struct boot_info *info);
+/* Stops all that can be stopped, the last started first. */
+void init_graph_stop_all(struct init_graph *g);
+/* "SCHEDULER IPC"; like format(). */
+size_t init_capability_names(uint32_t bits, char *buf, size_t size);
+
 /* Runs all phases up to and including `last`; on the boot CPU. Panics if a required one fails. */
 void init_run(enum init_phase last, const struct boot_info *info);
+/* The end of the machine: stops what can be stopped. Once, thread context. */
+void init_shutdown(void);
 /* Record number `index` in start order, null past the end; for /sys/kernel/init. */
 const struct init_record *init_get(size_t index);
 const char *init_state_name(enum init_state state);

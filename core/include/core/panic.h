@@ -30,5 +30,10 @@ void symbols_register(size_t (*outside)(vaddr_t address, char *buf, size_t size)
 bool symbol_get(size_t index, const char **name, vaddr_t *address);
 /* Logs the call chain from `ip`, `fp` (within the current stack). */
 void backtrace_log(vaddr_t ip, vaddr_t fp);
+/* From an interrupt handler: at its end, the call chain of what it interrupted is logged. */
+void backtrace_log_interrupted(void);
+/* core_irq_exit's part of that. */
+void backtrace_log_at_exit(struct hal_frame *frame);
+extern _Atomic cpuset_t backtrace_wanted; /* CPUs whose interrupt was asked for it */
 /* The return addresses of who called the caller, and so on: at most `max`; how many. Any context. */
 size_t backtrace_take(vaddr_t *chain, size_t max);

@@ -31,3 +31,5 @@ void rcu_synchronize(void);
 void rcu_quiescent(cpu_t cpu);
 /* A grace period waits for this CPU. */
 bool rcu_waits_for(cpu_t cpu);
+/* The number of the grace period: if it is the same and still waits for a CPU, that has not passed. */
+uint64_t rcu_period(void);

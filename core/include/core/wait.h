@@ -32,6 +32,16 @@ struct waiter {
 
 #define WAITQ_INIT(name) {SPINLOCK_INIT(RANK_WAITQ, #name), LIST_INIT((name).waiters)}
 
+/* Debug builds: panics, with the locks that are held, if the caller may not sleep; `what` is what it is
+ * about to do. Every function that may sleep calls it first, also when it will not have to. */
+#if defined(TERN_DEBUG)
+void sleep_check(const char *what);
+void sleep_check_begin(void); /* the scheduler runs: from now on it matters */
+#else
+#define sleep_check(what) ((void)0)
+#define sleep_check_begin() ((void)0)
+#endif
+
 void waitq_init(struct waitq *q);
 void wait_begin(struct waitq *q, struct waiter *w);
 void wait_begin_exclusive(struct waitq *q, struct waiter *w);

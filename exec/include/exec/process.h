@@ -193,6 +193,11 @@ void exec_cpu_times(cpu_t cpu, struct cpu_times *out);
 /* Program 1: a process whose first thread runs fn(arg) in the kernel and then goes to user mode
  * (fn calls exec_program()). */
 enum kerr process_start_first(void (*fn)(void *arg), void *arg);
+/* A child of the current process, which lives in the kernel (it has no address space): runs fn(arg),
+ * which executes a program and returns, or ends the process. KERR_NOMEM, AGAIN (no number). */
+enum kerr process_spawn(const char *name, void (*fn)(void *arg), void *arg, int *pid);
+/* Process 0, to which the kernel's threads belong. */
+struct process *process_kernel(void);
 /* Ends the machine: the record "exit" with the status, then off. */
 [[noreturn]] void kernel_power_off(int status);
 

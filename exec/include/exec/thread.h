@@ -38,6 +38,7 @@ struct thread {
 	int tid;
 	_Atomic uint8_t state;       /* enum thread_state; moves as thread_move() allows */
 	uint8_t wait_reason;         /* (own) enum wait_reason while blocked */
+	bool interruptible;          /* (own) while blocked: a signal would wake it */
 	uint8_t priority, base_priority; /* (run queue lock) effective; without inheritance */
 	uint8_t level;               /* (run queue lock) the list it stands in while queued */
 	uint8_t policy;              /* (run queue lock) Linux SCHED_* */
@@ -58,6 +59,8 @@ struct thread {
 	nsec_t entered;              /* (own) since when the call in progress runs, or NEVER */
 	uint64_t voluntary_switches, involuntary_switches; /* (own) */
 	nsec_t start_time;
+	uint64_t watched_switches;   /* (watchdog) its switches when that looked last */
+	uint64_t watched_for; /* (watchdog) ns that it has slept on since, as counted there */
 	void *stack; /* lowest address of the kernel stack; null: the boot stack */
 	struct timer sleep_timer; /* (own) */
 	struct thread *hash_next; /* (tree lock; rcu) */

@@ -155,6 +155,9 @@ struct hal_cpu_ops {
 	bool (*entropy)(uint64_t *out); /* from hardware; false: there is none, or not now */
 	/* One step of a frame-pointer walk; false at the end. `u` must lie in [low, high). */
 	bool (*unwind)(struct hal_unwind *u, vaddr_t low, vaddr_t high);
+	/* Where a thread that does not run left off: the start of such a walk. If it does run
+	 * meanwhile, something on its stack (unwind survives that). */
+	struct hal_unwind (*saved)(const struct hal_thread *thread);
 	/* The lines of /proc/cpuinfo for `cpu` after "processor : N"; returns like format(). */
 	size_t (*describe)(cpu_t cpu, char *buf, size_t size);
 };
@@ -201,6 +204,10 @@ struct hal_smp_ops {
 	/* core_ipi() on each of `cpus` (never the caller's own), once or more after the call.
 	 * Memory written before is visible there. Any context. */
 	void (*ipi)(cpuset_t cpus);
+	/* Where another CPU is, even if it has interrupts off: *kernel tells in which mode. False: this
+	 * machine has no interrupt that cannot be masked, or it did not answer. One caller at a
+	 * time; any context. */
+	bool (*sample)(cpu_t cpu, struct hal_unwind *out, bool *kernel);
 	/* Panic: the others stop for good, whatever they do (NMI, FIQ where there is one). */
 	void (*stop_others)(void);
 };

@@ -1,0 +1,195 @@
+/*
+ * tern-ctl: asks the kernel through its own calls (<tern/tern.h>).
+ *
+ *	tern-ctl info               what runs
+ *	tern-ctl stats              what the scheduler did, by CPU
+ *	tern-ctl bench              the measurements there are
+ *	tern-ctl bench NAME [N]     one of them, N rounds
+ *
+ * Statuses: 0; 1 if the kernel refused; 2 if the arguments are wrong.
+ */
+#include "lib/sys.h"
+
+#include <tern/tern.h>
+
+#define E_INVAL 22
+#define E_NOSYS 38
+
+static const char usage[] = "usage: tern-ctl info | stats | bench [NAME [ROUNDS]]\n";
+
+static bool same(const char *a, const char *b)
+{
+	while (*a && *a == *b)
+		a++, b++;
+	return *a == *b;
+}
+
+static int refused(const char *what, long err)
+{
+	print(2, "tern-ctl: ");
+	print(2, what);
+	if (err == -E_NOSYS)
+		print(2, ": this kernel has no such call\n");
+	else if (err == -E_NOENT)
+		print(2, ": there is no such measurement (tern-ctl bench lists them)\n");
+	else if (err == -E_INVAL)
+		print(2, ": the kernel does not accept that\n");
+	else {
+		print(2, ": error ");
+		print_number(2, (unsigned long)-err);
+		print(2, "\n");
+	}
+	return 1;
+}
+
+static void number_line(const char *name, unsigned long value, const char *unit)
+{
+	print(1, name);
+	print(1, " ");
+	print_number(1, value);
+	print(1, unit);
+	print(1, "\n");
+}
+
+static void text_line(const char *name, const char *value)
+{
+	print(1, name);
+	print(1, " ");
+	print(1, value);
+	print(1, "\n");
+}
+
+static int info(void)
+{
+	static const struct {
+		uint64_t bit;
+		const char *name;
+	} features[] = {
+		{TERN_FEATURE_SCHED_STATS, " sched-stats"},
+		{TERN_FEATURE_HOT_RELOAD, " hot-reload"},
+		{TERN_FEATURE_SELF_HEAL, " self-heal"},
+		{TERN_FEATURE_BENCHMARK, " benchmark"},
+		{TERN_FEATURE_INFO, " info"},
+		{TERN_FEATURE_LOCK_CHECKS, " lock-checks"},
+	};
+	struct tern_info i = {.size = sizeof(i)};
+	long err = SYS(TERN_NR_INFO, &i, 0, 0, 0, 0);
+
+	if (err < 0)
+		return refused("info", err);
+	text_line("version", i.version);
+	text_line("release", i.release);
+	text_line("machine", i.machine);
+	text_line("build", i.build);
+	text_line("compiler", i.compiler);
+	text_line("profile", i.profile[0] ? i.profile : "-");
+	text_line("scheduler", i.scheduler);
+	text_line("frames", i.frames);
+	number_line("cpus", i.cpus, "");
+	number_line("boot", (unsigned long)(i.boot_ns / 1000), " us");
+	print(1, "features");
+	for (size_t n = 0; n < sizeof(features) / sizeof(features[0]); n++)
+		if (i.features & features[n].bit)
+			print(1, features[n].name);
+	print(1, "\n");
+	return 0;
+}
+
+static void stats_line(const char *name, const struct tern_sched_stats *s)
+{
+	print(1, name);
+	number_line(" user", (unsigned long)(s->user_ns / 1000000), " ms");
+	print(1, name);
+	number_line(" system", (unsigned long)(s->system_ns / 1000000), " ms");
+	print(1, name);
+	number_line(" idle", (unsigned long)(s->idle_ns / 1000000), " ms");
+	print(1, name);
+	number_line(" ready", s->ready, "");
+	print(1, name);
+	number_line(" switches", (unsigned long)s->switches, "");
+	print(1, name);
+	number_line(" migrations", (unsigned long)s->migrations, "");
+	print(1, name);
+	number_line(" pulls", (unsigned long)s->pulls, "");
+}
+
+static int stats(void)
+{
+	struct tern_sched_stats s = {.size = sizeof(s), .cpu = TERN_ALL_CPUS};
+	char name[] = "cpu00";
+	long err = SYS(TERN_NR_SCHED_STATS, &s, 0, 0, 0, 0);
+
+	if (err < 0)
+		return refused("stats", err);
+	text_line("scheduler", s.scheduler);
+	number_line("cpus", s.cpus, "");
+	stats_line("all", &s);
+	for (uint32_t cpu = 0; cpu < 64; cpu++) {
+		s = (struct tern_sched_stats){.size = sizeof(s), .cpu = cpu};
+		if (SYS(TERN_NR_SCHED_STATS, &s, 0, 0, 0, 0) < 0)
+			continue;
+		name[3] = (char)('0' + cpu / 10);
+		name[4] = (char)('0' + cpu % 10);
+		stats_line(name, &s);
+	}
+	return 0;
+}
+
+static int bench_list(void)
+{
+	for (uint32_t i = 0;; i++) {
+		struct tern_benchmark b = {.size = sizeof(b), .index = i};
+		long err = SYS(TERN_NR_BENCHMARK, &b, 0, 0, 0, 0);
+		if (err == -E_NOENT)
+			return 0;
+		if (err < 0)
+			return refused("bench", err);
+		text_line(b.name, b.what);
+	}
+}
+
+static int bench(const char *name, const char *rounds)
+{
+	struct tern_benchmark b = {.size = sizeof(b)};
+	size_t length = text_length(name);
+
+	for (; rounds && *rounds; rounds++) {
+		if (*rounds < '0' || *rounds > '9' || b.rounds > 100000000) {
+			print(2, usage);
+			return 2;
+		}
+		b.rounds = b.rounds * 10 + (uint64_t)(*rounds - '0');
+	}
+	if (length == 0 || length >= sizeof(b.name))
+		return refused("bench", -E_NOENT);
+	memcpy(b.name, name, length);
+	long err = SYS(TERN_NR_BENCHMARK, &b, 0, 0, 0, 0);
+	if (err < 0)
+		return refused("bench", err);
+	unsigned long tenths = (unsigned long)(b.total_ns * 10 / b.rounds);
+	print(1, b.name);
+	print(1, " ");
+	print_number(1, tenths / 10);
+	print(1, ".");
+	print_number(1, tenths % 10);
+	print(1, " ns (");
+	print_number(1, (unsigned long)b.rounds);
+	print(1, " rounds): ");
+	print(1, b.what);
+	print(1, "\n");
+	return 0;
+}
+
+int main(int argc, char **argv, char **envp)
+{
+	if (argc == 2 && same(argv[1], "info"))
+		return info();
+	if (argc == 2 && same(argv[1], "stats"))
+		return stats();
+	if (argc == 2 && same(argv[1], "bench"))
+		return bench_list();
+	if ((argc == 3 || argc == 4) && same(argv[1], "bench"))
+		return bench(argv[2], argc == 4 ? argv[3] : NULL);
+	print(argc == 2 && same(argv[1], "help") ? 1 : 2, usage);
+	return argc == 2 && same(argv[1], "help") ? 0 : 2;
+}
