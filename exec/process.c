@@ -255,8 +255,8 @@ uint32_t process_thread_withdraw(struct thread *t)
 	list_remove(&t->process_link);
 	p->user_time += user;
 	p->system_time += system;
-	p->voluntary_switches += t->voluntary_switches;
-	p->involuntary_switches += t->involuntary_switches;
+	p->voluntary_switches += thread_voluntary(t);
+	p->involuntary_switches += thread_involuntary(t);
 	uint32_t left = --p->thread_count;
 	if (t->stop_counted)
 		p->stopped_threads--;
@@ -342,8 +342,8 @@ bool process_thread_next(struct process *p, int after, struct thread_info *out)
 			.nice = best->nice,
 			.cpu = best->task.hal.cpu,
 			.wait_reason = best->wait_reason,
-			.voluntary_switches = best->voluntary_switches,
-			.involuntary_switches = best->involuntary_switches,
+			.voluntary_switches = thread_voluntary(best),
+			.involuntary_switches = thread_involuntary(best),
 		};
 		thread_times(best, &out->user_time, &out->system_time);
 		strlcpy(out->name, best->task.name, sizeof(out->name));

@@ -83,6 +83,7 @@ static void init_common(struct thread *t, struct process *p, const char *name, u
 	t->state = THREAD_CREATING;
 	t->priority = t->base_priority = priority;
 	t->affinity = ~(cpuset_t)0;
+	list_init(&t->run_link);
 	t->fpu_cpu = t->queued_on = CPU_NONE;
 	t->entered = NSEC_NEVER;
 	t->start_time = time_now();
@@ -112,7 +113,6 @@ struct thread *thread_create(struct process *p, const char *name, bool user)
 	t->task.hal.stack_top = (uintptr_t)t->stack + KSTACK_SIZE - hal.user.info()->frame_size;
 	hal.cpu.thread_init(&t->task.hal, thread_start_entry, t);
 	t->task.hal.stack_top = (uintptr_t)t->stack + KSTACK_SIZE;
-	sched_policy->add_thread(t);
 	return t;
 
 fail_fpu:
@@ -142,6 +142,7 @@ void thread_start_entry(struct hal_thread *prev, void *arg)
 {
 	struct thread *t = arg;
 
+	runqueues[t->task.hal.cpu].stats.starts++;
 	sched_switch_finish((struct thread *)prev);
 	if (t->entry) {
 		hal.cpu.irq_restore(true);
@@ -269,7 +270,7 @@ void sched_run_idle(void)
 	for (;;) {
 		if (READ_ONCE(rq->ready) ||
 		    atomic_load_explicit(&self->task.work, memory_order_relaxed)) {
-			sched_switch(SWITCH_PREEMPTED);
+			sched_switch(SWITCH_INTERRUPT);
 			continue;
 		}
 		atomic_fetch_or_explicit(&sched_idle, cpu_bit(cpu), memory_order_seq_cst);
@@ -290,7 +291,7 @@ static enum kerr scheduler_init(const struct boot_info *info)
 	threads = cache_create("thread", sizeof(struct thread), 64);
 	fpu_areas = cache_create("fpu", hal.user.info()->fpu_size, 64);
 	process_boot();
-	enum kerr err = sched_policy->init(cpu_count);
+	enum kerr err = sched_policies_boot(cpu_count);
 	if (err != KERR_OK)
 		return err;
 	/* What has run since the entry point becomes CPU 0's idle thread, on its stack. */
@@ -305,7 +306,7 @@ static enum kerr scheduler_init(const struct boot_info *info)
 	hal.cpu.irq_restore(on);
 	atomic_fetch_or(&sched_online, cpu_bit(0));
 	figures_start();
-	log_info("scheduler: %s, %u CPU%s", sched_policy->name, cpu_count,
+	log_info("scheduler: %s, %u CPU%s", sched_name(), cpu_count,
 		 cpu_count == 1 ? "" : "s");
 	return KERR_OK;
 }

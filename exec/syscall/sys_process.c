@@ -146,15 +146,15 @@ SYSCALL(getrusage)
 	switch ((int)a0) {
 	case RUSAGE_SELF:
 		process_times(p, &user, &system);
-		return rusage_write(a1, user, system, p->voluntary_switches + t->voluntary_switches,
-				    p->involuntary_switches + t->involuntary_switches, resident);
+		return rusage_write(a1, user, system, p->voluntary_switches + thread_voluntary(t),
+				    p->involuntary_switches + thread_involuntary(t), resident);
 	case RUSAGE_CHILDREN:
 		return rusage_write(a1, p->child_user_time, p->child_system_time, 0, 0, 0);
 	case RUSAGE_THREAD:
 		system = t->system_time;
 		user = t->run_time > system ? t->run_time - system : 0;
-		return rusage_write(a1, user, system, t->voluntary_switches,
-				    t->involuntary_switches, resident);
+		return rusage_write(a1, user, system, thread_voluntary(t),
+				    thread_involuntary(t), resident);
 	default:
 		return KERR_INVAL;
 	}

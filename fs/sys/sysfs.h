@@ -8,3 +8,4 @@
 
 extern const struct proc_entry sysfs_devices[]; /* devices.c: /sys/devices */
 extern const struct proc_entry sysfs_debug[];   /* debug.c: /sys/kernel/debug */
+extern const struct proc_entry sysfs_sched[];   /* sched.c: /sys/kernel/sched */

@@ -4,6 +4,7 @@
 #include <core/init.h>
 #include <core/rcu.h>
 #include <exec/oom.h>
+#include <exec/sched.h>
 #include <exec/signal.h>
 #include <fs/device.h>
 #include <mm/heap.h>
@@ -116,6 +117,36 @@ void exec_figures(struct exec_figures *out)
 void exec_cpu_times(cpu_t cpu, struct cpu_times *out)
 {
 	*out = (struct cpu_times){};
+}
+
+const char *sched_name(void)
+{
+	return "none";
+}
+
+void sched_stats(cpu_t cpu, struct sched_stats *out)
+{
+	*out = (struct sched_stats){};
+}
+
+const struct scheduler_ops *sched_policy_get(size_t index)
+{
+	return nullptr;
+}
+
+const struct scheduler_ops *sched_policy_find(const char *name)
+{
+	return nullptr;
+}
+
+enum kerr sched_policy_change(const struct scheduler_ops *ops)
+{
+	return KERR_NOENT;
+}
+
+void sched_change_figures(struct sched_change_stats *out)
+{
+	*out = (struct sched_change_stats){};
 }
 
 bool missing_call_get(size_t index, struct missing_call *out)

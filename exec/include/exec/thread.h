@@ -26,9 +26,22 @@ enum thread_state {
 #define PRIORITY_LOW 30
 #define PRIORITY_NORMAL 60
 #define PRIORITY_HIGH 90
+#define PRIORITY_REALTIME_MIN 100 /* from here on they preempt the rest under every policy */
 #define PRIORITY_REALTIME 120
 #define PRIORITY_CRITICAL 139
 #define PRIORITY_COUNT 140
+
+#define SCHED_DATA_SIZE 64 /* room in each thread for the policy's own data */
+
+/* Why a thread gives up its CPU (TH-6). */
+enum switch_reason {
+	SWITCH_PREEMPTED, /* somebody else was better, at a preemption point */
+	SWITCH_INTERRUPT, /* the same, at the end of an interrupt; also: the idle thread found work */
+	SWITCH_YIELDED,
+	SWITCH_BLOCKED,
+	SWITCH_EXIT,
+	SWITCH_REASON_COUNT,
+};
 
 struct process;
 struct aspace;
@@ -52,11 +65,15 @@ struct thread {
 	_Atomic bool on_cpu;         /* its registers are (still) in a CPU: see exec/switch.c */
 	cpu_t fpu_cpu;               /* (own) the CPU whose unit was loaded with its state last */
 	nsec_t slice_left, ran_since; /* (own) */
+	uint32_t sched_epoch; /* (run queue lock) the policy in which sched_data has a meaning */
+	alignas(8) uint8_t sched_data[SCHED_DATA_SIZE]; /* (run queue lock) the policy's own */
+	nsec_t ready_since; /* (run queue lock) since when it waits behind others; 0: it does not */
+	nsec_t wait_time;   /* (run queue lock) spent waiting there */
 	/* figures; run_time counts all, system_time the part spent in system calls */
 	nsec_t run_time, system_time; /* (own) */
 	nsec_t system_charged;       /* (own) the part of it that its CPUs have counted */
 	nsec_t entered;              /* (own) since when the call in progress runs, or NEVER */
-	uint64_t voluntary_switches, involuntary_switches; /* (own) */
+	uint64_t switches[SWITCH_REASON_COUNT]; /* (own) */
 	nsec_t start_time;
 	void *stack; /* lowest address of the kernel stack; null: the boot stack */
 	struct timer sleep_timer; /* (own) */
@@ -85,6 +102,18 @@ struct thread {
 	void *entry_arg;
 	struct rcu_head rcu;
 };
+
+/* As Linux tells them apart: by its own will is who blocked. */
+static inline uint64_t thread_voluntary(const struct thread *t)
+{
+	return t->switches[SWITCH_BLOCKED] + t->switches[SWITCH_EXIT];
+}
+
+static inline uint64_t thread_involuntary(const struct thread *t)
+{
+	return t->switches[SWITCH_PREEMPTED] + t->switches[SWITCH_INTERRUPT] +
+	       t->switches[SWITCH_YIELDED];
+}
 
 static inline struct thread *current_thread(void)
 {
