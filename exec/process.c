@@ -342,10 +342,13 @@ bool process_thread_next(struct process *p, int after, struct thread_info *out)
 			.nice = best->nice,
 			.cpu = best->task.hal.cpu,
 			.wait_reason = best->wait_reason,
+			.realtime = best->realtime,
+			.wait_time = best->wait_time,
 			.voluntary_switches = thread_voluntary(best),
 			.involuntary_switches = thread_involuntary(best),
 		};
 		thread_times(best, &out->user_time, &out->system_time);
+		out->run_time = out->user_time + out->system_time;
 		strlcpy(out->name, best->task.name, sizeof(out->name));
 	}
 	spin_unlock_irq(&p->lock, on);

@@ -253,7 +253,7 @@ static void with_queue(struct thread *t, void (*fn)(cpu_t cpu, struct thread *t,
 static void set_both(cpu_t cpu, struct thread *t, uint8_t priority)
 {
 	t->base_priority = priority;
-	runqueues[cpu].policy->set_priority(cpu, t, priority);
+	runqueues[cpu].policy->set_priority(cpu, t, MAX(priority, t->lent_priority));
 }
 
 void sched_set_priority(struct thread *t, uint8_t priority)
@@ -269,7 +269,18 @@ static void raise_to(cpu_t cpu, struct thread *t, uint8_t priority)
 
 static void lower_to_base(cpu_t cpu, struct thread *t, uint8_t unused)
 {
-	runqueues[cpu].policy->set_priority(cpu, t, t->base_priority);
+	runqueues[cpu].policy->set_priority(cpu, t, MAX(t->base_priority, t->lent_priority));
+}
+
+static void set_lent(cpu_t cpu, struct thread *t, uint8_t priority)
+{
+	t->lent_priority = priority;
+	runqueues[cpu].policy->set_priority(cpu, t, MAX(t->base_priority, priority));
+}
+
+void sched_lend(struct thread *t, uint8_t priority)
+{
+	with_queue(t, set_lent, priority);
 }
 
 /* Priority inheritance, for core's mutexes: see struct core_upcalls. */
@@ -329,7 +340,7 @@ uint8_t sched_priority_of(uint8_t policy, int nice, int realtime)
 	switch (policy) {
 	case SCHED_FIFO:
 	case SCHED_RR:
-		return (uint8_t)MIN(99 + realtime, PRIORITY_CRITICAL - 1);
+		return (uint8_t)(PRIORITY_REALTIME_MIN + (realtime - 1) * 38 / 98);
 	case SCHED_IDLE:
 		return PRIORITY_IDLE + 1;
 	default:

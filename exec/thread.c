@@ -90,6 +90,7 @@ static void init_common(struct thread *t, struct process *p, const char *name, u
 	t->alt_stack_flags = 2; /* SS_DISABLE */
 	list_init(&t->process_link);
 	list_init(&t->signal_queue);
+	list_init(&t->pi_owned);
 	timer_init(&t->sleep_timer, wake_sleeper);
 }
 

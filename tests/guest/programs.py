@@ -14,6 +14,7 @@ FOLDER = HERE / "programs"
 # Program: arguments in the guest; {} is the folder of the programs of the same flavour.
 BOTH = {"threads": "", "signals": "", "memory": "", "files": "", "processes": "", "fpu": "",
         "epoll": "", "events": "", "locks": "", "sockets": "", "rights": "", "overcommit": "",
+        "scheduling": "", "inheritance": "",
         "badelf": "{}/crash"}
 # Hard on the machine, the same for both flavours: once is enough.
 ONCE = {"epollstress": "", "socketstress": "", "hostile": "", "forkbomb": "", "exhaust": ""}

@@ -150,8 +150,9 @@ struct thread_info {
 	uint8_t state, priority, policy;
 	int nice;
 	cpu_t cpu;
-	uint8_t wait_reason;
+	uint8_t wait_reason, realtime;
 	nsec_t user_time, system_time;
+	nsec_t run_time, wait_time; /* on a CPU, waiting for one behind others */
 	uint64_t voluntary_switches, involuntary_switches;
 	char name[16];
 };

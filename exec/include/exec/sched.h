@@ -108,6 +108,8 @@ void sched_change_figures(struct sched_change_stats *out);
 
 /* Changes the effective and base priority of a thread. Any context. */
 void sched_set_priority(struct thread *t, uint8_t priority);
+/* `t` runs at `priority` or more until it is told otherwise; 0: nobody lends to it. Any context. */
+void sched_lend(struct thread *t, uint8_t priority);
 /* Restricts it to `cpus` (at least one that runs: KERR_INVAL); moves it if need be. */
 enum kerr sched_set_affinity(struct thread *t, cpuset_t cpus);
 void sched_stats(cpu_t cpu, struct sched_stats *out);
@@ -119,5 +121,7 @@ const char *sched_name(void);
 #define SCHED_RR 2
 #define SCHED_BATCH 3
 #define SCHED_IDLE 5
-/* nice -20 .. 19 gives 80 .. 41 (0: PRIORITY_NORMAL); real-time 1 .. 39 and above gives 100 .. 138. */
+#define SCHED_DEADLINE 6
+/* nice -20 .. 19 gives 80 .. 41 (0: PRIORITY_NORMAL); real-time 1 .. 99 gives 100 .. 138: two or three
+ * neighbours share one, so that the order is kept. */
 uint8_t sched_priority_of(uint8_t policy, int nice, int realtime);

@@ -52,9 +52,12 @@ struct thread {
 	_Atomic uint8_t state;       /* enum thread_state; moves as thread_move() allows */
 	uint8_t wait_reason;         /* (own) enum wait_reason while blocked */
 	uint8_t priority, base_priority; /* (run queue lock) effective; without inheritance */
+	uint8_t lent_priority; /* (run queue lock) by who waits for its futexes; 0: nobody */
 	uint8_t level;               /* (run queue lock) the list it stands in while queued */
 	uint8_t policy;              /* (run queue lock) Linux SCHED_* */
 	int8_t nice;                 /* (run queue lock) */
+	uint8_t realtime; /* (run queue lock) Linux' real-time priority, 1 to 99, or 0 */
+	bool reset_on_fork; /* (own; set by who may) children start with the ordinary policy */
 	_Atomic cpuset_t affinity;   /* (run queue lock for writing) */
 	struct process *process;     /* (const) */
 	struct list process_link;    /* (process lock) */
@@ -96,6 +99,9 @@ struct thread {
 	uint64_t fault_code;
 	vaddr_t clear_child_tid; /* (own) futex to wake at exit */
 	vaddr_t robust_list; /* (own) */
+	struct list pi_owned; /* (pi lock) priority-inheriting futexes with waiters: exec/futex_pi.c */
+	struct pi_waiter *pi_blocked; /* (pi lock) its place in the queue of one */
+	bool pi_exited; /* (pi lock) it owns none any more */
 	int exit_code;
 	/* what entry functions need */
 	void (*entry)(void *arg); /* kernel code it starts in; null: straight to user mode */
