@@ -227,7 +227,7 @@ void process_thread_publish(struct process *p, struct thread *t)
 }
 
 /* Up to now, also of a thread that runs; on another CPU a little behind. */
-static void thread_times(const struct thread *t, nsec_t *user, nsec_t *system)
+void thread_times(const struct thread *t, nsec_t *user, nsec_t *system)
 {
 	nsec_t all = t->run_time, kernel = t->system_time;
 
@@ -241,6 +241,20 @@ static void thread_times(const struct thread *t, nsec_t *user, nsec_t *system)
 	}
 	*system = MIN(kernel, all);
 	*user = all - *system;
+}
+
+void process_switches(struct process *p, uint64_t *voluntary, uint64_t *involuntary)
+{
+	const struct thread *t;
+	bool on = spin_lock_irq(&p->lock);
+
+	*voluntary = p->voluntary_switches;
+	*involuntary = p->involuntary_switches;
+	list_for_each(t, &p->threads, process_link) {
+		*voluntary += thread_voluntary(t);
+		*involuntary += thread_involuntary(t);
+	}
+	spin_unlock_irq(&p->lock, on);
 }
 
 uint32_t process_thread_withdraw(struct thread *t)

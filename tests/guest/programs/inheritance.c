@@ -76,7 +76,7 @@ static void *low(void *arg)
 	pthread_mutex_lock(&lock);
 	low_has = 1;
 	while (!high_wants)
-		usleep(100);
+		;
 	/* From here on only what `high` lends lets it run, once `middle` does. */
 	struct timespec a, b;
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &a);
@@ -125,7 +125,7 @@ static void inversion(void)
 	CPU_ZERO(&one);
 	CPU_SET(0, &one);
 	sched_setaffinity(0, sizeof(one), &one);
-	sched_setscheduler(0, SCHED_FIFO, &p);
+	syscall(SYS_sched_setscheduler, 0, SCHED_FIFO, &p);
 	start(&t[0], low, 10);
 	while (!low_has)
 		usleep(1000);
@@ -137,7 +137,7 @@ static void inversion(void)
 	check(high_done && middle_rounds == 0, "the low one ran before the middle one (%ld)",
 	      (long)middle_rounds);
 	struct sched_param none = {};
-	sched_setscheduler(0, SCHED_OTHER, &none);
+	syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &none);
 	sched_setaffinity(0, sizeof(all), &all);
 	pthread_cancel(t[3]);
 	pthread_join(t[3], NULL);

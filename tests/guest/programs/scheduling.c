@@ -14,6 +14,10 @@
 #define POLICY "/sys/kernel/sched/policy"
 #define BAD ((void *)-4096l)
 
+/* musl's own functions refuse all of it. */
+#define sched_setscheduler(pid, policy, p) syscall(SYS_sched_setscheduler, pid, policy, p)
+#define sched_getscheduler(pid) (int)syscall(SYS_sched_getscheduler, pid)
+
 struct attributes {
 	uint32_t size, policy;
 	uint64_t flags;
@@ -202,9 +206,8 @@ static void figures(void)
 		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
 	while ((end.tv_sec - begin.tv_sec) * 1000000000l + end.tv_nsec - begin.tv_nsec < 30000000);
 	getrusage(RUSAGE_THREAD, &b);
-	check(microseconds(&b) - microseconds(&a) >= 29900 &&
-		      microseconds(&b) - microseconds(&a) < 60000,
-	      "30 ms of computing are 30 ms");
+	long took = microseconds(&b) - microseconds(&a);
+	check(took >= 29900 && took < 60000, "30 ms of computing are 30 ms (%ld us)", took);
 	check(field("/proc/self/schedstat", "") >= 30000000, "/proc/self/schedstat has the time");
 	check(field("/proc/self/sched", "nr_switches :") > 20, "/proc/self/sched has the switches");
 }
