@@ -357,6 +357,8 @@ bool process_thread_next(struct process *p, int after, struct thread_info *out)
 			.cpu = best->task.hal.cpu,
 			.wait_reason = best->wait_reason,
 			.realtime = best->realtime,
+			.fpu_saves = best->task.hal.fpu_saves,
+			.fpu_loads = best->task.hal.fpu_loads,
 			.wait_time = best->wait_time,
 			.voluntary_switches = thread_voluntary(best),
 			.involuntary_switches = thread_involuntary(best),

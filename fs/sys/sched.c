@@ -43,24 +43,23 @@ static enum kerr show_stats(struct text *t, const struct proc_subject *s)
 {
 	struct sched_stats st;
 
-	text_print(t, "%-4s %10s %10s %10s %10s %10s %10s %8s %8s %6s %6s %9s %9s %9s %8s %8s\n",
+	text_print(t, "%-4s %10s %10s %10s %10s %10s %10s %8s %8s %6s %6s %8s %8s\n",
 		   "cpu", "preempted", "interrupt", "yielded", "blocked", "exit", "new", "pushed",
-		   "pulled", "ready", "held", "fpu_save", "fpu_load", "fpu_trap", "boosts", "sunk");
+		   "pulled", "ready", "held", "boosts", "sunk");
 	for (cpu_t c = 0; c < cpu_count; c++) {
 		sched_stats(c, &st);
 		text_print(t,
-			   "%-4u %10lu %10lu %10lu %10lu %10lu %10lu %8lu %8lu %6u %6u %9lu %9lu "
-			   "%9lu %8lu %8lu\n",
+			   "%-4u %10lu %10lu %10lu %10lu %10lu %10lu %8lu %8lu %6u %6u %8lu "
+			   "%8lu\n",
 			   c, (unsigned long)st.switches[SWITCH_PREEMPTED],
 			   (unsigned long)st.switches[SWITCH_INTERRUPT],
 			   (unsigned long)st.switches[SWITCH_YIELDED],
 			   (unsigned long)st.switches[SWITCH_BLOCKED],
 			   (unsigned long)st.switches[SWITCH_EXIT], (unsigned long)st.starts,
 			   (unsigned long)st.migrations, (unsigned long)st.pulls, st.ready, st.held,
-			   (unsigned long)st.fpu_saves, (unsigned long)st.fpu_loads,
-			   (unsigned long)st.fpu_traps, (unsigned long)st.boosts,
-			   (unsigned long)st.sunk);
+			   (unsigned long)st.boosts, (unsigned long)st.sunk);
 	}
+	text_print(t, "bad_moves %lu\n", (unsigned long)thread_bad_moves());
 	return KERR_OK;
 }
 

@@ -79,6 +79,7 @@ void x86_fpu_save(struct hal_thread *thread)
 		asm volatile("fxsave64 (%0)" ::"r"(area) : "memory");
 	/* FXSAVE of an old CPU, or an emulator, may leave the mask 0. */
 	*(uint32_t *)((char *)area + OFFSET_MXCSR_MASK) = x86_features.mxcsr_mask;
+	thread->fpu_saves++;
 }
 
 void x86_fpu_load(struct hal_thread *thread)
@@ -91,6 +92,7 @@ void x86_fpu_load(struct hal_thread *thread)
 		*(uint32_t *)(area + OFFSET_MXCSR) = MXCSR_INITIAL;
 		*(uint32_t *)(area + OFFSET_MXCSR_MASK) = x86_features.mxcsr_mask;
 	}
+	thread->fpu_loads++;
 	if (x86_features.xsave)
 		asm volatile("xrstor64 (%0)" ::"r"(area), "a"((uint32_t)x86_features.xfeatures),
 			     "d"(0)

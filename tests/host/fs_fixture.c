@@ -119,6 +119,11 @@ void exec_cpu_times(cpu_t cpu, struct cpu_times *out)
 	*out = (struct cpu_times){};
 }
 
+uint64_t thread_bad_moves(void)
+{
+	return 0;
+}
+
 const char *sched_name(void)
 {
 	return "none";

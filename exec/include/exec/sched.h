@@ -23,7 +23,6 @@ struct sched_stats {
 	uint64_t switches[SWITCH_REASON_COUNT]; /* by why the thread before left */
 	uint64_t starts;                 /* switches to a thread that had never run */
 	uint64_t migrations, pulls;      /* pushed away by a full CPU, pulled by an idle one */
-	uint64_t fpu_saves, fpu_loads, fpu_traps;
 	uint64_t boosts, sunk;           /* mlfq */
 	uint32_t ready;                  /* queued threads */
 	uint32_t held;                   /* threads the policy holds back */
