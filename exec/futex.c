@@ -20,7 +20,7 @@ static struct bucket buckets[BUCKETS] = {
 	[0 ... BUCKETS - 1] = {.lock = SPINLOCK_INIT(RANK_FUTEX, "futex")},
 };
 
-struct bucket *futex_bucket_of(const struct futex_key *k)
+ALWAYS_INLINE struct bucket *bucket_of(const struct futex_key *k)
 {
 	uint64_t h = ((uintptr_t)k->owner >> 6) ^ (k->offset >> 2) ^ (k->offset >> 12);
 
@@ -28,13 +28,23 @@ struct bucket *futex_bucket_of(const struct futex_key *k)
 	return &buckets[h >> 56];
 }
 
-void futex_bucket_lock(struct bucket *b)
+struct bucket *futex_bucket_of(const struct futex_key *k)
+{
+	return bucket_of(k);
+}
+
+ALWAYS_INLINE void bucket_lock(struct bucket *b)
 {
 	spin_lock(&b->lock);
 	if (unlikely(!b->waiters.next)) {
 		list_init(&b->waiters);
 		list_init(&b->pi);
 	}
+}
+
+void futex_bucket_lock(struct bucket *b)
+{
+	bucket_lock(b);
 }
 
 enum kerr futex_key_get(vaddr_t addr, bool shared, struct futex_key *out)
@@ -78,12 +88,12 @@ static void wake_waiter_locked(struct futex_waiter *w)
 
 /* ---- wait ---- */
 
-bool futex_unqueue(struct futex_waiter *w)
+ALWAYS_INLINE bool unqueue(struct futex_waiter *w)
 {
 	struct bucket *b;
 
 	while ((b = atomic_load_explicit(&w->bucket, memory_order_acquire))) {
-		futex_bucket_lock(b);
+		bucket_lock(b);
 		bool here = atomic_load_explicit(&w->bucket, memory_order_relaxed) == b;
 		if (here) {
 			list_remove(&w->link);
@@ -96,13 +106,18 @@ bool futex_unqueue(struct futex_waiter *w)
 	return false;
 }
 
-enum kerr futex_queue_if_equal(struct futex_waiter *w, vaddr_t addr, uint32_t value)
+bool futex_unqueue(struct futex_waiter *w)
 {
-	struct bucket *b = futex_bucket_of(&w->key);
+	return unqueue(w);
+}
+
+ALWAYS_INLINE enum kerr queue_if_equal(struct futex_waiter *w, vaddr_t addr, uint32_t value)
+{
+	struct bucket *b = bucket_of(&w->key);
 	uint32_t now;
 
 	for (;;) {
-		futex_bucket_lock(b);
+		bucket_lock(b);
 		if (likely(futex_peek(addr, &now)))
 			break;
 		spin_unlock(&b->lock);
@@ -119,6 +134,11 @@ enum kerr futex_queue_if_equal(struct futex_waiter *w, vaddr_t addr, uint32_t va
 	return equal ? KERR_OK : KERR_AGAIN;
 }
 
+enum kerr futex_queue_if_equal(struct futex_waiter *w, vaddr_t addr, uint32_t value)
+{
+	return queue_if_equal(w, addr, value);
+}
+
 enum kerr futex_wait(vaddr_t addr, bool shared, uint32_t value, uint32_t bits, nsec_t deadline)
 {
 	struct futex_waiter w = {.bits = bits, .task = current_task()};
@@ -126,11 +146,11 @@ enum kerr futex_wait(vaddr_t addr, bool shared, uint32_t value, uint32_t bits, n
 
 	if (err != KERR_OK)
 		return err;
-	err = futex_queue_if_equal(&w, addr, value);
+	err = queue_if_equal(&w, addr, value);
 	if (err == KERR_OK) {
 		while (err == KERR_OK && atomic_load_explicit(&w.bucket, memory_order_acquire))
 			err = sched_park(WAIT_FUTEX, true, deadline);
-		if (!futex_unqueue(&w))
+		if (!unqueue(&w))
 			err = KERR_OK;
 	}
 	futex_key_put(&w.key);
@@ -164,8 +184,8 @@ enum kerr futex_wake(vaddr_t addr, bool shared, uint32_t count, uint32_t bits, u
 	*woken = 0;
 	if (err != KERR_OK)
 		return err;
-	struct bucket *b = futex_bucket_of(&key);
-	futex_bucket_lock(b);
+	struct bucket *b = bucket_of(&key);
+	bucket_lock(b);
 	*woken = wake_locked(b, &key, count, bits);
 	spin_unlock(&b->lock);
 	futex_key_put(&key);
@@ -181,9 +201,9 @@ void futex_lock_pair(struct bucket *a, struct bucket *b)
 		a = b;
 		b = t;
 	}
-	futex_bucket_lock(a);
+	bucket_lock(a);
 	if (a != b)
-		futex_bucket_lock(b);
+		bucket_lock(b);
 }
 
 void futex_unlock_pair(struct bucket *a, struct bucket *b)
@@ -231,7 +251,7 @@ enum kerr futex_requeue(vaddr_t addr, vaddr_t to, bool shared, uint32_t wake, ui
 	err = futex_key_get(to, shared, &to_key);
 	if (err != KERR_OK)
 		goto put_first;
-	struct bucket *a = futex_bucket_of(&key), *b = futex_bucket_of(&to_key);
+	struct bucket *a = bucket_of(&key), *b = bucket_of(&to_key);
 	futex_lock_pair(a, b);
 	while (compare && !futex_peek(addr, &now)) {
 		futex_unlock_pair(a, b);
@@ -342,7 +362,7 @@ enum kerr futex_wake_op(vaddr_t addr, vaddr_t second, bool shared, uint32_t wake
 		err = KERR_NOSYS;
 		goto put_both;
 	}
-	struct bucket *a = futex_bucket_of(&key), *b = futex_bucket_of(&key2);
+	struct bucket *a = bucket_of(&key), *b = bucket_of(&key2);
 	futex_lock_pair(a, b);
 	while ((err = change_word(second, op, &old)) != KERR_OK) {
 		futex_unlock_pair(a, b);

@@ -183,7 +183,8 @@ static enum kerr take_or_queue(vaddr_t addr, struct bucket *b, const struct fute
 		return KERR_FAULT;
 	for (;;) {
 		bool available = !s && !(value & FUTEX_TID_MASK);
-		uint32_t want = available ? tid | (value & FUTEX_OWNER_DIED) : value | FUTEX_WAITERS;
+		uint32_t want =
+			available ? tid | (value & FUTEX_OWNER_DIED) : value | FUTEX_WAITERS;
 		uint32_t expected = value;
 		if ((value & FUTEX_TID_MASK) == tid)
 			return KERR_DEADLOCK;
@@ -361,8 +362,7 @@ enum kerr futex_wait_requeue_pi(vaddr_t addr, vaddr_t to, bool shared, uint32_t 
 	err = futex_key_get(to, shared, &to_key);
 	if (err != KERR_OK)
 		goto put_first;
-	err = futex_same_key(&w.key, &to_key) ? KERR_INVAL
-					      : futex_queue_if_equal(&w, addr, value);
+	err = futex_same_key(&w.key, &to_key) ? KERR_INVAL : futex_queue_if_equal(&w, addr, value);
 	if (err != KERR_OK)
 		goto put_both;
 	while (err == KERR_OK &&

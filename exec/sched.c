@@ -75,19 +75,20 @@ static void place_on(struct thread *t, cpu_t target, enum ready_reason why)
 	nsec_t slice = NSEC_NEVER;
 
 	spin_acquire(&rq->lock);
+	const struct scheduler_ops *policy = rq->policy;
 	sched_attach(rq, target, t);
 	WRITE_ONCE(t->queued_on, target);
 	rq->ready++;
-	POLICY_CALL(rq, thread_ready, target, t, why);
+	POLICY_CALL(policy, thread_ready, target, t, why);
 	struct thread *running = atomic_load_explicit(&rq->current, memory_order_relaxed);
-	bool kick = running == rq->idle || POLICY_CALL(rq, needs_reschedule, target, running);
+	bool kick = running == rq->idle || POLICY_CALL(policy, needs_reschedule, target, running);
 	if (!kick) {
 		/* When the system call that wakes it began is near enough, and costs no clock. */
 		nsec_t since = current_thread()->entered;
 		t->ready_since = since != NSEC_NEVER ? since : time_now();
 		if (!READ_ONCE(rq->slice_armed)) {
 			if (target == here)
-				slice = POLICY_CALL(rq, tick, here, running,
+				slice = POLICY_CALL(policy, tick, here, running,
 						    time_now() - running->ran_since);
 			else
 				kick = true; /* it arms its own timer */

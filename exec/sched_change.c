@@ -25,9 +25,9 @@
 static struct mutex change_lock = MUTEX_INIT(change_lock);
 static const struct scheduler_ops *policies[SCHED_POLICIES_MAX] = {&sched_prio, &sched_fifo,
 								   &sched_mlfq}; /* (change_lock) */
-static const struct scheduler_ops *chosen;  /* (change_lock; others peek) */
-static uint32_t epoch;                      /* (change_lock) */
-static struct sched_change_stats figures;   /* (change_lock) */
+static const struct scheduler_ops *chosen; /* (change_lock; others peek) */
+static uint32_t epoch; /* (change_lock) */
+static struct sched_change_stats figures; /* (change_lock) */
 
 const struct scheduler_ops *sched_policy_get(size_t index)
 {

@@ -25,10 +25,9 @@ struct runqueue {
 	struct sched_stats stats;     /* (own CPU) */
 } ALIGNED(64);
 
-/* rq->policy->op(...). A release build calls the default policy directly and inlines it. */
-#define POLICY_CALL(rq, op, ...)                                                                   \
-	(likely((rq)->policy == &sched_prio) ? sched_prio.op(__VA_ARGS__)                          \
-					     : (rq)->policy->op(__VA_ARGS__))
+/* policy->op(...). A release build calls the default policy directly and inlines it. */
+#define POLICY_CALL(policy, op, ...)                                                               \
+	(likely((policy) == &sched_prio) ? sched_prio.op(__VA_ARGS__) : (policy)->op(__VA_ARGS__))
 
 extern struct runqueue runqueues[CPU_MAX];
 extern _Atomic cpuset_t sched_online; /* CPUs that take threads */

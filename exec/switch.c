@@ -109,8 +109,8 @@ static const struct switch_hook hooks[] = {
 	{"release", nullptr, release_after},
 };
 
-ALWAYS_INLINE void hooks_before(struct runqueue *rq, struct thread *prev,
-				       struct thread *next, enum switch_reason reason)
+ALWAYS_INLINE void hooks_before(struct runqueue *rq, struct thread *prev, struct thread *next,
+				enum switch_reason reason)
 {
 #pragma clang loop unroll(full)
 	for (size_t i = 0; i < ARRAY_SIZE(hooks); i++)
@@ -129,13 +129,13 @@ void sched_switch_finish(struct thread *prev)
 /* ---- The switch ---- */
 
 /* What becomes of a thread that gives the CPU up. Lock held. */
-static inline void leave(struct runqueue *rq, struct thread *prev, cpu_t cpu, nsec_t now,
-			 enum switch_reason reason)
+static inline void leave(struct runqueue *rq, const struct scheduler_ops *policy,
+			 struct thread *prev, cpu_t cpu, nsec_t now, enum switch_reason reason)
 {
 	if (reason == SWITCH_BLOCKED) {
-		POLICY_CALL(rq, thread_block, cpu, prev);
+		POLICY_CALL(policy, thread_block, cpu, prev);
 	} else if (unlikely(reason == SWITCH_EXIT)) {
-		POLICY_CALL(rq, exit_thread, cpu, prev);
+		POLICY_CALL(policy, exit_thread, cpu, prev);
 	} else if (prev != rq->idle) {
 		thread_move(prev, THREAD_RUNNING, THREAD_READY);
 		if (unlikely(!(atomic_load_explicit(&prev->affinity, memory_order_relaxed) &
@@ -144,11 +144,11 @@ static inline void leave(struct runqueue *rq, struct thread *prev, cpu_t cpu, ns
 			return;
 		}
 		if (reason == SWITCH_YIELDED)
-			POLICY_CALL(rq, yield, cpu, prev);
+			POLICY_CALL(policy, yield, cpu, prev);
 		prev->ready_since = now;
 		WRITE_ONCE(prev->queued_on, cpu);
 		rq->ready++;
-		POLICY_CALL(rq, thread_ready, cpu, prev,
+		POLICY_CALL(policy, thread_ready, cpu, prev,
 			    reason == SWITCH_YIELDED ? READY_YIELDED : READY_PREEMPTED);
 	}
 }
@@ -166,8 +166,9 @@ void sched_switch(enum switch_reason reason)
 	if (atomic_load_explicit(&prev->task.work, memory_order_relaxed) & TASK_WORK_RESCHEDULE)
 		atomic_fetch_and_explicit(&prev->task.work, ~TASK_WORK_RESCHEDULE,
 					  memory_order_relaxed);
-	leave(rq, prev, cpu, now, reason);
-	struct thread *next = POLICY_CALL(rq, pick_next, cpu);
+	const struct scheduler_ops *policy = rq->policy;
+	leave(rq, policy, prev, cpu, now, reason);
+	struct thread *next = POLICY_CALL(policy, pick_next, cpu);
 	if (next) {
 		WRITE_ONCE(next->queued_on, CPU_NONE);
 		rq->ready--;
@@ -182,7 +183,7 @@ void sched_switch(enum switch_reason reason)
 	next->ran_since = now;
 	nsec_t slice = NSEC_NEVER;
 	if (!rq->slice_armed && (rq->ready | rq->held))
-		slice = POLICY_CALL(rq, tick, cpu, next, 0);
+		slice = POLICY_CALL(policy, tick, cpu, next, 0);
 	if (next->entered != NSEC_NEVER)
 		next->entered = now; /* its call goes on */
 	atomic_store_explicit(&rq->current, next, memory_order_relaxed);

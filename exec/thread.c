@@ -324,8 +324,7 @@ static enum kerr scheduler_init(const struct boot_info *info)
 	hal.cpu.irq_restore(on);
 	atomic_fetch_or(&sched_online, cpu_bit(0));
 	figures_start();
-	log_info("scheduler: %s, %u CPU%s", sched_name(), cpu_count,
-		 cpu_count == 1 ? "" : "s");
+	log_info("scheduler: %s, %u CPU%s", sched_name(), cpu_count, cpu_count == 1 ? "" : "s");
 	return KERR_OK;
 }
 

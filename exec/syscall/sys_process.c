@@ -152,8 +152,8 @@ SYSCALL(getrusage)
 		return rusage_write(a1, p->child_user_time, p->child_system_time, 0, 0, 0);
 	case RUSAGE_THREAD:
 		thread_times(t, &user, &system);
-		return rusage_write(a1, user, system, thread_voluntary(t),
-				    thread_involuntary(t), resident);
+		return rusage_write(a1, user, system, thread_voluntary(t), thread_involuntary(t),
+				    resident);
 	default:
 		return KERR_INVAL;
 	}

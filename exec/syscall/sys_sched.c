@@ -164,9 +164,8 @@ static bool may_have_policy(const struct thread *t, const struct wish *w)
 
 	if (process_superuser())
 		return true;
-	if (realtime(w->policy) &&
-	    ((w->policy != t->policy && !most) ||
-	     (w->priority > t->realtime && (uint64_t)w->priority > most)))
+	if (realtime(w->policy) && ((w->policy != t->policy && !most) ||
+				    (w->priority > t->realtime && (uint64_t)w->priority > most)))
 		return false;
 	if (w->set_nice && !realtime(w->policy) && w->nice < t->nice && !may_have_nice(t, w->nice))
 		return false;

@@ -183,13 +183,11 @@ static enum kerr show_stat(struct text *t, const struct proc_subject *s)
 	text_print(t, "%lu %lu %ld %ld %d %d %u 0 %lu %lu %lu %lu ", proc_ticks(user),
 		   proc_ticks(system), (long)proc_ticks(p->child_user_time),
 		   (long)proc_ticks(p->child_system_time),
-		   info.realtime ? -1 - info.realtime : 20 + info.nice, info.nice,
-		   p->thread_count, proc_ticks(p->start_time),
-		   (unsigned long)(m.virtual_pages * PAGE_SIZE), (unsigned long)m.resident_pages,
-		   (unsigned long)p->limits[RLIMIT_AS].current);
+		   info.realtime ? -1 - info.realtime : 20 + info.nice, info.nice, p->thread_count,
+		   proc_ticks(p->start_time), (unsigned long)(m.virtual_pages * PAGE_SIZE),
+		   (unsigned long)m.resident_pages, (unsigned long)p->limits[RLIMIT_AS].current);
 	text_print(t, "0 0 %lu 0 0 0 0 0 0 0 0 0 17 %u %u %u 0 0 0 0 0 0 %lu %lu %lu %lu %d\n",
-		   (unsigned long)p->stack_start, info.cpu,
-		   info.realtime, info.policy,
+		   (unsigned long)p->stack_start, info.cpu, info.realtime, info.policy,
 		   (unsigned long)p->arg_start, (unsigned long)p->arg_end,
 		   (unsigned long)p->env_start, (unsigned long)p->env_end, p->exit_status);
 	process_put(p);

@@ -43,8 +43,8 @@ static enum kerr show_stats(struct text *t, const struct proc_subject *s)
 {
 	struct sched_stats st;
 
-	text_print(t, "%-4s %10s %10s %10s %10s %10s %10s %8s %8s %6s %6s %8s %8s\n",
-		   "cpu", "preempted", "interrupt", "yielded", "blocked", "exit", "new", "pushed",
+	text_print(t, "%-4s %10s %10s %10s %10s %10s %10s %8s %8s %6s %6s %8s %8s\n", "cpu",
+		   "preempted", "interrupt", "yielded", "blocked", "exit", "new", "pushed",
 		   "pulled", "ready", "held", "boosts", "sunk");
 	for (cpu_t c = 0; c < cpu_count; c++) {
 		sched_stats(c, &st);

@@ -110,7 +110,8 @@ void cpu_thread_init(struct hal_thread *thread, void (*entry)(struct hal_thread 
 
 #define THREAD_FPU_OFF 1u
 
-static struct hal_thread *unit_of[CPU_MAX]; /* (own CPU, IRQs off) whose registers are in it; may be gone */
+static struct hal_thread
+	*unit_of[CPU_MAX]; /* (own CPU, IRQs off) whose registers are in it; may be gone */
 
 void cpu_fpu_save(struct hal_thread *thread)
 {

@@ -149,8 +149,7 @@ static void check_questions(const struct scheduler_ops *ops, struct test_random 
 				 .slice_left = rules->slice};
 
 	for (cpu_t cpu = 0; cpu < CPUS; cpu++) {
-		bool higher = count[cpu] &&
-			      rules->level(order[cpu][0]) > rules->level(&running) &&
+		bool higher = count[cpu] && rules->level(order[cpu][0]) > rules->level(&running) &&
 			      (rules->all_preempt ||
 			       order[cpu][0]->priority >= PRIORITY_REALTIME_MIN),
 		     equal = false;

@@ -165,7 +165,8 @@ static void check_places(void)
 
 static void pull(void)
 {
-	cpu_t from = (cpu_t)test_random_below(dice, CPUS), to = (cpu_t)test_random_below(dice, CPUS);
+	cpu_t from = (cpu_t)test_random_below(dice, CPUS),
+	      to = (cpu_t)test_random_below(dice, CPUS);
 
 	if (from == to || cpus[from].policy != cpus[to].policy)
 		return;
@@ -229,10 +230,12 @@ static void start(const struct scheduler_ops *ops, unsigned realtime)
 		struct sim_thread *s = &threads[i];
 		*s = (struct sim_thread){.sleepiness = test_random_below(dice, 3) * 20};
 		s->t.queued_on = CPU_NONE;
-		s->t.affinity = test_random_below(dice, 3) ? ~0ull : 1ull << test_random_below(dice, CPUS);
+		s->t.affinity =
+			test_random_below(dice, 3) ? ~0ull : 1ull << test_random_below(dice, CPUS);
 		s->t.priority = (uint8_t)(41 + test_random_below(dice, 40));
 		if (i < realtime) {
-			s->t.priority = (uint8_t)(PRIORITY_REALTIME_MIN + test_random_below(dice, 39));
+			s->t.priority =
+				(uint8_t)(PRIORITY_REALTIME_MIN + test_random_below(dice, 39));
 			s->t.policy = test_random_below(dice, 2) ? SCHED_FIFO : SCHED_RR;
 			s->sleepiness = 90;
 		}

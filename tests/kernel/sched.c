@@ -144,7 +144,8 @@ static void under_each(void (*fn)(const struct scheduler_ops *ops))
 /* Pairs, sleepers, hogs and threads that yield, some bound to a CPU. */
 static unsigned load(struct worker *w)
 {
-	static void (*const kinds[])(struct worker *) = {play, play, compute, give_way, nap, compute};
+	static void (*const kinds[])(struct worker *) = {play,     play, compute,
+							 give_way, nap,  compute};
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < WORKERS; i++) {

@@ -32,16 +32,19 @@ static void errors(void)
 	check(futex(&word, UNLOCK, 0, NULL, NULL, 0) == 0 && word == 0, "unlock");
 	check(futex(&word, UNLOCK, 0, NULL, NULL, 0) == -1 && errno == EPERM, "not mine: EPERM");
 	check(futex(&word, TRYLOCK, 0, NULL, NULL, 0) == 0, "trylock");
-	check(in_child(_exit(futex(&word, TRYLOCK, 0, NULL, NULL, 0) == -1 && errno == EAGAIN)) == 1,
+	check(in_child(_exit(futex(&word, TRYLOCK, 0, NULL, NULL, 0) == -1 && errno == EAGAIN)) ==
+		      1,
 	      "trylock of what is taken: EAGAIN");
-	check(in_child(_exit(futex(&word, LOCK, 0, &past, NULL, 0) == -1 && errno == ETIMEDOUT)) == 1,
+	check(in_child(_exit(futex(&word, LOCK, 0, &past, NULL, 0) == -1 && errno == ETIMEDOUT)) ==
+		      1,
 	      "a time that has passed: ETIMEDOUT");
 	check(futex(&word, LOCK2, 0, &wrong, NULL, 0) == -1 && errno == EINVAL, "a wrong time");
 	check(futex(&word, UNLOCK, 0, NULL, NULL, 0) == 0, "unlock again");
 	word = 0x3ffffff;
 	check(futex(&word, LOCK, 0, NULL, NULL, 0) == -1 && errno == ESRCH, "nobody's: ESRCH");
 	word = 0;
-	check(futex((uint32_t *)((char *)&word + 1), LOCK, 0, NULL, NULL, 0) == -1 && errno == EINVAL,
+	check(futex((uint32_t *)((char *)&word + 1), LOCK, 0, NULL, NULL, 0) == -1 &&
+		      errno == EINVAL,
 	      "misaligned: EINVAL");
 	check(futex((uint32_t *)4096, LOCK, 0, NULL, NULL, 0) == -1 && errno == EFAULT, "no page");
 	check(futex(&word, CMP_REQUEUE, 2, NULL, &second, 0) == -1 && errno == EINVAL,
@@ -201,7 +204,8 @@ static void death(void)
 	check(pthread_mutex_lock(&lock) == EOWNERDEAD, "who waited learns that the owner died");
 	check(pthread_mutex_consistent(&lock) == 0 && pthread_mutex_unlock(&lock) == 0,
 	      "and puts it right");
-	check(pthread_mutex_lock(&lock) == 0 && pthread_mutex_unlock(&lock) == 0, "it is a lock again");
+	check(pthread_mutex_lock(&lock) == 0 && pthread_mutex_unlock(&lock) == 0,
+	      "it is a lock again");
 	pthread_join(t, NULL);
 }
 

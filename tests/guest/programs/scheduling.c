@@ -35,7 +35,10 @@ static struct attributes normal = {.size = 48, .nice = 3}, tiny = {.size = 40},
 			 extended = {.size = 56, .later = 1},
 			 odd_flags = {.size = 48, .flags = 1 << 20},
 			 late = {.size = 48, .policy = 6, .runtime = 10000000, .deadline = 5000000},
-			 busy = {.size = 48, .policy = 6, .runtime = 1000000, .deadline = 5000000,
+			 busy = {.size = 48,
+				 .policy = 6,
+				 .runtime = 1000000,
+				 .deadline = 5000000,
 				 .period = 10000000},
 			 got;
 
@@ -62,7 +65,8 @@ static const struct {
 	{"setscheduler: nobody", SYS_sched_setscheduler, 99999, 0, A(&zero), 0, ESRCH, 0},
 	{"setscheduler: null", SYS_sched_setscheduler, 0, 0, 0, 0, EINVAL, 0},
 	{"setscheduler: bad address", SYS_sched_setscheduler, 0, 0, A(BAD), 0, EFAULT, 0},
-	{"setscheduler: OTHER with a priority", SYS_sched_setscheduler, 0, 0, A(&ten), 0, EINVAL, 0},
+	{"setscheduler: OTHER with a priority", SYS_sched_setscheduler, 0, 0, A(&ten), 0, EINVAL,
+	 0},
 	{"setscheduler: FIFO without one", SYS_sched_setscheduler, 0, 1, A(&zero), 0, EINVAL, 0},
 	{"setscheduler: FIFO with 100", SYS_sched_setscheduler, 0, 1, A(&hundred), 0, EINVAL, 0},
 	{"setscheduler: DEADLINE", SYS_sched_setscheduler, 0, 6, A(&zero), 0, EINVAL, 0},
@@ -72,7 +76,8 @@ static const struct {
 	{"setparam: 0 for RR", SYS_sched_setparam, 0, A(&zero), 0, 0, EINVAL, 0},
 	{"setparam: 10", SYS_sched_setparam, 0, A(&ten), 0, 0, 0, 0},
 	{"rr_get_interval", SYS_sched_rr_get_interval, 0, A(&span), 0, 0, 0, 0},
-	{"setscheduler: reset on fork", SYS_sched_setscheduler, 0, 1 | 0x40000000, A(&ten), 0, 0, 0},
+	{"setscheduler: reset on fork", SYS_sched_setscheduler, 0, 1 | 0x40000000, A(&ten), 0, 0,
+	 0},
 	{"getscheduler: reset on fork", SYS_sched_getscheduler, 0, 0, 0, 0, 0, 1 | 0x40000000},
 	{"setscheduler: OTHER", SYS_sched_setscheduler, 0, 0, A(&zero), 0, 0, 0},
 	{"getscheduler: negative", SYS_sched_getscheduler, -1, 0, 0, 0, EINVAL, 0},
@@ -282,7 +287,8 @@ static void policies(void)
 	check(n > 1 && strpbrk(was, "\n"), "a policy is in use");
 	was[strcspn(was, "\n")] = 0;
 	check(!set_policy("nonsense") && errno == EINVAL, "an unknown policy is refused");
-	check(in_child(setuid(1000); _exit(set_policy("fifo"))) == 0, "only the superuser changes it");
+	check(in_child(setuid(1000); _exit(set_policy("fifo"))) == 0,
+	      "only the superuser changes it");
 	struct sched_param p = {.sched_priority = 5};
 	sched_setscheduler(0, SCHED_RR, &p);
 	if (pipe(ends[0]) || pipe(ends[1]))
