@@ -31,7 +31,7 @@ struct sched_stats {
 /* What a thread takes with it when the policy changes. Zero: nothing is known. */
 struct sched_carry {
 	uint32_t version; /* 1 */
-	uint8_t sunk;     /* how far below its best place it stands, in levels of its old policy */
+	uint8_t sunk; /* how far below its best place it stands, in levels of its old policy */
 };
 
 struct scheduler_ops {
@@ -97,7 +97,7 @@ const struct scheduler_ops *sched_policy_find(const char *name);
 
 /* What changes cost. A pause is the time for which one CPU's run queue was locked. */
 struct sched_change_stats {
-	uint64_t changes, threads;    /* threads: moved from queue to queue, in all */
+	uint64_t changes, threads; /* threads: moved from queue to queue, in all */
 	nsec_t pause_last, pause_max; /* the longest of the last change, and of all */
 };
 /* All threads go on under `ops`, CPU by CPU; none is lost, and on an error nothing has changed: NOMEM, or

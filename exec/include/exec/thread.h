@@ -47,35 +47,35 @@ struct process;
 struct aspace;
 
 struct thread {
-	struct task task;            /* first */
+	struct task task; /* first */
 	int tid;
-	_Atomic uint8_t state;       /* enum thread_state; moves as thread_move() allows */
-	uint8_t wait_reason;         /* (own) enum wait_reason while blocked */
+	_Atomic uint8_t state; /* enum thread_state; moves as thread_move() allows */
+	uint8_t wait_reason; /* (own) enum wait_reason while blocked */
 	uint8_t priority, base_priority; /* (run queue lock) effective; without inheritance */
 	uint8_t lent_priority; /* (run queue lock) by who waits for its futexes; 0: nobody */
-	uint8_t level;               /* (run queue lock) the list it stands in while queued */
-	uint8_t policy;              /* (run queue lock) Linux SCHED_* */
-	int8_t nice;                 /* (run queue lock) */
+	uint8_t level; /* (run queue lock) the list it stands in while queued */
+	uint8_t policy; /* (run queue lock) Linux SCHED_* */
+	int8_t nice; /* (run queue lock) */
 	uint8_t realtime; /* (run queue lock) Linux' real-time priority, 1 to 99, or 0 */
 	bool reset_on_fork; /* (own; set by who may) children start with the ordinary policy */
-	_Atomic cpuset_t affinity;   /* (run queue lock for writing) */
-	struct process *process;     /* (const) */
-	struct list process_link;    /* (process lock) */
+	_Atomic cpuset_t affinity; /* (run queue lock for writing) */
+	struct process *process; /* (const) */
+	struct list process_link; /* (process lock) */
 	/* scheduler's own */
-	struct list run_link;        /* (run queue lock) */
-	cpu_t queued_on;             /* (that CPU's run queue lock) CPU_NONE: not queued */
+	struct list run_link; /* (run queue lock) */
+	cpu_t queued_on; /* (that CPU's run queue lock) CPU_NONE: not queued */
 	bool migrate; /* (own) may not run here: placed anew once it is off this CPU */
-	_Atomic bool on_cpu;         /* its registers are (still) in a CPU: see exec/switch.c */
-	cpu_t fpu_cpu;               /* (own) the CPU whose unit was loaded with its state last */
+	_Atomic bool on_cpu; /* its registers are (still) in a CPU: see exec/switch.c */
+	cpu_t fpu_cpu; /* (own) the CPU whose unit was loaded with its state last */
 	nsec_t slice_left, ran_since; /* (own) */
 	uint32_t sched_epoch; /* (run queue lock) the policy in which sched_data has a meaning */
 	alignas(8) uint8_t sched_data[SCHED_DATA_SIZE]; /* (run queue lock) the policy's own */
 	nsec_t ready_since; /* (run queue lock) since when it waits behind others; 0: it does not */
-	nsec_t wait_time;   /* (run queue lock) spent waiting there */
+	nsec_t wait_time; /* (run queue lock) spent waiting there */
 	/* figures; run_time counts all, system_time the part spent in system calls */
 	nsec_t run_time, system_time; /* (own) */
-	nsec_t system_charged;       /* (own) the part of it that its CPUs have counted */
-	nsec_t entered;              /* (own) since when the call in progress runs, or NEVER */
+	nsec_t system_charged; /* (own) the part of it that its CPUs have counted */
+	nsec_t entered; /* (own) since when the call in progress runs, or NEVER */
 	uint64_t switches[SWITCH_REASON_COUNT]; /* (own) */
 	nsec_t start_time;
 	void *stack; /* lowest address of the kernel stack; null: the boot stack */
@@ -99,7 +99,8 @@ struct thread {
 	uint64_t fault_code;
 	vaddr_t clear_child_tid; /* (own) futex to wake at exit */
 	vaddr_t robust_list; /* (own) */
-	struct list pi_owned; /* (pi lock) priority-inheriting futexes with waiters: exec/futex_pi.c */
+	struct list
+		pi_owned; /* (pi lock) priority-inheriting futexes with waiters: exec/futex_pi.c */
 	struct pi_waiter *pi_blocked; /* (pi lock) its place in the queue of one */
 	bool pi_exited; /* (pi lock) it owns none any more */
 	int exit_code;
