@@ -32,7 +32,7 @@ static NOINLINE void do_work(struct hal_frame *frame, uint32_t work)
 	if (work & TASK_WORK_RESCHEDULE) {
 		atomic_fetch_and_explicit(&current_task()->work, ~TASK_WORK_RESCHEDULE,
 					  memory_order_relaxed);
-		upcalls.reschedule(true);
+		upcalls.reschedule(false);
 	}
 	if (work & ~TASK_WORK_RESCHEDULE)
 		upcalls.user_work(frame, work);
@@ -92,5 +92,5 @@ NOINLINE void preempt_check(void)
 	if (!hal.cpu.irq_enabled())
 		return;
 	atomic_fetch_and_explicit(&t->work, ~TASK_WORK_RESCHEDULE, memory_order_relaxed);
-	upcalls.reschedule(true);
+	upcalls.reschedule(false);
 }

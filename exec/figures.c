@@ -85,7 +85,8 @@ void exec_figures(struct exec_figures *out)
 		.last_pid = id_last(),
 	};
 	for (cpu_t c = 0; c < cpu_count; c++)
-		out->context_switches += runqueues[c].stats.switches;
+		for (unsigned r = 0; r < SWITCH_REASON_COUNT; r++)
+			out->context_switches += READ_ONCE(runqueues[c].stats.switches[r]);
 	struct process *p;
 	for (int pid = 0; (p = process_next(pid)); process_put(p)) {
 		pid = p->pid;

@@ -37,7 +37,14 @@ static void inherit_thread(struct thread *t, struct thread *parent, const struct
 {
 	t->policy = parent->policy;
 	t->nice = parent->nice;
+	t->realtime = parent->realtime;
 	t->priority = t->base_priority = parent->base_priority;
+	if (unlikely(parent->reset_on_fork)) {
+		t->nice = t->realtime || t->nice < 0 ? 0 : t->nice;
+		t->policy = SCHED_OTHER;
+		t->realtime = 0;
+		t->priority = t->base_priority = sched_priority_of(SCHED_OTHER, t->nice, 0);
+	}
 	atomic_store_explicit(&t->affinity, parent->affinity, memory_order_relaxed);
 	t->signal_mask = parent->signal_mask;
 	if (unlikely(parent->task.memory.policy.mode))

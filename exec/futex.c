@@ -11,43 +11,16 @@
  * (both, when a requeue moves it). A waker still touches the task after that; the spinlock keeps
  * preemption off, which is an RCU read side, which keeps the task.
  */
-#include "process_private.h"
-#include "sched_private.h"
-#include "thread_private.h"
-#include <exec/futex.h>
-#include <mm/object.h>
-#include <mm/user_copy.h>
+#include "futex_private.h"
 
 #define BUCKETS 256
-#define FUTEX_WAITERS 0x80000000u
-#define FUTEX_OWNER_DIED 0x40000000u
-#define FUTEX_TID_MASK 0x3fffffffu
 #define ROBUST_LIMIT 2048
-
-struct futex_key {
-	const void *owner; /* struct aspace or struct vm_object */
-	uint64_t offset;
-	struct vm_object *object; /* to put; null: private */
-};
-
-struct bucket {
-	struct spinlock lock;
-	struct list waiters; /* null links: not used yet */
-} ALIGNED(32);
-
-struct futex_waiter {
-	struct list link;               /* (bucket lock) */
-	struct futex_key key;
-	uint32_t bits;
-	struct task *task;
-	struct bucket *_Atomic bucket;
-};
 
 static struct bucket buckets[BUCKETS] = {
 	[0 ... BUCKETS - 1] = {.lock = SPINLOCK_INIT(RANK_FUTEX, "futex")},
 };
 
-static struct bucket *bucket_of(const struct futex_key *k)
+ALWAYS_INLINE struct bucket *bucket_of(const struct futex_key *k)
 {
 	uint64_t h = ((uintptr_t)k->owner >> 6) ^ (k->offset >> 2) ^ (k->offset >> 12);
 
@@ -55,19 +28,26 @@ static struct bucket *bucket_of(const struct futex_key *k)
 	return &buckets[h >> 56];
 }
 
-static void bucket_lock(struct bucket *b)
+struct bucket *futex_bucket_of(const struct futex_key *k)
+{
+	return bucket_of(k);
+}
+
+ALWAYS_INLINE void bucket_lock(struct bucket *b)
 {
 	spin_lock(&b->lock);
-	if (unlikely(!b->waiters.next))
+	if (unlikely(!b->waiters.next)) {
 		list_init(&b->waiters);
+		list_init(&b->pi);
+	}
 }
 
-static bool same_key(const struct futex_key *a, const struct futex_key *b)
+void futex_bucket_lock(struct bucket *b)
 {
-	return a->owner == b->owner && a->offset == b->offset;
+	bucket_lock(b);
 }
 
-static enum kerr key_get(vaddr_t addr, bool shared, struct futex_key *out)
+enum kerr futex_key_get(vaddr_t addr, bool shared, struct futex_key *out)
 {
 	struct aspace *as = current_process()->aspace;
 	struct region_info region;
@@ -91,16 +71,10 @@ static enum kerr key_get(vaddr_t addr, bool shared, struct futex_key *out)
 	return KERR_OK;
 }
 
-static void key_put(struct futex_key *k)
+void futex_key_put(struct futex_key *k)
 {
 	if (k->object)
 		vm_object_put(k->object);
-}
-
-/* Reads the word with the bucket lock held; false: its page is not there now. */
-static bool peek(vaddr_t addr, uint32_t *value)
-{
-	return hal.user.copy(value, (const void *)addr, sizeof(*value)) == 0;
 }
 
 static void wake_waiter_locked(struct futex_waiter *w)
@@ -114,8 +88,7 @@ static void wake_waiter_locked(struct futex_waiter *w)
 
 /* ---- wait ---- */
 
-/* Takes `w` out of wherever it is queued; false: it was woken. */
-static bool unqueue(struct futex_waiter *w)
+ALWAYS_INLINE bool unqueue(struct futex_waiter *w)
 {
 	struct bucket *b;
 
@@ -133,14 +106,19 @@ static bool unqueue(struct futex_waiter *w)
 	return false;
 }
 
-static enum kerr queue_if_equal(struct futex_waiter *w, vaddr_t addr, uint32_t value)
+bool futex_unqueue(struct futex_waiter *w)
+{
+	return unqueue(w);
+}
+
+ALWAYS_INLINE enum kerr queue_if_equal(struct futex_waiter *w, vaddr_t addr, uint32_t value)
 {
 	struct bucket *b = bucket_of(&w->key);
 	uint32_t now;
 
 	for (;;) {
 		bucket_lock(b);
-		if (likely(peek(addr, &now)))
+		if (likely(futex_peek(addr, &now)))
 			break;
 		spin_unlock(&b->lock);
 		enum kerr err = user_read(&now, addr, sizeof(now));
@@ -156,10 +134,15 @@ static enum kerr queue_if_equal(struct futex_waiter *w, vaddr_t addr, uint32_t v
 	return equal ? KERR_OK : KERR_AGAIN;
 }
 
+enum kerr futex_queue_if_equal(struct futex_waiter *w, vaddr_t addr, uint32_t value)
+{
+	return queue_if_equal(w, addr, value);
+}
+
 enum kerr futex_wait(vaddr_t addr, bool shared, uint32_t value, uint32_t bits, nsec_t deadline)
 {
 	struct futex_waiter w = {.bits = bits, .task = current_task()};
-	enum kerr err = bits ? key_get(addr, shared, &w.key) : KERR_INVAL;
+	enum kerr err = bits ? futex_key_get(addr, shared, &w.key) : KERR_INVAL;
 
 	if (err != KERR_OK)
 		return err;
@@ -170,7 +153,7 @@ enum kerr futex_wait(vaddr_t addr, bool shared, uint32_t value, uint32_t bits, n
 		if (!unqueue(&w))
 			err = KERR_OK;
 	}
-	key_put(&w.key);
+	futex_key_put(&w.key);
 	return err;
 }
 
@@ -185,7 +168,7 @@ static uint32_t wake_locked(struct bucket *b, const struct futex_key *key, uint3
 	list_for_each_safe(w, next, &b->waiters, link) {
 		if (woken == count)
 			break;
-		if (!same_key(&w->key, key) || !(w->bits & bits))
+		if (!futex_same_key(&w->key, key) || !(w->bits & bits) || w->pi)
 			continue;
 		wake_waiter_locked(w);
 		woken++;
@@ -196,7 +179,7 @@ static uint32_t wake_locked(struct bucket *b, const struct futex_key *key, uint3
 enum kerr futex_wake(vaddr_t addr, bool shared, uint32_t count, uint32_t bits, uint32_t *woken)
 {
 	struct futex_key key;
-	enum kerr err = bits ? key_get(addr, shared, &key) : KERR_INVAL;
+	enum kerr err = bits ? futex_key_get(addr, shared, &key) : KERR_INVAL;
 
 	*woken = 0;
 	if (err != KERR_OK)
@@ -205,13 +188,13 @@ enum kerr futex_wake(vaddr_t addr, bool shared, uint32_t count, uint32_t bits, u
 	bucket_lock(b);
 	*woken = wake_locked(b, &key, count, bits);
 	spin_unlock(&b->lock);
-	key_put(&key);
+	futex_key_put(&key);
 	return KERR_OK;
 }
 
 /* ---- two futexes ---- */
 
-static void lock_pair(struct bucket *a, struct bucket *b)
+void futex_lock_pair(struct bucket *a, struct bucket *b)
 {
 	if (a > b) {
 		struct bucket *t = a;
@@ -223,7 +206,7 @@ static void lock_pair(struct bucket *a, struct bucket *b)
 		bucket_lock(b);
 }
 
-static void unlock_pair(struct bucket *a, struct bucket *b)
+void futex_unlock_pair(struct bucket *a, struct bucket *b)
 {
 	spin_unlock(&a->lock);
 	if (a != b)
@@ -236,12 +219,12 @@ static uint32_t move_locked(struct bucket *from, const struct futex_key *key, st
 	struct futex_waiter *w, *next;
 	uint32_t moved = 0;
 
-	if (same_key(key, to_key))
+	if (futex_same_key(key, to_key))
 		return 0;
 	list_for_each_safe(w, next, &from->waiters, link) {
 		if (moved == count)
 			break;
-		if (!same_key(&w->key, key))
+		if (!futex_same_key(&w->key, key) || w->pi)
 			continue;
 		list_remove(&w->link);
 		/* It goes on holding the object that it slept on first: the new owner is only
@@ -260,22 +243,22 @@ enum kerr futex_requeue(vaddr_t addr, vaddr_t to, bool shared, uint32_t wake, ui
 {
 	struct futex_key key, to_key;
 	uint32_t now;
-	enum kerr err = key_get(addr, shared, &key);
+	enum kerr err = futex_key_get(addr, shared, &key);
 
 	*moved = 0;
 	if (err != KERR_OK)
 		return err;
-	err = key_get(to, shared, &to_key);
+	err = futex_key_get(to, shared, &to_key);
 	if (err != KERR_OK)
 		goto put_first;
 	struct bucket *a = bucket_of(&key), *b = bucket_of(&to_key);
-	lock_pair(a, b);
-	while (compare && !peek(addr, &now)) {
-		unlock_pair(a, b);
+	futex_lock_pair(a, b);
+	while (compare && !futex_peek(addr, &now)) {
+		futex_unlock_pair(a, b);
 		err = user_read(&now, addr, sizeof(now));
 		if (err != KERR_OK)
 			goto put_both;
-		lock_pair(a, b);
+		futex_lock_pair(a, b);
 	}
 	if (compare && now != value) {
 		err = KERR_AGAIN;
@@ -283,11 +266,11 @@ enum kerr futex_requeue(vaddr_t addr, vaddr_t to, bool shared, uint32_t wake, ui
 		*moved = wake_locked(a, &key, wake, FUTEX_ANY_BIT);
 		*moved += move_locked(a, &key, b, &to_key, requeue);
 	}
-	unlock_pair(a, b);
+	futex_unlock_pair(a, b);
 put_both:
-	key_put(&to_key);
+	futex_key_put(&to_key);
 put_first:
-	key_put(&key);
+	futex_key_put(&key);
 	return err;
 }
 
@@ -337,7 +320,7 @@ static enum kerr change_word(vaddr_t addr, uint32_t op, uint32_t *old)
 
 	if (op >> 28 & 8)
 		arg = 1u << (arg & 31);
-	if (!peek(addr, old))
+	if (!futex_peek(addr, old))
 		return KERR_FAULT;
 	for (;;) {
 		uint32_t expected = *old;
@@ -351,8 +334,7 @@ static enum kerr change_word(vaddr_t addr, uint32_t op, uint32_t *old)
 	}
 }
 
-/* Makes the page of *addr there and writable. */
-static enum kerr bring_in(vaddr_t addr)
+enum kerr futex_bring_in(vaddr_t addr)
 {
 	uint32_t value;
 	enum kerr err = user_read(&value, addr, sizeof(value));
@@ -368,12 +350,12 @@ enum kerr futex_wake_op(vaddr_t addr, vaddr_t second, bool shared, uint32_t wake
 {
 	struct futex_key key, key2;
 	uint32_t old;
-	enum kerr err = key_get(addr, shared, &key);
+	enum kerr err = futex_key_get(addr, shared, &key);
 
 	*woken = 0;
 	if (err != KERR_OK)
 		return err;
-	err = key_get(second, shared, &key2);
+	err = futex_key_get(second, shared, &key2);
 	if (err != KERR_OK)
 		goto put_first;
 	if ((op >> 28 & 7) > 4 || (op >> 24 & 15) > 5) {
@@ -381,22 +363,22 @@ enum kerr futex_wake_op(vaddr_t addr, vaddr_t second, bool shared, uint32_t wake
 		goto put_both;
 	}
 	struct bucket *a = bucket_of(&key), *b = bucket_of(&key2);
-	lock_pair(a, b);
+	futex_lock_pair(a, b);
 	while ((err = change_word(second, op, &old)) != KERR_OK) {
-		unlock_pair(a, b);
-		err = bring_in(second);
+		futex_unlock_pair(a, b);
+		err = futex_bring_in(second);
 		if (err != KERR_OK)
 			goto put_both;
-		lock_pair(a, b);
+		futex_lock_pair(a, b);
 	}
 	*woken = wake_locked(a, &key, wake, FUTEX_ANY_BIT);
 	if (passes(op >> 24 & 15, (int32_t)old, sign_extend_12(op & 0xfff)))
 		*woken += wake_locked(b, &key2, wake2, FUTEX_ANY_BIT);
-	unlock_pair(a, b);
+	futex_unlock_pair(a, b);
 put_both:
-	key_put(&key2);
+	futex_key_put(&key2);
 put_first:
-	key_put(&key);
+	futex_key_put(&key);
 	return err;
 }
 
@@ -458,6 +440,7 @@ void futex_thread_exit(struct thread *t)
 	if (t->robust_list)
 		robust_list_exit(t);
 	t->robust_list = 0;
+	futex_pi_exit(t);
 	if (t->clear_child_tid && (p->thread_count > 1 || p->shares_aspace) &&
 	    user_write(t->clear_child_tid, &zero, sizeof(zero)) == KERR_OK &&
 	    futex_wake(t->clear_child_tid, true, 1, FUTEX_ANY_BIT, &woken) != KERR_OK)

@@ -9,6 +9,7 @@
  */
 #include "sched_private.h"
 #include <core/panic.h>
+#include <core/rcu.h>
 #include <core/wait.h>
 #include <exec/signal.h>
 
@@ -102,15 +103,23 @@ enum kerr thread_sleep_until(nsec_t deadline, bool interruptible)
 void thread_yield(void)
 {
 	bool on = hal.cpu.irq_save();
+	struct thread *t = current_thread();
+	cpu_t cpu = t->task.hal.cpu;
+	struct runqueue *rq = &runqueues[cpu];
 
-	sched_switch(SWITCH_YIELDED);
+	/* Nobody waits, so whom the policy would choose is known. */
+	if (likely(!(READ_ONCE(rq->ready) | READ_ONCE(rq->held)) &&
+		   atomic_load_explicit(&t->affinity, memory_order_relaxed) & cpu_bit(cpu)))
+		rcu_quiescent(cpu);
+	else
+		sched_switch(SWITCH_YIELDED);
 	hal.cpu.irq_restore(on);
 }
 
-void sched_reschedule(bool preempted)
+void sched_reschedule(bool interrupt)
 {
 	bool on = hal.cpu.irq_save();
 
-	sched_switch(SWITCH_PREEMPTED);
+	sched_switch(interrupt ? SWITCH_INTERRUPT : SWITCH_PREEMPTED);
 	hal.cpu.irq_restore(on);
 }

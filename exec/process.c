@@ -232,7 +232,7 @@ void process_thread_publish(struct process *p, struct thread *t)
 }
 
 /* Up to now, also of a thread that runs; on another CPU a little behind. */
-static void thread_times(const struct thread *t, nsec_t *user, nsec_t *system)
+void thread_times(const struct thread *t, nsec_t *user, nsec_t *system)
 {
 	nsec_t all = t->run_time, kernel = t->system_time;
 
@@ -248,6 +248,20 @@ static void thread_times(const struct thread *t, nsec_t *user, nsec_t *system)
 	*user = all - *system;
 }
 
+void process_switches(struct process *p, uint64_t *voluntary, uint64_t *involuntary)
+{
+	const struct thread *t;
+	bool on = spin_lock_irq(&p->lock);
+
+	*voluntary = p->voluntary_switches;
+	*involuntary = p->involuntary_switches;
+	list_for_each(t, &p->threads, process_link) {
+		*voluntary += thread_voluntary(t);
+		*involuntary += thread_involuntary(t);
+	}
+	spin_unlock_irq(&p->lock, on);
+}
+
 uint32_t process_thread_withdraw(struct thread *t)
 {
 	struct process *p = t->process;
@@ -260,8 +274,8 @@ uint32_t process_thread_withdraw(struct thread *t)
 	list_remove(&t->process_link);
 	p->user_time += user;
 	p->system_time += system;
-	p->voluntary_switches += t->voluntary_switches;
-	p->involuntary_switches += t->involuntary_switches;
+	p->voluntary_switches += thread_voluntary(t);
+	p->involuntary_switches += thread_involuntary(t);
 	uint32_t left = --p->thread_count;
 	if (t->stop_counted)
 		p->stopped_threads--;
@@ -353,10 +367,15 @@ bool process_thread_next(struct process *p, int after, struct thread_info *out)
 			.cpu = best->task.hal.cpu,
 			.affinity = best->affinity,
 			.wait_reason = best->wait_reason,
-			.voluntary_switches = best->voluntary_switches,
-			.involuntary_switches = best->involuntary_switches,
+			.realtime = best->realtime,
+			.fpu_saves = best->task.hal.fpu_saves,
+			.fpu_loads = best->task.hal.fpu_loads,
+			.wait_time = best->wait_time,
+			.voluntary_switches = thread_voluntary(best),
+			.involuntary_switches = thread_involuntary(best),
 		};
 		thread_times(best, &out->user_time, &out->system_time);
+		out->run_time = out->user_time + out->system_time;
 		strlcpy(out->name, best->task.name, sizeof(out->name));
 	}
 	spin_unlock_irq(&p->lock, on);

@@ -18,7 +18,6 @@
 
 #define BALANCE_TICKS 10
 
-const struct scheduler_ops *sched_policy RO_AFTER_INIT = &sched_prio;
 _Atomic cpuset_t sched_online;
 _Atomic cpuset_t sched_idle;
 
@@ -52,6 +51,23 @@ static inline void request_reschedule(struct thread *t)
 	atomic_fetch_or_explicit(&t->task.work, TASK_WORK_RESCHEDULE, memory_order_relaxed);
 }
 
+void sched_request(struct thread *t)
+{
+	request_reschedule(t);
+}
+
+void sched_hold(cpu_t cpu, uint32_t count)
+{
+	runqueues[cpu].ready -= count;
+	runqueues[cpu].held += count;
+}
+
+void sched_release(cpu_t cpu, uint32_t count)
+{
+	runqueues[cpu].held -= count;
+	runqueues[cpu].ready += count;
+}
+
 static void place_on(struct thread *t, cpu_t target, enum ready_reason why)
 {
 	struct runqueue *rq = &runqueues[target];
@@ -59,16 +75,24 @@ static void place_on(struct thread *t, cpu_t target, enum ready_reason why)
 	nsec_t slice = NSEC_NEVER;
 
 	spin_acquire(&rq->lock);
+	const struct scheduler_ops *policy = rq->policy;
+	sched_attach(rq, target, t);
 	WRITE_ONCE(t->queued_on, target);
 	rq->ready++;
-	sched_policy->thread_ready(target, t, why);
+	POLICY_CALL(policy, thread_ready, target, t, why);
 	struct thread *running = atomic_load_explicit(&rq->current, memory_order_relaxed);
-	bool kick = running == rq->idle || sched_policy->needs_reschedule(target, running);
-	if (!kick && !READ_ONCE(rq->slice_armed)) {
-		if (target == here)
-			slice = sched_policy->tick(here, running, time_now() - running->ran_since);
-		else
-			kick = true; /* it arms its own timer */
+	bool kick = running == rq->idle || POLICY_CALL(policy, needs_reschedule, target, running);
+	if (!kick) {
+		/* When the system call that wakes it began is near enough, and costs no clock. */
+		nsec_t since = current_thread()->entered;
+		t->ready_since = since != NSEC_NEVER ? since : time_now();
+		if (!READ_ONCE(rq->slice_armed)) {
+			if (target == here)
+				slice = POLICY_CALL(policy, tick, here, running,
+						    time_now() - running->ran_since);
+			else
+				kick = true; /* it arms its own timer */
+		}
 	}
 	if (kick)
 		request_reschedule(running);
@@ -130,7 +154,7 @@ static void balance(struct runqueue *rq, cpu_t cpu)
 	if (to == CPU_NONE || to == cpu || rq->ready + 1 < least + 2)
 		return;
 	spin_acquire(&rq->lock);
-	struct thread *t = sched_policy->pull(cpu, to);
+	struct thread *t = rq->policy->pull(cpu, to);
 	if (t) {
 		WRITE_ONCE(t->queued_on, CPU_NONE);
 		rq->ready--;
@@ -155,9 +179,9 @@ void sched_slice_timer(struct timer *timer)
 	WRITE_ONCE(rq->slice_armed, false);
 	spin_acquire(&rq->lock);
 	nsec_t left = NSEC_NEVER;
-	if (running != rq->idle && rq->ready) {
-		left = sched_policy->tick(cpu, running, time_now() - running->ran_since);
-		if (left == 0)
+	if (rq->held || (running != rq->idle && rq->ready)) {
+		left = rq->policy->tick(cpu, running, time_now() - running->ran_since);
+		if (left == 0 || (running == rq->idle && rq->ready))
 			request_reschedule(running);
 	}
 	spin_release(&rq->lock);
@@ -187,7 +211,7 @@ bool sched_pull_idle(struct runqueue *rq, cpu_t cpu)
 	if (from == CPU_NONE)
 		return false;
 	spin_acquire(&runqueues[from].lock);
-	struct thread *t = sched_policy->pull(from, cpu);
+	struct thread *t = runqueues[from].policy->pull(from, cpu);
 	if (t) {
 		WRITE_ONCE(t->queued_on, CPU_NONE);
 		runqueues[from].ready--;
@@ -216,7 +240,7 @@ static void with_queue(struct thread *t, void (*fn)(cpu_t cpu, struct thread *t,
 			fn(cpu, t, value);
 		bool kick = false;
 		struct thread *running = atomic_load_explicit(&rq->current, memory_order_relaxed);
-		if (sched_policy->needs_reschedule(cpu, running)) {
+		if (rq->policy->needs_reschedule(cpu, running)) {
 			request_reschedule(running);
 			kick = cpu != cpu_id();
 		}
@@ -230,7 +254,7 @@ static void with_queue(struct thread *t, void (*fn)(cpu_t cpu, struct thread *t,
 static void set_both(cpu_t cpu, struct thread *t, uint8_t priority)
 {
 	t->base_priority = priority;
-	sched_policy->set_priority(cpu, t, priority);
+	runqueues[cpu].policy->set_priority(cpu, t, MAX(priority, t->lent_priority));
 }
 
 void sched_set_priority(struct thread *t, uint8_t priority)
@@ -241,12 +265,23 @@ void sched_set_priority(struct thread *t, uint8_t priority)
 static void raise_to(cpu_t cpu, struct thread *t, uint8_t priority)
 {
 	if (t->priority < priority)
-		sched_policy->set_priority(cpu, t, priority);
+		runqueues[cpu].policy->set_priority(cpu, t, priority);
 }
 
 static void lower_to_base(cpu_t cpu, struct thread *t, uint8_t unused)
 {
-	sched_policy->set_priority(cpu, t, t->base_priority);
+	runqueues[cpu].policy->set_priority(cpu, t, MAX(t->base_priority, t->lent_priority));
+}
+
+static void set_lent(cpu_t cpu, struct thread *t, uint8_t priority)
+{
+	t->lent_priority = priority;
+	runqueues[cpu].policy->set_priority(cpu, t, MAX(t->base_priority, priority));
+}
+
+void sched_lend(struct thread *t, uint8_t priority)
+{
+	with_queue(t, set_lent, priority);
 }
 
 /* Priority inheritance, for core's mutexes: see struct core_upcalls. */
@@ -285,7 +320,7 @@ enum kerr sched_set_affinity(struct thread *t, cpuset_t cpus)
 				request_reschedule(t); /* it leaves in sched_switch */
 				kick = cpu != cpu_id();
 			} else if (READ_ONCE(t->queued_on) == cpu) {
-				sched_policy->remove_thread(cpu, t);
+				rq->policy->remove_thread(cpu, t);
 				WRITE_ONCE(t->queued_on, CPU_NONE);
 				rq->ready--;
 				take = true;
@@ -306,7 +341,7 @@ uint8_t sched_priority_of(uint8_t policy, int nice, int realtime)
 	switch (policy) {
 	case SCHED_FIFO:
 	case SCHED_RR:
-		return (uint8_t)MIN(99 + realtime, PRIORITY_CRITICAL - 1);
+		return (uint8_t)(PRIORITY_REALTIME_MIN + (realtime - 1) * 38 / 98);
 	case SCHED_IDLE:
 		return PRIORITY_IDLE + 1;
 	default:
@@ -314,16 +349,14 @@ uint8_t sched_priority_of(uint8_t policy, int nice, int realtime)
 	}
 }
 
-const char *sched_name(void)
-{
-	return sched_policy->name;
-}
-
 void sched_stats(cpu_t cpu, struct sched_stats *out)
 {
-	const struct runqueue *rq = &runqueues[cpu];
+	struct runqueue *rq = &runqueues[cpu];
+	bool on = spin_lock_irq(&rq->lock);
 
 	*out = rq->stats;
-	out->ready = READ_ONCE(rq->ready);
-	sched_policy->stats(cpu, out);
+	out->ready = rq->ready;
+	out->held = rq->held;
+	rq->policy->stats(cpu, out);
+	spin_unlock_irq(&rq->lock, on);
 }

@@ -8,7 +8,10 @@ struct aspace;
 
 struct runqueue {
 	struct spinlock lock;         /* RANK_RUNQUEUE, interrupts off */
-	uint32_t ready;               /* (lock; others peek) queued threads */
+	uint32_t ready;               /* (lock; others peek) queued threads that may run */
+	uint32_t held;                /* (lock) queued threads that the policy holds back */
+	const struct scheduler_ops *policy; /* (lock) */
+	uint32_t epoch;               /* (lock) of the policy: see exec/sched_change.c */
 	struct thread *_Atomic current; /* (own CPU, under lock; others read under lock) */
 	struct thread *idle;          /* (const after start) */
 	struct aspace *aspace;        /* (own CPU) what aspace_activate() was last given */
@@ -22,12 +25,13 @@ struct runqueue {
 	struct sched_stats stats;     /* (own CPU) */
 } ALIGNED(64);
 
+/* policy->op(...). A release build calls the default policy directly and inlines it. */
+#define POLICY_CALL(policy, op, ...)                                                               \
+	(likely((policy) == &sched_prio) ? sched_prio.op(__VA_ARGS__) : (policy)->op(__VA_ARGS__))
+
 extern struct runqueue runqueues[CPU_MAX];
-extern const struct scheduler_ops *sched_policy;
 extern _Atomic cpuset_t sched_online; /* CPUs that take threads */
 extern _Atomic cpuset_t sched_idle;   /* CPUs that wait for an interrupt */
-
-enum switch_reason { SWITCH_PREEMPTED, SWITCH_YIELDED, SWITCH_BLOCKED, SWITCH_EXIT };
 
 /* Gives this CPU to the next thread. Interrupts off; the current thread's state says whether it
  * wants to go on (RUNNING: it is queued again). Returns when it runs again. */
@@ -44,6 +48,19 @@ void sched_slice_arm(struct runqueue *rq, nsec_t left);
 void sched_slice_timer(struct timer *timer);
 /* Takes a thread from the CPU with the most; true: one is queued here now. Interrupts off. */
 bool sched_pull_idle(struct runqueue *rq, cpu_t cpu);
+
+/* Boot: the policies, and the one that the command line names, on all run queues. */
+enum kerr sched_policies_boot(cpu_t cpus);
+/* `t`, in no queue, comes under the policy of `rq`, whose lock is held. */
+static inline void sched_attach(struct runqueue *rq, cpu_t cpu, struct thread *t)
+{
+	if (unlikely(t->sched_epoch != rq->epoch)) {
+		t->sched_epoch = rq->epoch;
+		rq->policy->add_thread(cpu, t, nullptr);
+	}
+}
+/* A thread's next place is on its CPU's queue anew; the running one looks at once. Lock held. */
+void sched_request(struct thread *t);
 
 /* If `t` sleeps, makes it ready. Any context. */
 void sched_wake(struct thread *t);
@@ -62,4 +79,4 @@ void sched_unpark(struct task *task);
 /* Priority inheritance for core's mutexes. */
 void sched_priority_lend(struct task *owner);
 void sched_priority_restore(void);
-void sched_reschedule(bool preempted);
+void sched_reschedule(bool interrupt);

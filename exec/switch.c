@@ -24,8 +24,11 @@ struct runqueue runqueues[CPU_MAX] = {
 	[0 ... CPU_MAX - 1] = {.lock = SPINLOCK_INIT(RANK_RUNQUEUE, "run queue")},
 };
 
-static void fpu_switch(struct runqueue *rq, struct thread *prev, struct thread *next, cpu_t cpu)
+static inline void fpu_before(struct runqueue *rq, struct thread *prev, struct thread *next,
+			      enum switch_reason reason)
 {
+	cpu_t cpu = prev->task.hal.cpu;
+
 	if (prev->task.hal.fpu &&
 	    atomic_load_explicit(&prev->state, memory_order_relaxed) != THREAD_ZOMBIE)
 		hal.cpu.fpu_save(&prev->task.hal);
@@ -54,12 +57,108 @@ static inline void charge(struct runqueue *rq, struct thread *t, nsec_t now)
 	rq->busy_time += ran;
 }
 
+/* ---- Hooks (TH-6): what is done at each change from one thread to another ---- */
+
+struct switch_hook {
+	const char *name;
+	/* On prev's stack, interrupts off, no lock. */
+	void (*before)(struct runqueue *rq, struct thread *prev, struct thread *next,
+		       enum switch_reason reason);
+	/* On next's stack; prev may be another one than before: who ran here last. Null: nothing. */
+	void (*after)(struct thread *prev);
+};
+
+static inline void counters_before(struct runqueue *rq, struct thread *prev, struct thread *next,
+				   enum switch_reason reason)
+{
+	rq->stats.switches[reason]++;
+	prev->switches[reason]++;
+}
+
+static inline void aspace_before(struct runqueue *rq, struct thread *prev, struct thread *next,
+				 enum switch_reason reason)
+{
+	struct aspace *as = next->process->aspace;
+
+	if (as != rq->aspace) {
+		rq->aspace = as;
+		aspace_activate(as);
+	}
+}
+
+/* From here on prev may run elsewhere, unless it is ours to bury or to place. */
+static inline void release_after(struct thread *prev)
+{
+	if (unlikely(atomic_load_explicit(&prev->state, memory_order_relaxed) == THREAD_ZOMBIE)) {
+		thread_bury(prev);
+		return;
+	}
+	bool migrate = prev->migrate;
+
+	prev->migrate = false;
+	atomic_store_explicit(&prev->on_cpu, false, memory_order_release);
+	if (unlikely(migrate))
+		sched_place(prev, READY_NEW);
+}
+
+/* In this order. The table is const, so a release build calls nothing through it. The TLS pointer is
+ * moved by hal.cpu.switch_to, with the registers; CPU times are charged under the lock. */
+static const struct switch_hook hooks[] = {
+	{"counters", counters_before, nullptr},
+	{"address space", aspace_before, nullptr},
+	{"fpu", fpu_before, nullptr},
+	{"release", nullptr, release_after},
+};
+
+ALWAYS_INLINE void hooks_before(struct runqueue *rq, struct thread *prev, struct thread *next,
+				enum switch_reason reason)
+{
+#pragma clang loop unroll(full)
+	for (size_t i = 0; i < ARRAY_SIZE(hooks); i++)
+		if (hooks[i].before)
+			hooks[i].before(rq, prev, next, reason);
+}
+
+void sched_switch_finish(struct thread *prev)
+{
+#pragma clang loop unroll(full)
+	for (size_t i = 0; i < ARRAY_SIZE(hooks); i++)
+		if (hooks[i].after)
+			hooks[i].after(prev);
+}
+
+/* ---- The switch ---- */
+
+/* What becomes of a thread that gives the CPU up. Lock held. */
+static inline void leave(struct runqueue *rq, const struct scheduler_ops *policy,
+			 struct thread *prev, cpu_t cpu, nsec_t now, enum switch_reason reason)
+{
+	if (reason == SWITCH_BLOCKED) {
+		POLICY_CALL(policy, thread_block, cpu, prev);
+	} else if (unlikely(reason == SWITCH_EXIT)) {
+		POLICY_CALL(policy, exit_thread, cpu, prev);
+	} else if (prev != rq->idle) {
+		thread_move(prev, THREAD_RUNNING, THREAD_READY);
+		if (unlikely(!(atomic_load_explicit(&prev->affinity, memory_order_relaxed) &
+			       cpu_bit(cpu)))) {
+			prev->migrate = true;
+			return;
+		}
+		if (reason == SWITCH_YIELDED)
+			POLICY_CALL(policy, yield, cpu, prev);
+		prev->ready_since = now;
+		WRITE_ONCE(prev->queued_on, cpu);
+		rq->ready++;
+		POLICY_CALL(policy, thread_ready, cpu, prev,
+			    reason == SWITCH_YIELDED ? READY_YIELDED : READY_PREEMPTED);
+	}
+}
+
 void sched_switch(enum switch_reason reason)
 {
 	struct thread *prev = current_thread();
 	cpu_t cpu = prev->task.hal.cpu;
 	struct runqueue *rq = &runqueues[cpu];
-	const struct scheduler_ops *policy = sched_policy;
 
 	spin_acquire(&rq->lock);
 	nsec_t now = time_now(); /* under the lock: exec_cpu_times() never sees it go back */
@@ -68,35 +167,24 @@ void sched_switch(enum switch_reason reason)
 	if (atomic_load_explicit(&prev->task.work, memory_order_relaxed) & TASK_WORK_RESCHEDULE)
 		atomic_fetch_and_explicit(&prev->task.work, ~TASK_WORK_RESCHEDULE,
 					  memory_order_relaxed);
-	if (reason >= SWITCH_BLOCKED) {
-		policy->thread_block(cpu, prev);
-	} else if (prev != rq->idle) {
-		thread_move(prev, THREAD_RUNNING, THREAD_READY);
-		if (likely(atomic_load_explicit(&prev->affinity, memory_order_relaxed) &
-			   cpu_bit(cpu))) {
-			if (reason == SWITCH_YIELDED)
-				policy->yield(cpu, prev);
-			WRITE_ONCE(prev->queued_on, cpu);
-			rq->ready++;
-			policy->thread_ready(cpu, prev,
-					     reason == SWITCH_YIELDED ? READY_YIELDED
-								      : READY_PREEMPTED);
-		} else {
-			prev->migrate = true;
-		}
-	}
-
-	struct thread *next = policy->pick_next(cpu);
-	nsec_t slice = NSEC_NEVER;
+	const struct scheduler_ops *policy = rq->policy;
+	leave(rq, policy, prev, cpu, now, reason);
+	struct thread *next = POLICY_CALL(policy, pick_next, cpu);
 	if (next) {
 		WRITE_ONCE(next->queued_on, CPU_NONE);
-		if (--rq->ready && !rq->slice_armed)
-			slice = policy->tick(cpu, next, 0);
+		rq->ready--;
+		if (next->ready_since) {
+			next->wait_time += now - next->ready_since;
+			next->ready_since = 0;
+		}
 		thread_move(next, THREAD_READY, THREAD_RUNNING);
 	} else {
 		next = rq->idle;
 	}
 	next->ran_since = now;
+	nsec_t slice = NSEC_NEVER;
+	if (!rq->slice_armed && (rq->ready | rq->held))
+		slice = POLICY_CALL(policy, tick, cpu, next, 0);
 	if (next->entered != NSEC_NEVER)
 		next->entered = now; /* its call goes on */
 	atomic_store_explicit(&rq->current, next, memory_order_relaxed);
@@ -110,33 +198,8 @@ void sched_switch(enum switch_reason reason)
 		return;
 	if (prev == rq->idle)
 		watchdog_cpu_busy(cpu);
-	rq->stats.switches++;
-	if (reason == SWITCH_BLOCKED)
-		prev->voluntary_switches++;
-	else
-		prev->involuntary_switches++;
-	struct aspace *as = next->process->aspace;
-	if (as != rq->aspace) {
-		rq->aspace = as;
-		aspace_activate(as);
-	}
-	fpu_switch(rq, prev, next, cpu);
+	hooks_before(rq, prev, next, reason);
 	next->task.hal.cpu = cpu;
 	struct hal_thread *last = hal.cpu.switch_to(&prev->task.hal, &next->task.hal);
 	sched_switch_finish((struct thread *)last);
-}
-
-void sched_switch_finish(struct thread *prev)
-{
-	if (unlikely(atomic_load_explicit(&prev->state, memory_order_relaxed) == THREAD_ZOMBIE)) {
-		thread_bury(prev);
-		return;
-	}
-	bool migrate = prev->migrate;
-
-	prev->migrate = false;
-	atomic_store_explicit(&prev->on_cpu, false, memory_order_release);
-	/* From here on prev may run elsewhere, unless it is ours to place. */
-	if (unlikely(migrate))
-		sched_place(prev, READY_NEW);
 }

@@ -114,8 +114,7 @@ static bool look_at(struct process *p, nsec_t span, nsec_t limit, struct report 
 
 	spin_acquire(&p->lock);
 	list_for_each(t, &p->threads, process_link) {
-		uint64_t switches =
-			READ_ONCE(t->voluntary_switches) + READ_ONCE(t->involuntary_switches);
+		uint64_t switches = thread_voluntary(t) + thread_involuntary(t);
 		if (!may_hang(t) || switches != t->watched_switches) {
 			t->watched_switches = switches;
 			t->watched_for = 0;

@@ -10,11 +10,72 @@ enum {
 	FUTEX_REQUEUE,
 	FUTEX_CMP_REQUEUE,
 	FUTEX_WAKE_OP,
-	FUTEX_WAIT_BITSET = 9,
-	FUTEX_WAKE_BITSET = 10,
+	FUTEX_LOCK_PI,
+	FUTEX_UNLOCK_PI,
+	FUTEX_TRYLOCK_PI,
+	FUTEX_WAIT_BITSET,
+	FUTEX_WAKE_BITSET,
+	FUTEX_WAIT_REQUEUE_PI,
+	FUTEX_CMP_REQUEUE_PI,
+	FUTEX_LOCK_PI2,
 };
 #define FUTEX_PRIVATE_FLAG 128
 #define FUTEX_CLOCK_REALTIME 256
+
+/* The absolute time at `timeout` on the wall clock or the monotonic one; NEVER if it is null. */
+static enum kerr deadline_read(vaddr_t timeout, bool wall, nsec_t *out)
+{
+	nsec_t time;
+
+	*out = NSEC_NEVER;
+	if (!timeout)
+		return KERR_OK;
+	enum kerr err = timespec_read(timeout, &time);
+	if (err != KERR_OK)
+		return err;
+	*out = time;
+	if (wall) {
+		nsec_t now = time_wall();
+		*out = time > now ? deadline_after(time - now) : 0;
+	}
+	return KERR_OK;
+}
+
+static NOINLINE long pi_call(vaddr_t addr, unsigned long op, uint32_t value, vaddr_t timeout,
+			     vaddr_t second, uint32_t value3)
+{
+	bool shared = !(op & FUTEX_PRIVATE_FLAG);
+	unsigned command = op & 127;
+	nsec_t deadline;
+	uint32_t count = 0;
+	enum kerr err;
+
+	if ((op & FUTEX_CLOCK_REALTIME) && command != FUTEX_LOCK_PI2 &&
+	    command != FUTEX_WAIT_REQUEUE_PI)
+		return KERR_NOSYS;
+	switch (command) {
+	case FUTEX_UNLOCK_PI:
+		return futex_unlock_pi(addr, shared);
+	case FUTEX_TRYLOCK_PI:
+		return futex_lock_pi(addr, shared, NSEC_NEVER, true);
+	case FUTEX_CMP_REQUEUE_PI:
+		if ((int)value < 0 || (int)timeout < 0)
+			return KERR_INVAL;
+		err = futex_cmp_requeue_pi(addr, second, shared, value, (uint32_t)timeout, value3,
+					   &count);
+		return err == KERR_OK ? (long)count : err;
+	default:
+		break;
+	}
+	err = deadline_read(timeout, command == FUTEX_LOCK_PI || (op & FUTEX_CLOCK_REALTIME),
+			    &deadline);
+	if (err != KERR_OK)
+		return err;
+	err = command == FUTEX_WAIT_REQUEUE_PI
+		      ? futex_wait_requeue_pi(addr, second, shared, value, FUTEX_ANY_BIT, deadline)
+		      : futex_lock_pi(addr, shared, deadline, false);
+	return err == KERR_INTR ? KERR_RESTART_ALWAYS : err;
+}
 
 static long wait(vaddr_t addr, unsigned long op, uint32_t value, vaddr_t timeout, uint32_t bits)
 {
@@ -77,6 +138,13 @@ SYSCALL(futex)
 		err = futex_wake_op(addr, second, shared, value, (uint32_t)a3, (uint32_t)a5,
 				    &count);
 		break;
+	case FUTEX_LOCK_PI:
+	case FUTEX_LOCK_PI2:
+	case FUTEX_UNLOCK_PI:
+	case FUTEX_TRYLOCK_PI:
+	case FUTEX_WAIT_REQUEUE_PI:
+	case FUTEX_CMP_REQUEUE_PI:
+		return pi_call(addr, op, value, a3, second, (uint32_t)a5);
 	default:
 		return KERR_NOSYS;
 	}

@@ -141,21 +141,20 @@ SYSCALL(getrusage)
 {
 	struct process *p = current_process();
 	struct thread *t = current_thread();
-	uint64_t resident = aspace_stats(p->aspace).resident_pages;
+	uint64_t resident = aspace_stats(p->aspace).resident_pages, voluntary, involuntary;
 	nsec_t user, system;
 
 	switch ((int)a0) {
 	case RUSAGE_SELF:
 		process_times(p, &user, &system);
-		return rusage_write(a1, user, system, p->voluntary_switches + t->voluntary_switches,
-				    p->involuntary_switches + t->involuntary_switches, resident);
+		process_switches(p, &voluntary, &involuntary);
+		return rusage_write(a1, user, system, voluntary, involuntary, resident);
 	case RUSAGE_CHILDREN:
 		return rusage_write(a1, p->child_user_time, p->child_system_time, 0, 0, 0);
 	case RUSAGE_THREAD:
-		system = t->system_time;
-		user = t->run_time > system ? t->run_time - system : 0;
-		return rusage_write(a1, user, system, t->voluntary_switches,
-				    t->involuntary_switches, resident);
+		thread_times(t, &user, &system);
+		return rusage_write(a1, user, system, thread_voluntary(t), thread_involuntary(t),
+				    resident);
 	default:
 		return KERR_INVAL;
 	}

@@ -1,6 +1,7 @@
 /* Scheduling: policies, priorities, affinity, membarrier. */
 #include "gate.h"
 #include <core/cpu.h>
+#include <exec/futex.h>
 #include <exec/sched.h>
 #include <mm/numa.h>
 
@@ -35,15 +36,29 @@ static bool may_change(const struct thread *t)
 
 /* ---- nice ---- */
 
+static bool realtime(int policy)
+{
+	return policy == SCHED_FIFO || policy == SCHED_RR;
+}
+
+/* RLIMIT_NICE counts from 1 (nice 19) to 40 (nice -20). */
+static bool may_have_nice(const struct thread *t, int nice)
+{
+	return process_superuser() ||
+	       (uint64_t)(20 - nice) <= t->process->limits[RLIMIT_NICE].current;
+}
+
 static enum kerr set_nice(struct thread *t, int nice)
 {
 	if (!may_change(t))
 		return KERR_PERM;
-	if (nice < t->nice && !process_superuser())
+	if (nice < t->nice && !may_have_nice(t, nice))
 		return KERR_ACCESS;
 	t->nice = (int8_t)nice;
-	if (t->policy != SCHED_FIFO && t->policy != SCHED_RR)
+	if (!realtime(t->policy)) {
 		sched_set_priority(t, sched_priority_of(t->policy, nice, 0));
+		futex_pi_priority_changed(t);
+	}
 	return KERR_OK;
 }
 
@@ -129,53 +144,77 @@ SYSCALL(getpriority)
 
 /* ---- policies ---- */
 
-static bool realtime(int policy)
-{
-	return policy == SCHED_FIFO || policy == SCHED_RR;
-}
-
 static bool known(int policy)
 {
 	return realtime(policy) || policy == SCHED_OTHER || policy == SCHED_BATCH ||
 	       policy == SCHED_IDLE;
 }
 
-static enum kerr set_policy(struct thread *t, int policy, int priority)
+#define RESET_ON_FORK 0x40000000 /* beside a policy */
+
+/* What sched_setscheduler and sched_setattr ask for. */
+struct wish {
+	int policy, priority, nice;
+	bool reset_on_fork, set_nice;
+};
+
+/* Who is not the superuser: RLIMIT_RTPRIO and RLIMIT_NICE say how far it may go. */
+static bool may_have_policy(const struct thread *t, const struct wish *w)
 {
-	if (!known(policy) || priority < 0 || priority > REALTIME_MAX ||
-	    realtime(policy) != (priority > 0))
+	uint64_t most = t->process->limits[RLIMIT_RTPRIO].current;
+
+	if (process_superuser())
+		return true;
+	if (realtime(w->policy) && ((w->policy != t->policy && !most) ||
+				    (w->priority > t->realtime && (uint64_t)w->priority > most)))
+		return false;
+	if (w->set_nice && !realtime(w->policy) && w->nice < t->nice && !may_have_nice(t, w->nice))
+		return false;
+	if (t->policy == SCHED_IDLE && w->policy != SCHED_IDLE && !may_have_nice(t, t->nice))
+		return false;
+	return may_change(t) && !(t->reset_on_fork && !w->reset_on_fork);
+}
+
+static enum kerr set_policy(struct thread *t, const struct wish *w)
+{
+	if (!known(w->policy) || w->priority < 0 || w->priority > REALTIME_MAX ||
+	    realtime(w->policy) != (w->priority > 0))
 		return KERR_INVAL;
-	if (!may_change(t) || (realtime(policy) && !process_superuser()))
+	if (!may_have_policy(t, w))
 		return KERR_PERM;
-	t->policy = (uint8_t)policy;
-	sched_set_priority(t, sched_priority_of(t->policy, t->nice, priority));
+	t->policy = (uint8_t)w->policy;
+	t->realtime = (uint8_t)w->priority;
+	t->reset_on_fork = w->reset_on_fork;
+	if (w->set_nice && !realtime(w->policy))
+		t->nice = (int8_t)w->nice;
+	sched_set_priority(t, sched_priority_of(t->policy, t->nice, w->priority));
+	futex_pi_priority_changed(t);
 	return KERR_OK;
 }
 
-static int realtime_priority(const struct thread *t)
-{
-	return realtime(t->policy) ? t->base_priority - 99 : 0;
-}
-
+/* policy -1: the one it has. */
 static long change_policy(int tid, int policy, vaddr_t parameter)
 {
-	int priority;
-	enum kerr err = tid < 0 || !parameter ? KERR_INVAL
-					      : user_read(&priority, parameter, sizeof(priority));
+	struct wish w = {};
+	enum kerr err = tid < 0 || !parameter
+				? KERR_INVAL
+				: user_read(&w.priority, parameter, sizeof(w.priority));
 
 	if (err != KERR_OK)
 		return err;
 	struct thread *t = look_at(tid);
 	if (!t)
 		return KERR_SRCH;
-	err = set_policy(t, policy < 0 ? t->policy : policy, priority);
+	w.policy = policy < 0 ? t->policy : policy & ~RESET_ON_FORK;
+	w.reset_on_fork = policy < 0 ? t->reset_on_fork : policy & RESET_ON_FORK;
+	err = set_policy(t, &w);
 	rcu_read_unlock();
 	return err;
 }
 
 SYSCALL(sched_setscheduler)
 {
-	return (int)a1 < 0 ? KERR_INVAL : change_policy((int)a0, (int)a1 & ~0x40000000, a2);
+	return (int)a1 < 0 ? KERR_INVAL : change_policy((int)a0, (int)a1, a2);
 }
 
 SYSCALL(sched_setparam)
@@ -189,50 +228,135 @@ SYSCALL(sched_getscheduler)
 
 	if (!t)
 		return (int)a0 < 0 ? KERR_INVAL : KERR_SRCH;
-	int policy = t->policy;
+	int policy = t->policy | (t->reset_on_fork ? RESET_ON_FORK : 0);
 	rcu_read_unlock();
 	return policy;
 }
 
 SYSCALL(sched_getparam)
 {
-	struct thread *t = (int)a0 < 0 ? nullptr : look_at((int)a0);
+	struct thread *t = (int)a0 < 0 || !a1 ? nullptr : look_at((int)a0);
 
 	if (!t)
-		return (int)a0 < 0 ? KERR_INVAL : KERR_SRCH;
-	int priority = realtime_priority(t);
+		return (int)a0 < 0 || !a1 ? KERR_INVAL : KERR_SRCH;
+	int priority = t->realtime;
 	rcu_read_unlock();
 	return user_write(a1, &priority, sizeof(priority));
 }
 
+/* struct sched_attr, its first version; later ones add what this kernel has no use for. */
+struct attributes {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+};
+static_assert(sizeof(struct attributes) == 48);
+
+#define ATTR_RESET_ON_FORK 1u
+#define ATTR_KEEP_POLICY 8u
+#define ATTR_KEEP_PARAMS 16u
+#define ATTR_FLAGS (ATTR_RESET_ON_FORK | 2u | 4u | ATTR_KEEP_POLICY | ATTR_KEEP_PARAMS)
+
+/* TOO_BIG: something beyond what is known is not zero; *addr's size then says what is known. */
+static enum kerr attributes_read(vaddr_t addr, struct attributes *out)
+{
+	uint32_t size, known_size = sizeof(*out);
+	uint8_t rest[64];
+	enum kerr err = user_read(&size, addr, sizeof(size));
+
+	if (err != KERR_OK)
+		return err;
+	if (size == 0)
+		size = known_size;
+	if (size < known_size || size > PAGE_SIZE)
+		goto too_big;
+	for (size_t at = known_size; at < size; at += sizeof(rest)) {
+		size_t n = MIN(size - at, sizeof(rest));
+		err = user_read(rest, addr + at, n);
+		if (err != KERR_OK)
+			return err;
+		for (size_t i = 0; i < n; i++)
+			if (rest[i])
+				goto too_big;
+	}
+	return user_read(out, addr, sizeof(*out));
+too_big:
+	err = user_write(addr, &known_size, sizeof(known_size));
+	return err == KERR_OK ? KERR_TOOBIG : err;
+}
+
+/* Reservations are not given yet: the right ones find no room, the wrong ones are wrong. */
+static enum kerr deadline_refused(const struct attributes *a)
+{
+	uint64_t period = a->period ? a->period : a->deadline;
+
+	if (a->priority || a->runtime < 1024 || a->deadline < a->runtime || period < a->deadline ||
+	    (int64_t)period < 0)
+		return KERR_INVAL;
+	return process_superuser() ? KERR_BUSY : KERR_PERM;
+}
+
+SYSCALL(sched_setattr)
+{
+	struct attributes a;
+
+	if (!a1 || (int)a0 < 0 || a2)
+		return KERR_INVAL;
+	enum kerr err = attributes_read(a1, &a);
+	if (err != KERR_OK)
+		return err;
+	if ((int)a.policy < 0 || (a.flags & ~(uint64_t)ATTR_FLAGS))
+		return KERR_INVAL;
+	struct wish w = {.policy = (int)a.policy,
+			 .priority = (int)MIN(a.priority, REALTIME_MAX + 1u),
+			 .nice = MAX(-20, MIN(19, a.nice)),
+			 .reset_on_fork = a.flags & ATTR_RESET_ON_FORK,
+			 .set_nice = true};
+	struct thread *t = look_at((int)a0);
+	if (!t)
+		return KERR_SRCH;
+	if (a.flags & ATTR_KEEP_POLICY)
+		w.policy = t->policy;
+	if (a.flags & ATTR_KEEP_PARAMS) {
+		w.priority = t->realtime;
+		w.nice = t->nice;
+	}
+	err = w.policy == SCHED_DEADLINE ? deadline_refused(&a) : set_policy(t, &w);
+	rcu_read_unlock();
+	return err;
+}
+
 SYSCALL(sched_getattr)
 {
-	struct {
-		uint32_t size, policy;
-		uint64_t flags;
-		int32_t nice;
-		uint32_t priority;
-		uint64_t runtime, deadline, period;
-	} attr = {.size = 48};
-	struct thread *t = (int)a0 < 0 || a2 < sizeof(attr) || a3 ? nullptr : look_at((int)a0);
+	struct attributes attr = {.size = sizeof(attr)};
+	bool wrong = !a1 || (int)a0 < 0 || a2 < sizeof(attr) || a2 > PAGE_SIZE || a3;
+	struct thread *t = wrong ? nullptr : look_at((int)a0);
 
 	if (!t)
-		return (int)a0 < 0 || a2 < sizeof(attr) || a3 ? KERR_INVAL : KERR_SRCH;
+		return wrong ? KERR_INVAL : KERR_SRCH;
 	attr.policy = t->policy;
+	attr.flags = t->reset_on_fork ? ATTR_RESET_ON_FORK : 0;
 	attr.nice = t->nice;
-	attr.priority = (uint32_t)realtime_priority(t);
+	attr.priority = t->realtime;
 	rcu_read_unlock();
 	return user_write(a1, &attr, sizeof(attr));
 }
 
+static bool has_range(int policy)
+{
+	return known(policy) || policy == SCHED_DEADLINE;
+}
+
 SYSCALL(sched_get_priority_max)
 {
-	return !known((int)a0) ? (long)KERR_INVAL : realtime((int)a0) ? REALTIME_MAX : 0;
+	return !has_range((int)a0) ? (long)KERR_INVAL : realtime((int)a0) ? REALTIME_MAX : 0;
 }
 
 SYSCALL(sched_get_priority_min)
 {
-	return !known((int)a0) ? (long)KERR_INVAL : realtime((int)a0) ? 1 : 0;
+	return !has_range((int)a0) ? (long)KERR_INVAL : realtime((int)a0) ? 1 : 0;
 }
 
 SYSCALL(sched_rr_get_interval)

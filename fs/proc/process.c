@@ -183,15 +183,52 @@ static enum kerr show_stat(struct text *t, const struct proc_subject *s)
 		   p->session ? p->session->sid : 0, terminal_of(p));
 	text_print(t, "%lu %lu %ld %ld %d %d %u 0 %lu %lu %lu %lu ", proc_ticks(user),
 		   proc_ticks(system), (long)proc_ticks(p->child_user_time),
-		   (long)proc_ticks(p->child_system_time), 20 + info.nice, info.nice,
-		   p->thread_count, proc_ticks(p->start_time),
-		   (unsigned long)(m.virtual_pages * PAGE_SIZE), (unsigned long)m.resident_pages,
-		   (unsigned long)p->limits[RLIMIT_AS].current);
+		   (long)proc_ticks(p->child_system_time),
+		   info.realtime ? -1 - info.realtime : 20 + info.nice, info.nice, p->thread_count,
+		   proc_ticks(p->start_time), (unsigned long)(m.virtual_pages * PAGE_SIZE),
+		   (unsigned long)m.resident_pages, (unsigned long)p->limits[RLIMIT_AS].current);
 	text_print(t, "0 0 %lu 0 0 0 0 0 0 0 0 0 17 %u %u %u 0 0 0 0 0 0 %lu %lu %lu %lu %d\n",
-		   (unsigned long)p->stack_start, info.cpu,
-		   info.priority >= 100 ? info.priority : 0, info.policy,
+		   (unsigned long)p->stack_start, info.cpu, info.realtime, info.policy,
 		   (unsigned long)p->arg_start, (unsigned long)p->arg_end,
 		   (unsigned long)p->env_start, (unsigned long)p->env_end, p->exit_status);
+	process_put(p);
+	return KERR_OK;
+}
+
+static enum kerr show_schedstat(struct text *t, const struct proc_subject *s)
+{
+	struct process *p = process_find(s->pid);
+	struct thread_info info;
+
+	if (!p)
+		return KERR_SRCH;
+	thread_of(p, s, &info);
+	text_print(t, "%lu %lu %lu\n", (unsigned long)info.run_time, (unsigned long)info.wait_time,
+		   (unsigned long)(info.voluntary_switches + info.involuntary_switches));
+	process_put(p);
+	return KERR_OK;
+}
+
+static enum kerr show_sched(struct text *t, const struct proc_subject *s)
+{
+	struct process *p = process_find(s->pid);
+	struct thread_info i;
+
+	if (!p)
+		return KERR_SRCH;
+	thread_of(p, s, &i);
+	text_print(t, "%s (%d, #threads: %u)\n", i.name, i.tid, p->thread_count);
+	text_print(t, "se.sum_exec_runtime : %lu.%06lu\n",
+		   (unsigned long)(i.run_time / NSEC_PER_MSEC),
+		   (unsigned long)(i.run_time % NSEC_PER_MSEC));
+	text_print(t, "wait_sum : %lu.%06lu\n", (unsigned long)(i.wait_time / NSEC_PER_MSEC),
+		   (unsigned long)(i.wait_time % NSEC_PER_MSEC));
+	text_print(t,
+		   "nr_switches : %lu\nnr_voluntary_switches : %lu\nnr_involuntary_switches : "
+		   "%lu\npolicy : %u\nprio : %u\nfpu_saves : %u\nfpu_loads : %u\n",
+		   (unsigned long)(i.voluntary_switches + i.involuntary_switches),
+		   (unsigned long)i.voluntary_switches, (unsigned long)i.involuntary_switches,
+		   i.policy, i.priority, i.fpu_saves, i.fpu_loads);
 	process_put(p);
 	return KERR_OK;
 }
@@ -691,6 +728,8 @@ static const struct proc_entry each_fd = {
 		 .show = show_oom_adjust,                                                          \
 		 .write = write_oom_adjust},                                                       \
 		{.name = "root", .mode = LINK_MODE, .link = link_root, .follow = follow_root},     \
+		{.name = "sched", .mode = FILE_MODE, .show = show_sched},                          \
+		{.name = "schedstat", .mode = FILE_MODE, .show = show_schedstat},                  \
 		{.name = "smaps", .mode = FILE_MODE, .show = proc_show_smaps},                     \
 		{.name = "smaps_rollup", .mode = FILE_MODE, .show = proc_show_smaps_rollup},       \
 		{.name = "stat", .mode = FILE_MODE, .show = show_stat},                            \

@@ -40,6 +40,7 @@ static const struct proc_entry sysfs_kernel[] = {
 	{.name = "debug", .mode = DIR_MODE, .children = sysfs_debug},
 	{.name = "init", .mode = FILE_MODE, .show = show_init},
 	{.name = "init.dot", .mode = FILE_MODE, .show = show_init_graph},
+	{.name = "sched", .mode = DIR_MODE, .children = sysfs_sched},
 	{.name = "slots",
 	 .mode = S_IFREG | 0644,
 	 .show = sysfs_show_slots,

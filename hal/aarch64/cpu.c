@@ -15,7 +15,8 @@
 #include <lib/format.h>
 #include <lib/string.h>
 
-#define CPACR_FPEN (3ull << 20)
+#define CPACR_FPEN (3ull << 20)       /* nothing traps */
+#define CPACR_FPEN_KERNEL (1ull << 20) /* user mode's use of the unit traps */
 #define CNTKCTL_EL0VCTEN (1ull << 1)
 
 bool cpu_has_pan RO_AFTER_INIT;
@@ -52,7 +53,7 @@ void cpu_configure(void)
 		tcr |= TCR_HD;
 	reg_write(tcr_el1, tcr | TCR_TBI0);
 	reg_write(sctlr_el1, sctlr);
-	reg_write(cpacr_el1, CPACR_FPEN);
+	reg_write(cpacr_el1, CPACR_FPEN_KERNEL);
 	reg_write(cntkctl_el1, CNTKCTL_EL0VCTEN);
 	reg_write(mdscr_el1, 0);
 	unsigned pmu = id_field(reg_read(id_aa64dfr0_el1), 8);
@@ -107,14 +108,59 @@ void cpu_thread_init(struct hal_thread *thread, void (*entry)(struct hal_thread 
 	thread->kernel_sp = (uintptr_t)frame;
 }
 
+/* ---- The unit ----
+ *
+ * A thread gets it when it uses it: until then user mode traps (CPACR_EL1.FPEN), THREAD_FPU_OFF is set
+ * and the area is the truth. It loses it when it is switched out, which saves; so a turn without
+ * floating point costs nothing. The unit still holds what was saved: unit_of[] and
+ * thread->scratch (the CPU + 1) tell whether a load can be left out. The kernel does not trap: its
+ * copies put aside what they use, with interrupts off.
+ * Rejected: to save only when another thread wants the unit: a thread that has moved on to
+ * another CPU would have to interrupt this one for it.
+ */
+
+#define THREAD_FPU_OFF 1u
+
+static struct hal_thread
+	*unit_of[CPU_MAX]; /* (own CPU, IRQs off) whose registers are in it; may be gone */
+
 void cpu_fpu_save(struct hal_thread *thread)
 {
+	if (thread->flags & THREAD_FPU_OFF)
+		return;
 	cpu_fpu_save_area(thread->fpu);
+	thread->fpu_saves++;
+	thread->flags |= THREAD_FPU_OFF;
+	reg_write(cpacr_el1, CPACR_FPEN_KERNEL);
 }
 
 void cpu_fpu_load(struct hal_thread *thread)
 {
-	cpu_fpu_load_area(thread->fpu);
+	thread->flags |= THREAD_FPU_OFF;
+	if (thread == cpu_current())
+		thread->scratch = 0; /* the area was written: the unit is out of date */
+	reg_write(cpacr_el1, CPACR_FPEN_KERNEL);
+}
+
+/* The program used the unit while it was off. False: it was on, there is another reason. */
+bool cpu_fpu_trap(void)
+{
+	bool on = cpu_irq_save();
+	struct hal_thread *thread = cpu_current();
+	bool off = thread->flags & THREAD_FPU_OFF;
+
+	if (off && (unit_of[thread->cpu] != thread || thread->scratch != thread->cpu + 1)) {
+		cpu_fpu_load_area(thread->fpu);
+		thread->fpu_loads++;
+		unit_of[thread->cpu] = thread;
+		thread->scratch = thread->cpu + 1;
+	}
+	if (off) {
+		thread->flags &= ~THREAD_FPU_OFF;
+		reg_write(cpacr_el1, CPACR_FPEN);
+	}
+	cpu_irq_restore(on);
+	return off;
 }
 
 bool cpu_entropy(uint64_t *out)

@@ -58,6 +58,7 @@ void cpu_thread_init(struct hal_thread *thread, void (*entry)(struct hal_thread 
 		     void *arg);
 void cpu_fpu_save(struct hal_thread *thread);
 void cpu_fpu_load(struct hal_thread *thread);
+bool cpu_fpu_trap(void);
 bool cpu_entropy(uint64_t *out);
 bool cpu_unwind(struct hal_unwind *u, vaddr_t low, vaddr_t high);
 struct hal_unwind cpu_saved(const struct hal_thread *thread);

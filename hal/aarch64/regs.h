@@ -65,6 +65,7 @@ static inline unsigned id_field(uint64_t value, unsigned shift)
 #define EC_DATA_ABORT_USER 0x24
 #define EC_DATA_ABORT 0x25
 #define EC_SP_ALIGNMENT 0x26
+#define EC_FPU_OFF 0x07
 #define EC_FLOATING_POINT 0x2c
 #define EC_SERROR 0x2f
 #define EC_BREAKPOINT_USER 0x30

@@ -71,17 +71,23 @@ static_assert(sizeof(struct fpsimd_record) == 528);
 static_assert(sizeof(struct signal_frame) == RESERVED_OFFSET + 528 + 16 + 8);
 
 /*
- * The unit goes straight to and from the record, not through thread->fpu: a switch of threads in
- * between saves and restores it like any other time. cpu_fpu_save_area puts FPSR and FPCR behind the
- * registers, where the record has something else: `esr` is written after that, or never.
+ * The registers come from and go to thread->fpu, which is the truth from a save until the program
+ * runs again. FPSR and FPCR lie behind the registers there, where the record has something else:
+ * `esr` is written after that, or never.
  */
+#define AREA_USED (512 + 8)
+
 static_assert(offsetof(struct signal_frame, esr) ==
 	      offsetof(struct signal_frame, fpsimd) + offsetof(struct fpsimd_record, registers) +
 		      512);
 
 static void records_fill(struct signal_frame *s, const struct hal_signal *signal)
 {
-	cpu_fpu_save_area(s->fpsimd.registers);
+	struct hal_thread *thread = cpu_current();
+	bool on = cpu_irq_save();
+	cpu_fpu_save(thread);
+	cpu_irq_restore(on);
+	memcpy(s->fpsimd.registers, thread->fpu, AREA_USED);
 	s->fpsimd.head = (struct record){FPSIMD_MAGIC, sizeof(s->fpsimd)};
 	s->fpsimd.fpsr = s->esr.head.magic;
 	s->fpsimd.fpcr = s->esr.head.size;
@@ -96,7 +102,11 @@ static void records_fill(struct signal_frame *s, const struct hal_signal *signal
 static void fpsimd_load(struct signal_frame *s)
 {
 	s->esr.head = (struct record){s->fpsimd.fpsr, s->fpsimd.fpcr};
-	cpu_fpu_load_area(s->fpsimd.registers);
+	struct hal_thread *thread = cpu_current();
+	bool on = cpu_irq_save();
+	memcpy(thread->fpu, s->fpsimd.registers, AREA_USED);
+	cpu_fpu_load(thread);
+	cpu_irq_restore(on);
 }
 
 /* Everything of the frame; `s` may hold anything before. */

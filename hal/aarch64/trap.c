@@ -103,6 +103,10 @@ static void trap_decode(struct trap *t, struct hal_frame *frame, uint64_t esr, u
 void trap_user(struct hal_frame *frame, uint64_t esr, uint64_t far)
 {
 	struct trap t;
+	if (((esr >> ESR_EC_SHIFT) & 0x3f) == EC_FPU_OFF && cpu_fpu_trap()) {
+		core_return_to_user(frame);
+		return;
+	}
 	trap_decode(&t, frame, esr, far, true);
 	core_trap(&t);
 	core_return_to_user(frame);

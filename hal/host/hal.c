@@ -38,11 +38,13 @@ static bool cpu_irq_enabled(void)
 static void cpu_fpu_save(struct hal_thread *thread)
 {
 	memcpy(thread->fpu, host_self()->fpu, sizeof(host_self()->fpu));
+	thread->fpu_saves++;
 }
 
 static void cpu_fpu_load(struct hal_thread *thread)
 {
 	memcpy(host_self()->fpu, thread->fpu, sizeof(host_self()->fpu));
+	thread->fpu_loads++;
 }
 
 static const struct hal_mmu_geometry *mmu_geometry(void)

@@ -218,6 +218,7 @@ void riscv_cpu_fpu_save(struct hal_thread *thread)
 	struct fpu_area *area = thread->fpu;
 	riscv_fpu_regs_save(area);
 	area->used = 1;
+	thread->fpu_saves++;
 	csr_clear(sstatus, SSTATUS_FS_DIRTY & ~SSTATUS_FS_CLEAN);
 }
 
@@ -228,6 +229,7 @@ void riscv_cpu_fpu_load(struct hal_thread *thread)
 		return;
 	if (area->used) {
 		riscv_fpu_regs_load(area);
+		thread->fpu_loads++;
 		csr_clear(sstatus, SSTATUS_FS_DIRTY & ~SSTATUS_FS_CLEAN);
 	} else if ((csr_read(sstatus) & SSTATUS_FS) != SSTATUS_FS_INITIAL) {
 		riscv_fpu_regs_zero();

@@ -105,6 +105,7 @@ void x86_fpu_save(struct hal_thread *thread)
 	*(uint32_t *)((char *)area + OFFSET_MXCSR_MASK) = x86_features.mxcsr_mask;
 	if (x86_features.keys)
 		*keys_of(thread) = x86_rdpkru() ^ PKRU_INITIAL;
+	thread->fpu_saves++;
 }
 
 void x86_fpu_load(struct hal_thread *thread)
@@ -120,6 +121,7 @@ void x86_fpu_load(struct hal_thread *thread)
 		*(uint32_t *)(area + OFFSET_MXCSR) = MXCSR_INITIAL;
 		*(uint32_t *)(area + OFFSET_MXCSR_MASK) = x86_features.mxcsr_mask;
 	}
+	thread->fpu_loads++;
 	if (x86_features.xsave)
 		asm volatile("xrstor64 (%0)" ::"r"(area), "a"((uint32_t)x86_features.xfeatures),
 			     "d"(0)

@@ -169,6 +169,7 @@ KERNEL_TEST(cpu_fpu_state_comes_back)
 	hal.cpu.fpu_load(&a);
 	hal.cpu.fpu_save(&a);
 	hal.cpu.fpu_load(&a);
+	hal.cpu.fpu_load(&b);
 	hal.cpu.fpu_save(&b);
 	preempt_enable();
 	EXPECT_MEM(a.fpu, b.fpu, size);

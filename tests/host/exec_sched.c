@@ -1,7 +1,7 @@
 /*
- * Conformance of a scheduling policy (exec/sched.h) with what the contract promises, checked by a model:
- * a plain list of the ready threads in the order they may run. Random schedules of every op. The
- * suite takes the ops table, so another policy with strict priorities runs through it unchanged.
+ * Conformance of the scheduling policies (exec/sched.h) with what the contract promises: `prio` and `fifo`
+ * op by op against a model, a plain list of the ready threads in the order they may run. What holds for
+ * every policy, over time, is in exec_sched_run.c.
  */
 #include "machine.h"
 
@@ -18,12 +18,35 @@ static struct thread threads[THREADS];
 static struct thread *order[CPUS][THREADS];
 static unsigned count[CPUS];
 
+/* What a policy promises of its order. */
+struct rules {
+	const struct scheduler_ops *ops;
+	uint8_t (*level)(const struct thread *t);
+	nsec_t slice;       /* below real-time */
+	bool all_preempt;   /* a higher level preempts; false: only real-time ones do */
+};
+
+static const struct rules *rules;
+
+static uint8_t prio_level(const struct thread *t)
+{
+	return t->priority;
+}
+
+static uint8_t fifo_level(const struct thread *t)
+{
+	return t->priority >= PRIORITY_REALTIME_MIN ? t->priority : 1;
+}
+
+static const struct rules prio_rules = {&sched_prio, prio_level, 10 * NSEC_PER_MSEC, true};
+static const struct rules fifo_rules = {&sched_fifo, fifo_level, 100 * NSEC_PER_MSEC, false};
+
 static void model_insert(cpu_t cpu, struct thread *t, bool before_equals)
 {
 	unsigned at = 0;
 
-	while (at < count[cpu] && (before_equals ? order[cpu][at]->priority > t->priority
-						 : order[cpu][at]->priority >= t->priority))
+	while (at < count[cpu] && (before_equals ? rules->level(order[cpu][at]) > rules->level(t)
+						 : rules->level(order[cpu][at]) >= rules->level(t)))
 		at++;
 	memmove(&order[cpu][at + 1], &order[cpu][at], (count[cpu] - at) * sizeof(order[0][0]));
 	order[cpu][at] = t;
@@ -86,7 +109,10 @@ static void step(const struct scheduler_ops *ops, struct test_random *random)
 		return;
 	case 3: {
 		uint8_t priority = (uint8_t)test_random_below(random, PRIORITY_COUNT);
-		bool moves = t->queued_on == cpu && t->priority != priority;
+		uint8_t before = rules->level(t), old = t->priority;
+		t->priority = priority;
+		bool moves = t->queued_on == cpu && before != rules->level(t);
+		t->priority = old;
 		if (moves)
 			model_remove(cpu, t);
 		/* It may have moved since the caller looked: not that CPU's to requeue. */
@@ -120,18 +146,20 @@ static void step(const struct scheduler_ops *ops, struct test_random *random)
 static void check_questions(const struct scheduler_ops *ops, struct test_random *random)
 {
 	struct thread running = {.priority = (uint8_t)test_random_below(random, PRIORITY_COUNT),
-				 .slice_left = 10 * NSEC_PER_MSEC};
+				 .slice_left = rules->slice};
 
 	for (cpu_t cpu = 0; cpu < CPUS; cpu++) {
-		bool higher = count[cpu] && order[cpu][0]->priority > running.priority,
+		bool higher = count[cpu] && rules->level(order[cpu][0]) > rules->level(&running) &&
+			      (rules->all_preempt ||
+			       order[cpu][0]->priority >= PRIORITY_REALTIME_MIN),
 		     equal = false;
 		for (unsigned i = 0; i < count[cpu]; i++)
-			equal |= order[cpu][i]->priority == running.priority;
+			equal |= rules->level(order[cpu][i]) == rules->level(&running);
 		EXPECT_EQ(ops->needs_reschedule(cpu, &running), higher);
 		EXPECT_EQ(ops->tick(cpu, &running, 4 * NSEC_PER_MSEC),
-			  equal ? 6 * NSEC_PER_MSEC : NSEC_NEVER);
+			  equal ? rules->slice - 4 * NSEC_PER_MSEC : NSEC_NEVER);
 		if (equal)
-			EXPECT_EQ(ops->tick(cpu, &running, 11 * NSEC_PER_MSEC), 0);
+			EXPECT_EQ(ops->tick(cpu, &running, rules->slice + 1), 0);
 	}
 }
 
@@ -145,8 +173,11 @@ static void boot_once(void)
 	booted = true;
 }
 
-static void conforms(const struct scheduler_ops *ops, struct test_random *random)
+static void conforms(const struct rules *r, struct test_random *random)
 {
+	const struct scheduler_ops *ops = r->ops;
+
+	rules = r;
 	boot_once();
 	REQUIRE(ops->name && ops->version > 0);
 	REQUIRE(ops->init(CPUS) == KERR_OK);
@@ -156,7 +187,7 @@ static void conforms(const struct scheduler_ops *ops, struct test_random *random
 				     .priority = (uint8_t)test_random_below(random, PRIORITY_COUNT),
 				     .policy = test_random_below(random, 3) ? SCHED_OTHER
 									    : SCHED_FIFO};
-		ops->add_thread(t);
+		ops->add_thread(0, t, nullptr);
 		EXPECT(t->slice_left > 0);
 	}
 	for (cpu_t cpu = 0; cpu < CPUS; cpu++)
@@ -171,11 +202,17 @@ static void conforms(const struct scheduler_ops *ops, struct test_random *random
 			EXPECT_EQ(ops->pick_next(cpu), order[cpu][0]);
 			model_remove(cpu, order[cpu][0]);
 		}
+	ops->exit();
 }
 
 PROPERTY(sched_prio_conforms, 60)
 {
-	conforms(&sched_prio, random);
+	conforms(&prio_rules, random);
+}
+
+PROPERTY(sched_fifo_conforms, 60)
+{
+	conforms(&fifo_rules, random);
 }
 
 /* Equals take turns: preempted at the end of their slices, each runs equally often. */
@@ -187,7 +224,7 @@ TEST(sched_prio_is_fair_among_equals)
 	REQUIRE(sched_prio.init(1) == KERR_OK);
 	for (unsigned i = 0; i < 3; i++) {
 		threads[i] = (struct thread){.priority = PRIORITY_NORMAL, .queued_on = CPU_NONE};
-		sched_prio.add_thread(&threads[i]);
+		sched_prio.add_thread(0, &threads[i], nullptr);
 		sched_prio.thread_ready(0, &threads[i], READY_NEW);
 	}
 	for (unsigned i = 0; i < 30; i++) {
@@ -199,6 +236,7 @@ TEST(sched_prio_is_fair_among_equals)
 	}
 	for (unsigned i = 0; i < 3; i++)
 		EXPECT_EQ(ran[i], 10);
+	sched_prio.exit();
 }
 
 /* Interrupted before its slice is over, a thread goes on before its equals. */
@@ -208,7 +246,7 @@ TEST(sched_prio_keeps_the_rest_of_a_slice)
 	REQUIRE(sched_prio.init(1) == KERR_OK);
 	for (unsigned i = 0; i < 2; i++) {
 		threads[i] = (struct thread){.priority = PRIORITY_NORMAL, .queued_on = CPU_NONE};
-		sched_prio.add_thread(&threads[i]);
+		sched_prio.add_thread(0, &threads[i], nullptr);
 	}
 	sched_prio.thread_ready(0, &threads[1], READY_NEW);
 	threads[0].slice_left = 3 * NSEC_PER_MSEC;
@@ -219,4 +257,5 @@ TEST(sched_prio_keeps_the_rest_of_a_slice)
 	sched_prio.yield(0, &threads[0]);
 	sched_prio.thread_ready(0, &threads[0], READY_YIELDED);
 	EXPECT_EQ(sched_prio.pick_next(0), &threads[1]);
+	sched_prio.exit();
 }

@@ -5,6 +5,7 @@
 #include <core/rcu.h>
 #include <exec/exec.h>
 #include <exec/oom.h>
+#include <exec/sched.h>
 #include <exec/signal.h>
 #include <exec/watchdog.h>
 #include <fs/device.h>
@@ -135,6 +136,41 @@ enum kerr watchdog_configure(const struct watchdog_settings *w)
 void watchdog_figures(struct watchdog_figures *out)
 {
 	*out = (struct watchdog_figures){};
+}
+
+uint64_t thread_bad_moves(void)
+{
+	return 0;
+}
+
+const char *sched_name(void)
+{
+	return "none";
+}
+
+void sched_stats(cpu_t cpu, struct sched_stats *out)
+{
+	*out = (struct sched_stats){};
+}
+
+const struct scheduler_ops *sched_policy_get(size_t index)
+{
+	return nullptr;
+}
+
+const struct scheduler_ops *sched_policy_find(const char *name)
+{
+	return nullptr;
+}
+
+enum kerr sched_policy_change(const struct scheduler_ops *ops)
+{
+	return KERR_NOENT;
+}
+
+void sched_change_figures(struct sched_change_stats *out)
+{
+	*out = (struct sched_change_stats){};
 }
 
 bool missing_call_get(size_t index, struct missing_call *out)

@@ -18,6 +18,7 @@ enum lock_rank {
 	RANK_TTY = 60,      /* drivers: terminal */
 	RANK_PIPE = 65,     /* net: threads that release passed descriptors */
 	RANK_FUTEX = 70,    /* exec: futex bucket */
+	RANK_FUTEX_PI = 75, /* exec: priority-inheriting futexes, all */
 	RANK_ASPACE = 80,   /* mm: region tree (short updates) */
 	RANK_OBJECT = 90,   /* mm: memory object, page tree */
 	RANK_PAGETABLE = 100, /* mm: kernel table */

@@ -30,9 +30,10 @@ struct core_upcalls {
 	void (*syscall)(struct hal_frame *frame);
 	/* Work bits other than RESCHEDULE, before a return to user mode; interrupts on. */
 	void (*user_work)(struct hal_frame *frame, uint32_t work);
-	/* Gives the CPU to the next thread, which may be the same. Preemption count is 0 or this
-	 * is a preemption (preempted); interrupts as they are. */
-	void (*reschedule)(bool preempted);
+	/* Gives the CPU to the next thread, which may be the same; somebody asked for it. `interrupt`:
+	 * at the end of one that came upon kernel code. Preemption count is 0; interrupts as they
+	 * are. */
+	void (*reschedule)(bool interrupt);
 	/* Sleeps until unpark (KERR_OK), the deadline (KERR_TIMEDOUT), or, if interruptible, a signal (KERR_INTR).
 	 * An unpark since the last park makes it return at once. Spurious KERR_OK is allowed:
 	 * callers loop on their condition. No spinlock held. */

@@ -152,8 +152,10 @@ struct thread_info {
 	uint8_t state, priority, policy;
 	int nice;
 	cpu_t cpu;
-	uint8_t wait_reason;
+	uint8_t wait_reason, realtime;
 	nsec_t user_time, system_time;
+	uint32_t fpu_saves, fpu_loads;
+	nsec_t run_time, wait_time; /* on a CPU, waiting for one behind others */
 	uint64_t voluntary_switches, involuntary_switches;
 	cpuset_t affinity;
 	char name[16];
@@ -161,6 +163,10 @@ struct thread_info {
 bool process_thread_next(struct process *p, int after, struct thread_info *out);
 /* Times of all threads, ended ones too. */
 void process_times(struct process *p, nsec_t *user, nsec_t *system);
+/* Context switches of all threads, ended ones too. */
+void process_switches(struct process *p, uint64_t *voluntary, uint64_t *involuntary);
+/* Times of one thread, up to now. */
+void thread_times(const struct thread *t, nsec_t *user, nsec_t *system);
 int process_parent_pid(struct process *p);
 /* The address space, referenced (aspace_put it); null: none, or not any more. */
 struct aspace *process_aspace(struct process *p);

@@ -26,38 +26,58 @@ enum thread_state {
 #define PRIORITY_LOW 30
 #define PRIORITY_NORMAL 60
 #define PRIORITY_HIGH 90
+#define PRIORITY_REALTIME_MIN 100 /* from here on they preempt the rest under every policy */
 #define PRIORITY_REALTIME 120
 #define PRIORITY_CRITICAL 139
 #define PRIORITY_COUNT 140
+
+#define SCHED_DATA_SIZE 64 /* room in each thread for the policy's own data */
+
+/* Why a thread gives up its CPU (TH-6). */
+enum switch_reason {
+	SWITCH_PREEMPTED, /* somebody else was better, at a preemption point */
+	SWITCH_INTERRUPT, /* the same, at the end of an interrupt; also: the idle thread found work */
+	SWITCH_YIELDED,
+	SWITCH_BLOCKED,
+	SWITCH_EXIT,
+	SWITCH_REASON_COUNT,
+};
 
 struct process;
 struct aspace;
 
 struct thread {
-	struct task task;            /* first */
+	struct task task; /* first */
 	int tid;
-	_Atomic uint8_t state;       /* enum thread_state; moves as thread_move() allows */
-	uint8_t wait_reason;         /* (own) enum wait_reason while blocked */
-	bool interruptible;          /* (own) while blocked: a signal would wake it */
+	_Atomic uint8_t state; /* enum thread_state; moves as thread_move() allows */
+	uint8_t wait_reason; /* (own) enum wait_reason while blocked */
+	bool interruptible; /* (own) while blocked: a signal would wake it */
 	uint8_t priority, base_priority; /* (run queue lock) effective; without inheritance */
-	uint8_t level;               /* (run queue lock) the list it stands in while queued */
-	uint8_t policy;              /* (run queue lock) Linux SCHED_* */
-	int8_t nice;                 /* (run queue lock) */
-	_Atomic cpuset_t affinity;   /* (run queue lock for writing) */
-	struct process *process;     /* (const) */
-	struct list process_link;    /* (process lock) */
+	uint8_t lent_priority; /* (run queue lock) by who waits for its futexes; 0: nobody */
+	uint8_t level; /* (run queue lock) the list it stands in while queued */
+	uint8_t policy; /* (run queue lock) Linux SCHED_* */
+	int8_t nice; /* (run queue lock) */
+	uint8_t realtime; /* (run queue lock) Linux' real-time priority, 1 to 99, or 0 */
+	bool reset_on_fork; /* (own; set by who may) children start with the ordinary policy */
+	_Atomic cpuset_t affinity; /* (run queue lock for writing) */
+	struct process *process; /* (const) */
+	struct list process_link; /* (process lock) */
 	/* scheduler's own */
-	struct list run_link;        /* (run queue lock) */
-	cpu_t queued_on;             /* (that CPU's run queue lock) CPU_NONE: not queued */
+	struct list run_link; /* (run queue lock) */
+	cpu_t queued_on; /* (that CPU's run queue lock) CPU_NONE: not queued */
 	bool migrate; /* (own) may not run here: placed anew once it is off this CPU */
-	_Atomic bool on_cpu;         /* its registers are (still) in a CPU: see exec/switch.c */
-	cpu_t fpu_cpu;               /* (own) the CPU whose unit was loaded with its state last */
+	_Atomic bool on_cpu; /* its registers are (still) in a CPU: see exec/switch.c */
+	cpu_t fpu_cpu; /* (own) the CPU whose unit was loaded with its state last */
 	nsec_t slice_left, ran_since; /* (own) */
+	uint32_t sched_epoch; /* (run queue lock) the policy in which sched_data has a meaning */
+	alignas(8) uint8_t sched_data[SCHED_DATA_SIZE]; /* (run queue lock) the policy's own */
+	nsec_t ready_since; /* (run queue lock) since when it waits behind others; 0: it does not */
+	nsec_t wait_time; /* (run queue lock) spent waiting there */
 	/* figures; run_time counts all, system_time the part spent in system calls */
 	nsec_t run_time, system_time; /* (own) */
-	nsec_t system_charged;       /* (own) the part of it that its CPUs have counted */
-	nsec_t entered;              /* (own) since when the call in progress runs, or NEVER */
-	uint64_t voluntary_switches, involuntary_switches; /* (own) */
+	nsec_t system_charged; /* (own) the part of it that its CPUs have counted */
+	nsec_t entered; /* (own) since when the call in progress runs, or NEVER */
+	uint64_t switches[SWITCH_REASON_COUNT]; /* (own) */
 	nsec_t start_time;
 	uint64_t watched_switches;   /* (watchdog) its switches when that looked last */
 	uint64_t watched_for; /* (watchdog) ns that it has slept on since, as counted there */
@@ -82,12 +102,28 @@ struct thread {
 	uint64_t fault_code;
 	vaddr_t clear_child_tid; /* (own) futex to wake at exit */
 	vaddr_t robust_list; /* (own) */
+	struct list
+		pi_owned; /* (pi lock) priority-inheriting futexes with waiters: exec/futex_pi.c */
+	struct pi_waiter *pi_blocked; /* (pi lock) its place in the queue of one */
+	bool pi_exited; /* (pi lock) it owns none any more */
 	int exit_code;
 	/* what entry functions need */
 	void (*entry)(void *arg); /* kernel code it starts in; null: straight to user mode */
 	void *entry_arg;
 	struct rcu_head rcu;
 };
+
+/* As Linux tells them apart: by its own will is who blocked. */
+static inline uint64_t thread_voluntary(const struct thread *t)
+{
+	return t->switches[SWITCH_BLOCKED] + t->switches[SWITCH_EXIT];
+}
+
+static inline uint64_t thread_involuntary(const struct thread *t)
+{
+	return t->switches[SWITCH_PREEMPTED] + t->switches[SWITCH_INTERRUPT] +
+	       t->switches[SWITCH_YIELDED];
+}
 
 static inline struct thread *current_thread(void)
 {
@@ -100,8 +136,10 @@ enum kerr kthread_create(const char *name, int priority, void (*fn)(void *arg), 
 /* Sleeps until `deadline`; KERR_INTR if interruptible and a signal came. */
 enum kerr thread_sleep_until(nsec_t deadline, bool interruptible);
 void thread_yield(void);
-/* Changes the state, or panics: the table in thread.c lists the moves there are (TH-2). */
+/* Changes the state: the table in thread.c lists the moves there are (TH-2). */
 void thread_move(struct thread *t, enum thread_state from, enum thread_state to);
+/* Moves that are not in it, since the boot; a debug build stops at the first. */
+uint64_t thread_bad_moves(void);
 const char *thread_state_name(enum thread_state state);
 /* Ends the current kernel thread. */
 [[noreturn]] void thread_end(void);

@@ -147,9 +147,13 @@ struct hal_cpu_ops {
 	 * the place of the user frame, which ends there, is left alone. */
 	void (*thread_init)(struct hal_thread *thread,
 			    void (*entry)(struct hal_thread *prev, void *arg), void *arg);
-	/* FPU and vector state: between the unit and thread->fpu (not null; user_info.fpu_size
-	 * bytes). An area of all zeroes is the state of a new program. The kernel itself never
-	 * uses the unit. */
+	/* FPU and vector state, in the unit and in thread->fpu (not null; user_info.fpu_size bytes). An
+	 * area of all zeroes is the state of a new program. The kernel itself never uses the unit.
+	 * save: the area is what the program's registers are; of the running thread, or of the one that
+	 * ran. load: the program's registers are what the area says, from the next return to
+	 * user mode on; for the running thread, or the one that runs next. A port may leave out
+	 * what nobody would see: a save of what was not changed, a load until a program uses
+	 * the unit. Both count what they really move in thread->fpu_saves, fpu_loads. IRQs off. */
 	void (*fpu_save)(struct hal_thread *thread);
 	void (*fpu_load)(struct hal_thread *thread);
 	bool (*entropy)(uint64_t *out); /* from hardware; false: there is none, or not now */

@@ -1,0 +1,330 @@
+/*
+ * Scheduling: the calls with their arguments and errors as Linux gives them, row by row; and the
+ * policies of this kernel, changed while threads compute, sleep and wake each other.
+ */
+#define _GNU_SOURCE
+#include "tap.h"
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#define POLICY "/sys/kernel/sched/policy"
+#define BAD ((void *)-4096l)
+
+/* musl's own functions refuse all of it. */
+#define sched_setscheduler(pid, policy, p) syscall(SYS_sched_setscheduler, pid, policy, p)
+#define sched_getscheduler(pid) (int)syscall(SYS_sched_getscheduler, pid)
+
+struct attributes {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+	uint64_t later;
+};
+
+static int value; /* for rows that read or write something */
+static int ten = 10, hundred = 100, zero;
+static uint64_t mask_all = ~0ull, mask_none;
+static struct timespec span;
+static struct attributes normal = {.size = 48, .nice = 3}, tiny = {.size = 40},
+			 extended = {.size = 56, .later = 1},
+			 odd_flags = {.size = 48, .flags = 1 << 20},
+			 late = {.size = 48, .policy = 6, .runtime = 10000000, .deadline = 5000000},
+			 busy = {.size = 48,
+				 .policy = 6,
+				 .runtime = 1000000,
+				 .deadline = 5000000,
+				 .period = 10000000},
+			 got;
+
+#define A(x) ((long)(x))
+static const struct {
+	const char *name;
+	long call, a, b, c, d;
+	int error; /* 0: it succeeds with `result`; -1: any result */
+	long result;
+} rows[] = {
+	{"getpriority of nobody", SYS_getpriority, 0, 99999, 0, 0, ESRCH, 0},
+	{"getpriority of an unknown kind", SYS_getpriority, 3, 0, 0, 0, EINVAL, 0},
+	{"getpriority of oneself", SYS_getpriority, 0, 0, 0, 0, 0, 20},
+	{"setpriority of an unknown kind", SYS_setpriority, -1, 0, 0, 0, EINVAL, 0},
+	{"setpriority of nobody", SYS_setpriority, 0, 99999, 0, 0, ESRCH, 0},
+	{"setpriority of no such group", SYS_setpriority, 1, 99999, 0, 0, ESRCH, 0},
+	{"setpriority of no such user", SYS_setpriority, 2, 54321, 0, 0, ESRCH, 0},
+	{"setpriority far out of range", SYS_setpriority, 0, 0, 1000, 0, 0, 0},
+	{"getpriority: it was cut", SYS_getpriority, 0, 0, 0, 0, 0, 1},
+	{"setpriority back", SYS_setpriority, 0, 0, 0, 0, 0, 0},
+	{"setscheduler: policy", SYS_sched_setscheduler, 0, 4, A(&zero), 0, EINVAL, 0},
+	{"setscheduler: negative policy", SYS_sched_setscheduler, 0, -1, A(&zero), 0, EINVAL, 0},
+	{"setscheduler: negative pid", SYS_sched_setscheduler, -1, 0, A(&zero), 0, EINVAL, 0},
+	{"setscheduler: nobody", SYS_sched_setscheduler, 99999, 0, A(&zero), 0, ESRCH, 0},
+	{"setscheduler: null", SYS_sched_setscheduler, 0, 0, 0, 0, EINVAL, 0},
+	{"setscheduler: bad address", SYS_sched_setscheduler, 0, 0, A(BAD), 0, EFAULT, 0},
+	{"setscheduler: OTHER with a priority", SYS_sched_setscheduler, 0, 0, A(&ten), 0, EINVAL,
+	 0},
+	{"setscheduler: FIFO without one", SYS_sched_setscheduler, 0, 1, A(&zero), 0, EINVAL, 0},
+	{"setscheduler: FIFO with 100", SYS_sched_setscheduler, 0, 1, A(&hundred), 0, EINVAL, 0},
+	{"setscheduler: DEADLINE", SYS_sched_setscheduler, 0, 6, A(&zero), 0, EINVAL, 0},
+	{"setscheduler: RR 10", SYS_sched_setscheduler, 0, 2, A(&ten), 0, 0, 0},
+	{"getscheduler: RR", SYS_sched_getscheduler, 0, 0, 0, 0, 0, 2},
+	{"getparam", SYS_sched_getparam, 0, A(&value), 0, 0, 0, 0},
+	{"setparam: 0 for RR", SYS_sched_setparam, 0, A(&zero), 0, 0, EINVAL, 0},
+	{"setparam: 10", SYS_sched_setparam, 0, A(&ten), 0, 0, 0, 0},
+	{"rr_get_interval", SYS_sched_rr_get_interval, 0, A(&span), 0, 0, 0, 0},
+	{"setscheduler: reset on fork", SYS_sched_setscheduler, 0, 1 | 0x40000000, A(&ten), 0, 0,
+	 0},
+	{"getscheduler: reset on fork", SYS_sched_getscheduler, 0, 0, 0, 0, 0, 1 | 0x40000000},
+	{"setscheduler: OTHER", SYS_sched_setscheduler, 0, 0, A(&zero), 0, 0, 0},
+	{"getscheduler: negative", SYS_sched_getscheduler, -1, 0, 0, 0, EINVAL, 0},
+	{"getscheduler: nobody", SYS_sched_getscheduler, 99999, 0, 0, 0, ESRCH, 0},
+	{"getparam: null", SYS_sched_getparam, 0, 0, 0, 0, EINVAL, 0},
+	{"getparam: bad address", SYS_sched_getparam, 0, A(BAD), 0, 0, EFAULT, 0},
+	{"priority_max: FIFO", SYS_sched_get_priority_max, 1, 0, 0, 0, 0, 99},
+	{"priority_min: RR", SYS_sched_get_priority_min, 2, 0, 0, 0, 0, 1},
+	{"priority_max: DEADLINE", SYS_sched_get_priority_max, 6, 0, 0, 0, 0, 0},
+	{"priority_max: IDLE", SYS_sched_get_priority_max, 5, 0, 0, 0, 0, 0},
+	{"priority_max: 4", SYS_sched_get_priority_max, 4, 0, 0, 0, EINVAL, 0},
+	{"priority_min: -1", SYS_sched_get_priority_min, -1, 0, 0, 0, EINVAL, 0},
+	{"rr_get_interval: negative", SYS_sched_rr_get_interval, -1, A(&span), 0, 0, EINVAL, 0},
+	{"rr_get_interval: bad address", SYS_sched_rr_get_interval, 0, A(BAD), 0, 0, EFAULT, 0},
+	{"setattr: null", SYS_sched_setattr, 0, 0, 0, 0, EINVAL, 0},
+	{"setattr: flags", SYS_sched_setattr, 0, A(&normal), 1, 0, EINVAL, 0},
+	{"setattr: negative pid", SYS_sched_setattr, -1, A(&normal), 0, 0, EINVAL, 0},
+	{"setattr: nobody", SYS_sched_setattr, 99999, A(&normal), 0, 0, ESRCH, 0},
+	{"setattr: bad address", SYS_sched_setattr, 0, A(BAD), 0, 0, EFAULT, 0},
+	{"setattr: too small", SYS_sched_setattr, 0, A(&tiny), 0, 0, E2BIG, 0},
+	{"setattr: unknown rest", SYS_sched_setattr, 0, A(&extended), 0, 0, E2BIG, 0},
+	{"setattr: unknown flags", SYS_sched_setattr, 0, A(&odd_flags), 0, 0, EINVAL, 0},
+	{"setattr: runtime beyond deadline", SYS_sched_setattr, 0, A(&late), 0, 0, EINVAL, 0},
+	{"setattr: DEADLINE", SYS_sched_setattr, 0, A(&busy), 0, 0, EBUSY, 0},
+	{"setattr: nice 3", SYS_sched_setattr, 0, A(&normal), 0, 0, 0, 0},
+	{"getattr", SYS_sched_getattr, 0, A(&got), 48, 0, 0, 0},
+	{"getattr: too small", SYS_sched_getattr, 0, A(&got), 40, 0, EINVAL, 0},
+	{"getattr: too large", SYS_sched_getattr, 0, A(&got), 8192, 0, EINVAL, 0},
+	{"getattr: flags", SYS_sched_getattr, 0, A(&got), 48, 1, EINVAL, 0},
+	{"getattr: bad address", SYS_sched_getattr, 0, A(BAD), 48, 0, EFAULT, 0},
+	{"setaffinity: no CPU", SYS_sched_setaffinity, 0, 8, A(&mask_none), 0, EINVAL, 0},
+	{"setaffinity: nobody", SYS_sched_setaffinity, 99999, 8, A(&mask_all), 0, ESRCH, 0},
+	{"setaffinity: bad address", SYS_sched_setaffinity, 0, 8, A(BAD), 0, EFAULT, 0},
+	{"setaffinity: all", SYS_sched_setaffinity, 0, 8, A(&mask_all), 0, 0, 0},
+	{"getaffinity: too short", SYS_sched_getaffinity, 0, 4, A(&mask_all), 0, EINVAL, 0},
+	{"getaffinity: nobody", SYS_sched_getaffinity, 99999, 8, A(&mask_all), 0, ESRCH, 0},
+	{"getcpu: bad address", SYS_getcpu, A(BAD), 0, 0, 0, EFAULT, 0},
+	{"getrusage: kind", SYS_getrusage, 2, A(&span), 0, 0, EINVAL, 0},
+};
+
+static void calls(void)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		errno = 0;
+		long r = syscall(rows[i].call, rows[i].a, rows[i].b, rows[i].c, rows[i].d);
+		int error = r < 0 ? errno : 0;
+		bool good = error == rows[i].error && (error || r == rows[i].result);
+		if (!good)
+			printf("# %s: %ld, %s\n", rows[i].name, r, strerror(error));
+		tap_failed += !good;
+		printf("%s %s\n", good ? "ok" : "not ok", rows[i].name);
+	}
+	check(value == 10, "getparam gave 10");
+	check(span.tv_sec == 0 && span.tv_nsec >= 1000000, "the slice is some milliseconds");
+	check(got.size == 48 && got.policy == 0 && got.nice == 3, "getattr gave nice 3");
+	check(setpriority(PRIO_PROCESS, 0, 0) == 0, "nice 0 again");
+}
+
+/* ---- Who may not ---- */
+
+static int as_user(void)
+{
+	struct sched_param ten_p = {.sched_priority = 10}, five = {.sched_priority = 5}, none = {};
+	struct rlimit rt = {5, 5}, nice_limit = {25, 25};
+	int bad = 0;
+
+	if (setrlimit(RLIMIT_RTPRIO, &rt) || setrlimit(RLIMIT_NICE, &nice_limit) || setuid(1000))
+		return 100;
+	bad += !(sched_setscheduler(0, SCHED_FIFO, &ten_p) == -1 && errno == EPERM);
+	bad += 2 * (sched_setscheduler(0, SCHED_FIFO, &five) != 0);
+	bad += 4 * (sched_setscheduler(0, SCHED_OTHER, &none) != 0);
+	bad += 8 * (setpriority(PRIO_PROCESS, 0, -5) != 0);
+	bad += 16 * !(setpriority(PRIO_PROCESS, 0, -6) == -1 && errno == EACCES);
+	bad += 32 * !(setpriority(PRIO_PROCESS, 1, 10) == -1 && errno == EPERM);
+	bad += 64 * !(sched_setscheduler(1, SCHED_OTHER, &none) == -1 && errno == EPERM);
+	return bad;
+}
+
+static void rights(void)
+{
+	check(in_child(_exit(as_user())) == 0, "limits and rights of who is not the superuser");
+	struct sched_param p = {.sched_priority = 20};
+	int child = in_child(sched_setscheduler(0, SCHED_FIFO | 0x40000000, &p);
+			     _exit(in_child(_exit(sched_getscheduler(0)))));
+	check(child == 0, "a child of reset on fork is ordinary");
+	child = in_child(sched_setscheduler(0, SCHED_RR, &p);
+			 _exit(in_child(_exit(sched_getscheduler(0)))));
+	check(child == SCHED_RR, "a child of RR is RR");
+}
+
+/* ---- Figures ---- */
+
+static long field(const char *path, const char *name)
+{
+	char text[4096], *at;
+	int fd = open(path, O_RDONLY);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	close(fd);
+	if (n < 0)
+		return -1;
+	text[n] = 0;
+	at = strstr(text, name);
+	return at ? atol(at + strlen(name)) : -1;
+}
+
+static long microseconds(const struct rusage *r)
+{
+	return r->ru_utime.tv_sec * 1000000 + r->ru_utime.tv_usec + r->ru_stime.tv_sec * 1000000 +
+	       r->ru_stime.tv_usec;
+}
+
+static void figures(void)
+{
+	struct rusage a, b;
+	struct timespec nap = {0, 2000000}, begin, end;
+
+	getrusage(RUSAGE_SELF, &a);
+	for (int i = 0; i < 20; i++)
+		nanosleep(&nap, NULL);
+	getrusage(RUSAGE_SELF, &b);
+	check(b.ru_nvcsw - a.ru_nvcsw >= 20 && b.ru_nvcsw - a.ru_nvcsw <= 24,
+	      "twenty sleeps are as many voluntary switches");
+	long before = field("/proc/self/status", "\nvoluntary_ctxt_switches:");
+	nanosleep(&nap, NULL);
+	check(field("/proc/self/status", "\nvoluntary_ctxt_switches:") > before,
+	      "/proc/self/status counts them");
+	getrusage(RUSAGE_THREAD, &a);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
+	do
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
+	while ((end.tv_sec - begin.tv_sec) * 1000000000l + end.tv_nsec - begin.tv_nsec < 30000000);
+	getrusage(RUSAGE_THREAD, &b);
+	long took = microseconds(&b) - microseconds(&a);
+	check(took >= 29900 && took < 60000, "30 ms of computing are 30 ms (%ld us)", took);
+	check(field("/proc/self/schedstat", "") >= 30000000, "/proc/self/schedstat has the time");
+	check(field("/proc/self/sched", "nr_switches :") > 20, "/proc/self/sched has the switches");
+}
+
+/* ---- The policies of this kernel ---- */
+
+static atomic_bool stop;
+static atomic_long rounds[6];
+static int ends[2][2];
+
+static void *hog(void *arg)
+{
+	while (!stop)
+		++*(atomic_long *)arg;
+	return NULL;
+}
+
+static void *sleeper(void *arg)
+{
+	struct timespec nap = {0, 300000};
+
+	while (!stop) {
+		nanosleep(&nap, NULL);
+		++*(atomic_long *)arg;
+	}
+	return NULL;
+}
+
+static void *echo(void *arg)
+{
+	char c;
+
+	while (read(ends[0][0], &c, 1) == 1 && write(ends[1][1], &c, 1) == 1)
+		++*(atomic_long *)arg;
+	return NULL;
+}
+
+static void *ask(void *arg)
+{
+	char c = 'x';
+
+	while (!stop && write(ends[0][1], &c, 1) == 1 && read(ends[1][0], &c, 1) == 1)
+		++*(atomic_long *)arg;
+	close(ends[0][1]);
+	return NULL;
+}
+
+static bool set_policy(const char *name)
+{
+	int fd = open(POLICY, O_WRONLY);
+	bool good = fd >= 0 && write(fd, name, strlen(name)) == (ssize_t)strlen(name);
+	int error = errno;
+
+	close(fd);
+	errno = error;
+	return good;
+}
+
+static void policies(void)
+{
+	static const char *const names[] = {"fifo", "mlfq", "prio"};
+	void *(*const kinds[])(void *) = {hog, hog, sleeper, echo, ask, hog};
+	char was[32] = "";
+	pthread_t t[6];
+	bool all = true;
+
+	int fd = open(POLICY, O_RDONLY);
+	if (fd < 0)
+		return; /* not this kernel */
+	ssize_t n = read(fd, was, sizeof(was) - 1);
+	close(fd);
+	check(n > 1 && strpbrk(was, "\n"), "a policy is in use");
+	was[strcspn(was, "\n")] = 0;
+	check(!set_policy("nonsense") && errno == EINVAL, "an unknown policy is refused");
+	check(in_child(setuid(1000); _exit(set_policy("fifo"))) == 0,
+	      "only the superuser changes it");
+	struct sched_param p = {.sched_priority = 5};
+	sched_setscheduler(0, SCHED_RR, &p);
+	if (pipe(ends[0]) || pipe(ends[1]))
+		exit(1);
+	pthread_attr_t plain;
+	pthread_attr_init(&plain);
+	pthread_attr_setinheritsched(&plain, PTHREAD_EXPLICIT_SCHED);
+	for (int i = 0; i < 6; i++)
+		pthread_create(&t[i], &plain, kinds[i], &rounds[i]);
+	for (int i = 0; i < 100; i++) {
+		all &= set_policy(names[i % 3]);
+		usleep(1000);
+	}
+	check(all, "a hundred changes under load");
+	check(set_policy("mlfq"), "mlfq");
+	all = true;
+	for (int i = 0; i < 6; i++) {
+		long seen = rounds[i];
+		for (int k = 0; k < 5000 && rounds[i] == seen; k++)
+			usleep(1000);
+		all &= rounds[i] != seen;
+	}
+	check(all, "no thread was lost");
+	stop = true;
+	for (int i = 0; i < 6; i++)
+		pthread_join(t[i], NULL);
+	check(set_policy(was), "the first policy again");
+	check(field("/sys/kernel/sched/change", "changes ") >= 100, "they were counted");
+	check(field("/sys/kernel/sched/change", "pause_max_ns ") > 0, "their pause was measured");
+}
+
+int main(void)
+{
+	calls();
+	rights();
+	figures();
+	policies();
+	return tap_end();
+}
