@@ -174,7 +174,7 @@ int command_stats(struct shell *s, unsigned argc, char **argv)
 		nsec_t all = t.user + t.system + t.idle;
 		sh_print(s, "%3u %4lu%% %5lu%% %4lu%% %6u %9lu %8lu %7lu\n", cpu,
 			 percent(t.user, all), percent(t.system, all), percent(t.idle, all),
-			 c.ready, (unsigned long)c.switches, (unsigned long)c.migrations,
+			 c.ready, (unsigned long)sched_switches(&c), (unsigned long)c.migrations,
 			 (unsigned long)c.pulls);
 	}
 	show_locks(s);

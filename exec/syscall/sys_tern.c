@@ -62,7 +62,7 @@ static void add_cpu(struct tern_sched_stats *s, cpu_t cpu)
 	sched_stats(cpu, &counts);
 	exec_cpu_times(cpu, &times);
 	s->ready += counts.ready;
-	s->switches += counts.switches;
+	s->switches += sched_switches(&counts);
 	s->migrations += counts.migrations;
 	s->pulls += counts.pulls;
 	s->user_ns += times.user;

@@ -34,6 +34,14 @@ struct sched_carry {
 	uint8_t sunk; /* how far below its best place it stands, in levels of its old policy */
 };
 
+static inline uint64_t sched_switches(const struct sched_stats *s)
+{
+	uint64_t sum = 0;
+	for (unsigned i = 0; i < SWITCH_REASON_COUNT; i++)
+		sum += s->switches[i];
+	return sum;
+}
+
 struct scheduler_ops {
 	const char *name;
 	uint32_t version;
