@@ -26,6 +26,8 @@ static enum kerr filesystem_init(const struct boot_info *info)
 	if (err == KERR_OK)
 		err = memory_devices_init();
 	if (err == KERR_OK)
+		err = physical_device_init();
+	if (err == KERR_OK)
 		initramfs_unpack(info);
 	return err;
 }

@@ -188,4 +188,5 @@ void special_release(struct inode *i);
 extern const struct filesystem rootfs_type, tmpfs_type, devtmpfs_type, proc_type, sysfs_type;
 enum kerr devtmpfs_init(void);
 enum kerr memory_devices_init(void);
+enum kerr physical_device_init(void);
 extern const struct file_ops cache_directory_ops; /* directories that live in the dentry cache */

@@ -13,13 +13,13 @@ TIMEOUT = 400
 FOLDER = HERE / "programs"
 # Program: arguments in the guest; {} is the folder of the programs of the same flavour.
 BOTH = {"threads": "", "signals": "", "memory": "", "files": "", "processes": "", "fpu": "",
-        "epoll": "", "events": "", "locks": "", "sockets": "", "rights": "", "overcommit": "", "badmem": "",
-        "faults": "", "figures": "", "aslr": "", "numa": "", "pkeys": "", "terncalls": "",
-        "scheduling": "", "inheritance": "",
+        "epoll": "", "events": "", "locks": "", "sockets": "", "rights": "", "overcommit": "",
+        "badmem": "", "faults": "", "figures": "", "aslr": "", "numa": "", "pkeys": "",
+        "terncalls": "", "scheduling": "", "inheritance": "",
         "badelf": "{}/crash"}
 # Hard on the machine, the same for both flavours: once is enough.
-ONCE = {"mapmodel": "2 10000", "huge": "", "epollstress": "", "socketstress": "", "hostile": "", "forkbomb": "", "exhaust": "",
-        "modules": "", "slots": ""}
+ONCE = {"mapmodel": "2 10000", "huge": "", "epollstress": "", "socketstress": "", "hostile": "",
+        "forkbomb": "", "exhaust": "", "devmem": "", "modules": "", "slots": ""}
 # What a loader and shared libraries may change.
 SHARED = {"threads": "", "signals": "", "processes": ""}
 

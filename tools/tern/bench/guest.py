@@ -19,8 +19,10 @@ LINE = re.compile(r"^bench (\S+) (failed .+|[\d.]+ ns)\r?$", re.MULTILINE)
 RECORD = re.compile(r"\033_tern:.*?\033\\", re.DOTALL)  # see console.py
 END = "bench-end"
 # Linux goes on with its boot in the background (it tests its ciphers): both get time to finish.
-# Addresses are not random, on either: they decide how many tables and pages a program has.
-SETTLE = "echo 0 >/proc/sys/kernel/randomize_va_space; sleep 5"
+# Addresses are not random, on either: they decide how many tables and pages a program has. Linux has huge
+# pages off on machines of less than 512 MiB.
+SETTLE = "echo 0 >/proc/sys/kernel/randomize_va_space; " \
+         "echo always >/sys/kernel/mm/transparent_hugepage/enabled; sleep 5"
 MEMORY = "512M"
 
 
