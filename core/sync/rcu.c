@@ -30,6 +30,7 @@ static struct {
 static _Atomic bool running; /* the timer is set, or its function is not done with these: */
 static struct calls { /* oldest first */
 	struct rcu_head *first, **end;
+	size_t count;
 } current = {.end = &current.first}, ready = {.end = &ready.first};
 
 static void advance(struct timer *t);
@@ -65,6 +66,7 @@ static void calls_append(struct calls *to, struct calls *from)
 		return;
 	*to->end = from->first;
 	to->end = from->end;
+	to->count += from->count;
 	*from = (struct calls){.end = &from->first};
 }
 
@@ -78,6 +80,7 @@ static void calls_take(struct calls *to, struct rcu_head *newest)
 		newest->next = oldest;
 		oldest = newest;
 		newest = next;
+		to->count++;
 	}
 	if (oldest) {
 		*to->end = oldest;
@@ -93,13 +96,16 @@ static bool any_incoming(void)
 	return false;
 }
 
-/* The oldest whose grace period is over, CALLS_AT_ONCE at most. */
+/* The oldest whose grace period is over: CALLS_AT_ONCE at most, or a quarter of them if that is more. (A fixed
+ * number would be a rate, and programs that open and close files faster would fill memory.) */
 static struct rcu_head *take_ready(void)
 {
 	struct rcu_head *first = ready.first, **end = &first;
+	size_t n = 0, most = MAX(ready.count / 4, (size_t)CALLS_AT_ONCE);
 
-	for (unsigned n = 0; *end && n < CALLS_AT_ONCE; n++)
+	for (; *end && n < most; n++)
 		end = &(*end)->next;
+	ready.count -= n;
 	ready.first = *end;
 	if (!ready.first)
 		ready.end = &ready.first;
