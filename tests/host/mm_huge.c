@@ -5,7 +5,7 @@
  * complete no CPU may get at a page by what it had cached, and a child never sees what its parent wrote
  * after the fork. A dropped flush is noticed: so the test tests something.
  */
-#include "machine.h"
+#include "tlb_model.h"
 
 #include "layout.h"
 #include "region.h"
@@ -21,8 +21,6 @@
 #define STEPS 250
 #define HOT_PAGES 48u
 
-enum kind { WRITABLE, READ_ONLY, UNMAPPED, CHANGING };
-
 static struct aspace *space, *child;
 static _Atomic uint64_t states[PAGES]; /* generation << 2 | enum kind; CHANGING while it does */
 static _Atomic uint64_t since[PAGES];  /* generation from which on contents count */
@@ -34,12 +32,7 @@ static _Atomic uint32_t busy[CPU_MAX]; /* odd: in the middle of an access */
 
 static bool answer(struct trap *trap)
 {
-	if (trap->addr >= aspace_user_end() || current_task()->preempt_count)
-		return false;
-	hal.cpu.irq_restore(true);
-	enum fault_result result = aspace_fault(space, trap->addr, trap->access);
-	hal.cpu.irq_save();
-	return result == FAULT_CONTINUE;
+	return tlb_model_fault(space, trap);
 }
 
 static vaddr_t address(size_t page)
@@ -304,39 +297,7 @@ static uint64_t run(const struct host_config *config, unsigned drop)
 	return found;
 }
 
-TEST(huge_simulated)
-{
-	EXPECT_EQ(run(
-			  &(struct host_config){
-				  .cpus = 4, .interleave = 5, .asid_bits = 8, .seed = test_seed()},
-			  0),
-		  0);
-}
-
-TEST(huge_without_tags)
-{
-	EXPECT_EQ(run(&(struct host_config){.cpus = 3, .interleave = 9, .seed = test_seed()}, 0),
-		  0);
-}
-
-TEST(huge_by_broadcast)
-{
-	EXPECT_EQ(run(&(struct host_config){.cpus = 4,
-					    .interleave = 5,
-					    .asid_bits = 8,
-					    .split_root = true,
-					    .broadcast = true,
-					    .software_access = true,
-					    .seed = test_seed()},
-		      0),
-		  0);
-}
-
-TEST(huge_threads)
-{
-	EXPECT_EQ(run(&(struct host_config){.cpus = 4, .mode = HOST_THREADS, .asid_bits = 8}, 0),
-		  0);
-}
+TLB_MODEL_TESTS(huge, run, 5)
 
 static uint64_t run_with_drop(uint64_t drop)
 {

@@ -4,16 +4,13 @@
  * model of hal/host keeps everything until it is flushed, so a missing shootdown shows. And a test
  * of that test: one dropped flush is noticed.
  */
-#include "machine.h"
+#include "tlb_model.h"
 
-#include <mm/aspace.h>
 #include <mm/tlb_stats.h>
 
 #define PAGES 48
 #define START ((vaddr_t)0x20000000)
 #define STEPS 300
-
-enum kind { WRITABLE, READ_ONLY, UNMAPPED, CHANGING };
 
 static struct aspace *space;
 static _Atomic uint64_t states[PAGES]; /* generation << 2 | enum kind; CHANGING while it does */
@@ -21,12 +18,7 @@ static _Atomic uint32_t finished, stale_accesses, accesses;
 
 static bool answer(struct trap *trap)
 {
-	if (trap->addr >= aspace_user_end() || current_task()->preempt_count)
-		return false;
-	hal.cpu.irq_restore(true);
-	enum fault_result result = aspace_fault(space, trap->addr, trap->access);
-	hal.cpu.irq_save();
-	return result == FAULT_CONTINUE;
+	return tlb_model_fault(space, trap);
 }
 
 static void use_page(size_t page, bool write)
@@ -115,39 +107,7 @@ static uint64_t run(const struct host_config *config, unsigned drop)
 	return found;
 }
 
-TEST(shootdown_simulated)
-{
-	EXPECT_EQ(run(
-			  &(struct host_config){
-				  .cpus = 4, .interleave = 4, .asid_bits = 8, .seed = test_seed()},
-			  0),
-		  0);
-}
-
-TEST(shootdown_without_tags)
-{
-	EXPECT_EQ(run(&(struct host_config){.cpus = 3, .interleave = 9, .seed = test_seed()}, 0),
-		  0);
-}
-
-TEST(shootdown_by_broadcast)
-{
-	EXPECT_EQ(run(&(struct host_config){.cpus = 4,
-					    .interleave = 5,
-					    .asid_bits = 8,
-					    .split_root = true,
-					    .broadcast = true,
-					    .software_access = true,
-					    .seed = test_seed()},
-		      0),
-		  0);
-}
-
-TEST(shootdown_threads)
-{
-	EXPECT_EQ(run(&(struct host_config){.cpus = 4, .mode = HOST_THREADS, .asid_bits = 8}, 0),
-		  0);
-}
+TLB_MODEL_TESTS(shootdown, run, 4)
 
 static uint64_t run_with_drop(uint64_t drop)
 {

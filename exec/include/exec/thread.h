@@ -79,7 +79,7 @@ struct thread {
 	nsec_t entered; /* (own) since when the call in progress runs, or NEVER */
 	uint64_t switches[SWITCH_REASON_COUNT]; /* (own) */
 	nsec_t start_time;
-	uint64_t watched_switches;   /* (watchdog) its switches when that looked last */
+	uint64_t watched_switches; /* (watchdog) its switches when that looked last */
 	uint64_t watched_for; /* (watchdog) ns that it has slept on since, as counted there */
 	void *stack; /* lowest address of the kernel stack; null: the boot stack */
 	struct timer sleep_timer; /* (own) */
