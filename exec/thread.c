@@ -44,24 +44,11 @@ const char *thread_state_name(enum thread_state state)
 	return state < ARRAY_SIZE(names) ? names[state] : "?";
 }
 
-static _Atomic uint64_t bad_moves;
-
-uint64_t thread_bad_moves(void)
-{
-	return atomic_load_explicit(&bad_moves, memory_order_relaxed);
-}
-
 /* A move that the table does not have, or from another state than the thread is in: a bug of the
- * kernel. A debug build stops; a release build counts, and does what was asked. */
-static NOINLINE void bad_move(const struct thread *t, enum thread_state from, enum thread_state to)
+ * kernel, after which no queue can be trusted. */
+[[noreturn]] static NOINLINE void bad_move(const struct thread *t, enum thread_state from,
+					   enum thread_state to)
 {
-#ifndef TERN_DEBUG
-	if (atomic_fetch_add_explicit(&bad_moves, 1, memory_order_relaxed) == 0)
-		log_error("thread %d (%s): state %s, asked to go from %s to %s", t->tid,
-			  t->task.name, thread_state_name(t->state), thread_state_name(from),
-			  thread_state_name(to));
-	return;
-#endif
 	panic("thread %d (%s): state %s, asked to go from %s to %s", t->tid, t->task.name,
 	      thread_state_name(t->state), thread_state_name(from), thread_state_name(to));
 }
@@ -73,7 +60,6 @@ void thread_move(struct thread *t, enum thread_state from, enum thread_state to)
 	if (unlikely(old != from || !(allowed_moves[from] >> to & 1))) {
 		atomic_store(&t->state, old);
 		bad_move(t, from, to);
-		atomic_store(&t->state, (uint8_t)to);
 	}
 }
 

@@ -59,7 +59,6 @@ static enum kerr show_stats(struct text *t, const struct proc_subject *s)
 			   (unsigned long)st.migrations, (unsigned long)st.pulls, st.ready, st.held,
 			   (unsigned long)st.boosts, (unsigned long)st.sunk);
 	}
-	text_print(t, "bad_moves %lu\n", (unsigned long)thread_bad_moves());
 	return KERR_OK;
 }
 

@@ -27,6 +27,8 @@ CRASHES = {
     "heap-double-free": ["double free: block", "allocated by", "freed by", "found by"],
     "heap-use-after-free": ["use after free: block", "byte 7 is 0x78", "freed by"],
     "heap-foreign-free": ["foreign free: block", "found by", "heap_foreign_free+"],
+    "wrong-move": ["state running, asked to go from running to dead", "wrong_move+"],
+    "wrong-state": ["state running, asked to go from ready to running", "wrong_state+"],
 }
 # What the command line needs besides.
 WORDS = {name: "heap_debug panic_on_corruption" for name in CRASHES if name.startswith("heap-")}

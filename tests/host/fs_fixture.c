@@ -138,11 +138,6 @@ void watchdog_figures(struct watchdog_figures *out)
 	*out = (struct watchdog_figures){};
 }
 
-uint64_t thread_bad_moves(void)
-{
-	return 0;
-}
-
 const char *sched_name(void)
 {
 	return "none";

@@ -347,6 +347,19 @@ static void no_lockup(void)
 		 f.soft_lockups + f.hard_lockups + f.hung_tasks ? "false alarm" : "no false alarm");
 }
 
+/* The table of states does not have it. */
+static NOINLINE void wrong_move(void)
+{
+	thread_move(current_thread(), THREAD_RUNNING, THREAD_DEAD);
+}
+
+/* The table has it, but the thread is in another state. */
+static NOINLINE void wrong_state(void)
+{
+	(void)hal.cpu.irq_save();
+	thread_move(current_thread(), THREAD_READY, THREAD_RUNNING);
+}
+
 static const struct {
 	const char *name;
 	void (*fn)(void);
@@ -374,6 +387,8 @@ static const struct {
 	{"sleep-locked", sleep_locked},
 	{"sleep-irq-off", sleep_irq_off},
 	{"sleep-preempt-off", sleep_preempt_off},
+	{"wrong-move", wrong_move},
+	{"wrong-state", wrong_state},
 	{"soft-lockup", soft_lockup},
 	{"hard-lockup", hard_lockup},
 	{"hung-task", hung_task},

@@ -136,10 +136,8 @@ enum kerr kthread_create(const char *name, int priority, void (*fn)(void *arg), 
 /* Sleeps until `deadline`; KERR_INTR if interruptible and a signal came. */
 enum kerr thread_sleep_until(nsec_t deadline, bool interruptible);
 void thread_yield(void);
-/* Changes the state: the table in thread.c lists the moves there are (TH-2). */
+/* Changes the state: the table in thread.c lists the moves there are (TH-2); any other panics. */
 void thread_move(struct thread *t, enum thread_state from, enum thread_state to);
-/* Moves that are not in it, since the boot; a debug build stops at the first. */
-uint64_t thread_bad_moves(void);
 const char *thread_state_name(enum thread_state state);
 /* Ends the current kernel thread. */
 [[noreturn]] void thread_end(void);

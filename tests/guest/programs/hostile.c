@@ -66,7 +66,7 @@ static long wild(void)
 	}
 }
 
-/* Calls that end, stop or block the caller or the machine by design. */
+/* Calls that end, stop or block the caller, another program or the machine by design. */
 static bool left_out(long number)
 {
 	static const long numbers[] = {
@@ -91,6 +91,11 @@ static bool left_out(long number)
 		SYS_prlimit64,
 		SYS_syslog,
 		SYS_process_vm_writev,
+		SYS_setpriority,
+		SYS_sched_setaffinity,
+		SYS_sched_setparam,
+		SYS_sched_setscheduler,
+		SYS_sched_setattr,
 #ifdef SYS_fork
 		SYS_fork,
 		SYS_vfork,
