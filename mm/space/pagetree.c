@@ -28,6 +28,8 @@
  *     swapped in, `version` counts up, the references on the original go;
  *   - readers go down under rcu and compare `version` afterwards: a node that was replaced meanwhile may
  *     be another tree's own by now and hold that tree's pages;
+ *   - for the same reason who goes down to change something looks at the slot once more after it has
+ *     seen one reference (is_own): that one may be another tree's;
  *   - removal: the caller excludes everybody from the keys removed; nodes are freed through rcu, as a
  *     reader of a neighbouring key may look at their prefix.
  * Between trees: only reference counts and the copies above. Cloning and moving exclude all users of
@@ -59,7 +61,9 @@
 struct pagetree_node {
 	_Atomic uint32_t refs;
 	uint8_t level;          /* constant; 0: slots hold frames */
-	_Atomic uint8_t shared; /* was ever reached from two parents: readers of both may linger */
+	_Atomic uint8_t
+		shared; /* it, or a node above, was ever reached from two parents: readers of
+				 * both may linger */
 	uint16_t unused;
 	uint64_t prefix; /* constant: key >> (BITS * (level + 1)) */
 	_Atomic uint64_t bitmap; /* slots that may be in use */
@@ -293,10 +297,17 @@ static struct pagetree_node *node_copy(struct pagetree_node *n)
 	return copy;
 }
 
-/* Replaces `n`, found in *slot with more than one reference, by a copy of our own; or does nothing if
- * that has changed. The caller looks again. */
+/* Below a node that other trees' readers may still be in, a new one is in their reach, too. */
+static void inherit_shared(struct pagetree_node *n, const struct pagetree_node *parent)
+{
+	if (parent && atomic_load_explicit(&parent->shared, memory_order_relaxed))
+		atomic_store_explicit(&n->shared, 1, memory_order_relaxed);
+}
+
+/* Replaces `n`, found in *slot (of `parent`, null: the root) with more than one reference, by a copy of
+ * our own; or does nothing if that has changed. The caller looks again. */
 static NOINLINE enum kerr unshare(struct pagetree *t, _Atomic page_slot_t *slot,
-				  struct pagetree_node *n)
+				  const struct pagetree_node *parent, struct pagetree_node *n)
 {
 	enum kerr err = KERR_OK;
 	spin_lock(&t->lock);
@@ -309,6 +320,7 @@ static NOINLINE enum kerr unshare(struct pagetree *t, _Atomic page_slot_t *slot,
 	struct pagetree_node *copy = node_copy(n);
 	if (copy) {
 		page_slot_t old = (page_slot_t)n;
+		inherit_shared(copy, parent);
 		if (atomic_compare_exchange_strong_explicit(slot, &old, (page_slot_t)copy,
 							    memory_order_acq_rel,
 							    memory_order_relaxed)) {
@@ -328,6 +340,14 @@ out:
 
 /* ---- Going down ----------------------------------------------------------------------------- */
 
+/* `n`, found in *slot, is the tree's own. The slot is looked at again after the references: another
+ * thread of ours may have replaced n by a copy meanwhile, and the one reference that is left be another
+ * tree's. If n is still there, the one reference is the slot's. */
+static inline bool is_own(const struct pagetree_node *n, const _Atomic page_slot_t *slot)
+{
+	return atomic_load_explicit(&n->refs, memory_order_acquire) == 1 && node_at(slot) == n;
+}
+
 /* Puts a leaf for `key` into *slot, which holds `n`: null, or a node that is elsewhere in the key
  * space and goes below a new node with the leaf. A lost race is no error. */
 static NOINLINE enum kerr insert(_Atomic page_slot_t *slot, struct pagetree_node *parent,
@@ -336,6 +356,7 @@ static NOINLINE enum kerr insert(_Atomic page_slot_t *slot, struct pagetree_node
 	struct pagetree_node *leaf = node_new(key, 0), *new = leaf;
 	if (!leaf)
 		return KERR_NOMEM;
+	inherit_shared(leaf, parent);
 	if (n) {
 		uint64_t differ = key ^ node_first(n);
 		unsigned level = (63u - (unsigned)__builtin_clzll(differ)) / BITS;
@@ -344,6 +365,7 @@ static NOINLINE enum kerr insert(_Atomic page_slot_t *slot, struct pagetree_node
 			node_recycle(leaf);
 			return KERR_NOMEM;
 		}
+		inherit_shared(new, parent);
 		unsigned mine = index_of(key, level), theirs = index_of(node_first(n), level);
 		atomic_store_explicit(&new->slots[mine], (page_slot_t)leaf, memory_order_relaxed);
 		atomic_store_explicit(&new->slots[theirs], (page_slot_t)n, memory_order_relaxed);
@@ -374,8 +396,8 @@ enum kerr pagetree_ref(struct pagetree *t, uint64_t key, bool create, struct pag
 			if (!create)
 				return KERR_NOENT;
 			err = insert(slot, parent, index, n, key);
-		} else if (unlikely(atomic_load_explicit(&n->refs, memory_order_acquire) != 1)) {
-			err = unshare(t, slot, n);
+		} else if (unlikely(!is_own(n, slot))) {
+			err = unshare(t, slot, parent, n);
 		} else {
 			index = index_of(key, n->level);
 			slot = &n->slots[index];
@@ -403,6 +425,18 @@ bool pagetree_swap(struct pagetree *t, struct page_ref *ref, uint64_t key, page_
 	return true;
 }
 
+/* Round what only reads: afterwards, whether no node was replaced meanwhile. */
+static inline uint32_t version_begin(const struct pagetree *t)
+{
+	return atomic_load_explicit(&t->version, memory_order_acquire);
+}
+
+static inline bool version_same(const struct pagetree *t, uint32_t version)
+{
+	atomic_thread_fence(memory_order_acquire);
+	return atomic_load_explicit(&t->version, memory_order_relaxed) == version;
+}
+
 /* The leaf of `key`, or null. *exclusive: no node on the way is shared. */
 static struct pagetree_node *find_leaf(struct pagetree *t, uint64_t key, bool *exclusive)
 {
@@ -423,7 +457,7 @@ bool pagetree_window(struct pagetree *t, uint64_t first, unsigned count, page_sl
 		     bool *exclusive)
 {
 	for (;;) {
-		uint32_t version = atomic_load_explicit(&t->version, memory_order_acquire);
+		uint32_t version = version_begin(t);
 		struct pagetree_node *leaf = find_leaf(t, first, exclusive);
 		page_slot_t any = 0;
 		for (unsigned i = 0; leaf && i < count; i++) {
@@ -431,8 +465,7 @@ bool pagetree_window(struct pagetree *t, uint64_t first, unsigned count, page_sl
 						      memory_order_acquire);
 			any |= out[i];
 		}
-		atomic_thread_fence(memory_order_acquire);
-		if (likely(atomic_load_explicit(&t->version, memory_order_relaxed) == version))
+		if (likely(version_same(t, version)))
 			return any;
 	}
 }
@@ -580,13 +613,14 @@ static enum kerr unshare_path(struct pagetree *t, uint64_t key, uint64_t gap_fir
 			      uint64_t gap_last)
 {
 	_Atomic page_slot_t *slot = (_Atomic page_slot_t *)&t->root;
+	struct pagetree_node *parent = nullptr;
 	for (;;) {
 		struct pagetree_node *n = node_at(slot);
 		if (!n || prefix_of(key, n->level) != n->prefix ||
 		    (node_first(n) >= gap_first && node_last(n) <= gap_last))
 			return KERR_OK;
-		if (atomic_load_explicit(&n->refs, memory_order_acquire) != 1) {
-			enum kerr err = unshare(t, slot, n);
+		if (!is_own(n, slot)) {
+			enum kerr err = unshare(t, slot, parent, n);
 			if (err != KERR_OK)
 				return err;
 			continue;
@@ -594,6 +628,7 @@ static enum kerr unshare_path(struct pagetree *t, uint64_t key, uint64_t gap_fir
 		if (n->level == 0)
 			return KERR_OK;
 		slot = &n->slots[index_of(key, n->level)];
+		parent = n;
 	}
 }
 
@@ -751,10 +786,22 @@ static bool next_in(struct pagetree_node *n, uint64_t from, uint64_t last, uint6
 	return false;
 }
 
+/* rcu read lock held. */
+static bool find_next(struct pagetree *t, uint64_t from, uint64_t last, uint64_t *key)
+{
+	for (;;) {
+		uint32_t version = version_begin(t);
+		bool found = next_in(atomic_load_explicit(&t->root, memory_order_acquire), from,
+				     last, key);
+		if (likely(version_same(t, version)))
+			return found;
+	}
+}
+
 bool pagetree_next(struct pagetree *t, uint64_t from, uint64_t last, uint64_t *key)
 {
 	rcu_read_lock();
-	bool found = next_in(atomic_load_explicit(&t->root, memory_order_acquire), from, last, key);
+	bool found = find_next(t, from, last, key);
 	rcu_read_unlock();
 	return found;
 }
@@ -778,9 +825,13 @@ static uint64_t count_in(struct pagetree_node *n, uint64_t first, uint64_t last)
 
 uint64_t pagetree_count(struct pagetree *t, uint64_t first, uint64_t last)
 {
+	uint64_t pages;
+	uint32_t version;
 	rcu_read_lock();
-	uint64_t pages =
-		count_in(atomic_load_explicit(&t->root, memory_order_acquire), first, last);
+	do {
+		version = version_begin(t);
+		pages = count_in(atomic_load_explicit(&t->root, memory_order_acquire), first, last);
+	} while (!version_same(t, version));
 	rcu_read_unlock();
 	return pages;
 }
@@ -792,14 +843,14 @@ enum kerr pagetree_move(struct pagetree *t, uint64_t from, uint64_t to, uint64_t
 	enum kerr err = KERR_OK;
 	rcu_read_lock();
 	/* First all paths, which can fail; then the pages. */
-	for (uint64_t at = from; next_in(t->root, at, last, &key); at = key + 1) {
+	for (uint64_t at = from; find_next(t, at, last, &key); at = key + 1) {
 		err = pagetree_ref(t, key, false, &a);
 		if (err == KERR_OK)
 			err = pagetree_ref(t, to + (key - from), true, &b);
 		if (err != KERR_OK)
 			goto out;
 	}
-	for (uint64_t at = from; next_in(t->root, at, last, &key); at = key + 1) {
+	for (uint64_t at = from; find_next(t, at, last, &key); at = key + 1) {
 		uint64_t target = to + (key - from);
 		BUG_ON(pagetree_ref(t, key, false, &a) != KERR_OK);
 		BUG_ON(pagetree_ref(t, target, true, &b) != KERR_OK);

@@ -10,7 +10,9 @@
 
 #include <core/rcu.h>
 #include <mm/memory.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
 #define TREES 5u
 #define CLUSTERS 6u
@@ -233,4 +235,205 @@ TEST(pagetree_is_small)
 	check_page(a, 0);
 	check_page(b, 0);
 	check_page(b, 5 * CLUSTER);
+}
+
+/*
+ * Late. A CPU has found a node in its tree, and before it looks into it another CPU of that tree
+ * replaces the node by a copy: now the clone alone has it. The moment is found by the host's page
+ * protection: the first access to the node ends in late_access().
+ */
+static void *late_node;
+static void (*late_meanwhile)(void);
+static struct sigaction late_before;
+
+static void late_access(int signo)
+{
+	void *page = late_node;
+	late_node = nullptr;
+	sigaction(SIGSEGV, &late_before, nullptr);
+	EXPECT_EQ(mprotect(page, PAGE_SIZE, PROT_READ | PROT_WRITE), 0);
+	late_meanwhile();
+}
+
+/* The next one who looks into the root of `m` comes late. */
+static void late_begin(struct model_tree *m, void (*meanwhile)(void))
+{
+	const struct sigaction action = {.sa_handler = late_access, .sa_flags = SA_NODEFER};
+	late_meanwhile = meanwhile;
+	late_node = (void *)ALIGN_DOWN((uintptr_t)m->t.root, PAGE_SIZE);
+	sigaction(SIGSEGV, &action, &late_before);
+	EXPECT_EQ(mprotect(late_node, PAGE_SIZE, PROT_NONE), 0);
+}
+
+/* The other CPU: pages 0 and 1 lie in one leaf. */
+static void late_write(void)
+{
+	EXPECT_OK(write_page(&trees[0], 1, 101));
+}
+
+/* And the clone, which has the old nodes for itself, loses page 0. */
+static void late_write_and_remove(void)
+{
+	uint64_t key = key_of(0);
+	late_write();
+	EXPECT_OK(pagetree_prepare(&trees[1].t, key, key, key, key));
+	pagetree_remove(&trees[1].t, key, key, key, key);
+	trees[1].value[0] = 0;
+}
+
+static void late_setup(void)
+{
+	test_kernel(nullptr);
+	pagetree_init(&trees[0].t, PAGETREE_PRIVATE);
+	pagetree_init(&trees[1].t, PAGETREE_PRIVATE);
+	for (unsigned i = 0; i < 3; i++)
+		EXPECT_OK(write_page(&trees[0], i * i, 1 + i)); /* 0, 1, 4 */
+	EXPECT_OK(write_page(&trees[0], CLUSTER, 5));
+	pagetree_clone(&trees[0].t, &trees[1].t);
+	memcpy(trees[1].value, trees[0].value, sizeof(trees[0].value));
+}
+
+static void late_end(void)
+{
+	EXPECT(!late_node);
+	for (unsigned i = 0; i < KEYS; i++) {
+		check_page(&trees[0], i);
+		check_page(&trees[1], i);
+	}
+	pagetree_destroy(&trees[1].t);
+	for (unsigned i = 0; i < KEYS; i++)
+		check_page(&trees[0], i);
+	pagetree_destroy(&trees[0].t);
+	for (int i = 0; i < 3; i++)
+		rcu_synchronize();
+	EXPECT_EQ(pagetree_node_bytes(), 0);
+}
+
+TEST(pagetree_late_write)
+{
+	late_setup();
+	late_begin(&trees[0], late_write);
+	EXPECT_OK(write_page(&trees[0], 0, 100));
+	late_end();
+}
+
+TEST(pagetree_late_walk)
+{
+	uint64_t key;
+	late_setup();
+	late_begin(&trees[0], late_write_and_remove);
+	EXPECT(pagetree_next(&trees[0].t, key_of(0), key_of(0), &key));
+	late_end();
+}
+
+TEST(pagetree_late_count)
+{
+	late_setup();
+	late_begin(&trees[0], late_write_and_remove);
+	EXPECT_EQ(pagetree_count(&trees[0].t, key_of(0), key_of(10)), 3);
+	late_end();
+}
+
+static void late_write_remove_and_fail(void)
+{
+	late_write_and_remove();
+	memory_fail_in = 1;
+}
+
+/* What is seen late must not be missed by what makes sure that nothing can fail later. */
+TEST(pagetree_late_move)
+{
+	late_setup();
+	late_begin(&trees[0], late_write_remove_and_fail);
+	enum kerr err = pagetree_move(&trees[0].t, key_of(0), key_of(2 * CLUSTER), 1);
+	memory_fail_in = 0;
+	EXPECT_EQ(err, KERR_NOMEM);
+	late_end();
+}
+
+/* What a clone puts below a node that was common goes after a grace period: a reader of the other tree may
+ * have come that far. */
+TEST(pagetree_nodes_wait_for_late_readers)
+{
+	late_setup();
+	late_write(); /* the root and the leaf that are left are the clone's */
+	EXPECT_OK(write_page(&trees[1], CLUSTER, 6)); /* a leaf in place of a common one */
+	EXPECT_OK(write_page(&trees[1], 100, 7)); /* a new leaf */
+	uint64_t before = pagetree_node_bytes();
+	rcu_read_lock();
+	pagetree_destroy(&trees[1].t);
+	EXPECT_EQ(pagetree_node_bytes(), before);
+	rcu_read_unlock();
+	memset(trees[1].value, 0, sizeof(trees[1].value));
+	late_end();
+}
+
+/*
+ * Just after a clone: all CPUs but the last write, remove and look for pages of one leaf in the first
+ * tree, each its own, the last does so in the clone. Each copies the same nodes, and who is late finds
+ * that the other tree alone has the ones that it saw first.
+ */
+#define ROUNDS 10000u
+
+static _Atomic unsigned arrivals;
+
+static void all_arrive(unsigned *arrived)
+{
+	*arrived += host_config()->cpus;
+	atomic_fetch_add(&arrivals, 1);
+	while (atomic_load(&arrivals) < *arrived)
+		hal.cpu.relax();
+}
+
+static void own_page(struct model_tree *m, unsigned i, uint64_t round)
+{
+	uint64_t key = key_of(i), found;
+	if (m->value[i] && round % 3 == 0) {
+		EXPECT_OK(pagetree_prepare(&m->t, key, key, key, key));
+		pagetree_remove(&m->t, key, key, key, key);
+		m->value[i] = 0;
+	} else if (round % 3 == 1) {
+		EXPECT_EQ(pagetree_next(&m->t, key, key, &found), m->value[i] != 0);
+		check_page(m, i);
+	} else {
+		EXPECT_OK(write_page(m, i, round));
+	}
+}
+
+static void after_clone(cpu_t cpu, void *arg)
+{
+	struct model_tree *m = &trees[0], *clone = &trees[1];
+	unsigned arrived = 0, cpus = host_config()->cpus;
+	for (uint64_t round = 1; round <= ROUNDS && !test_failures(); round++) {
+		if (cpu == 0) {
+			pagetree_init(&clone->t, PAGETREE_PRIVATE);
+			pagetree_clone(&m->t, &clone->t);
+			memcpy(clone->value, m->value, sizeof(m->value));
+		}
+		all_arrive(&arrived);
+		if (cpu + 1 < cpus)
+			own_page(m, cpu, round + cpu);
+		for (unsigned i = 0; cpu + 1 == cpus && i < cpu; i++)
+			own_page(clone, i, round + i + 1);
+		all_arrive(&arrived);
+		for (unsigned i = 0; cpu == 0 && i < cpus; i++) {
+			check_page(m, i);
+			check_page(clone, i);
+		}
+		if (cpu == 0)
+			pagetree_destroy(&clone->t);
+		preempt_check(); /* a quiet moment */
+		all_arrive(&arrived);
+	}
+}
+
+TEST(pagetree_used_by_many_after_a_clone)
+{
+	test_kernel(&(struct host_config){.cpus = 4, .mode = HOST_THREADS, .seed = test_seed()});
+	pagetree_init(&trees[0].t, PAGETREE_PRIVATE);
+	test_on_all_cpus(after_clone, nullptr);
+	pagetree_destroy(&trees[0].t);
+	for (int i = 0; i < 3; i++)
+		rcu_synchronize();
+	EXPECT_EQ(pagetree_node_bytes(), 0);
 }
