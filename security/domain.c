@@ -41,9 +41,10 @@
 #define B(name) TERN_CAP_BIT(TERN_CAP_##name)
 #define DRIVER TERN_SECURITY_COUNT /* its place in the table */
 
-#define COMPUTING (B(CPU) | B(MEMORY) | B(FILESYSTEM) | B(OWN_PRIORITY) | B(NICE) | B(CREATE_TASK))
-#define SANDBOX                                                                                    \
-	(COMPUTING | B(SIGNAL) | B(AFFINITY) | B(SHARED_MEMORY) | B(SEMAPHORE) | B(PROC_ACCESS))
+#define COMPUTING                                                                                  \
+	(B(CPU) | B(MEMORY) | B(FILESYSTEM) | B(OWN_PRIORITY) | B(NICE) | B(CREATE_TASK) |         \
+	 B(SIGNAL))
+#define SANDBOX (COMPUTING | B(AFFINITY) | B(SHARED_MEMORY) | B(SEMAPHORE) | B(PROC_ACCESS))
 #define SERVICE                                                                                    \
 	(CAPABILITY_BASE | B(KILL) | B(IDENTITY) | B(FILE_OWNER) | B(FILE_OVERRIDE) |              \
 	 B(NETWORK_ADMIN) | B(LOCK_MEMORY) | B(REAL_TIME) | B(ANY_PRIORITY) | B(RESOURCE_ADMIN))

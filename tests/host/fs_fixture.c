@@ -244,8 +244,14 @@ void fixture_set_user(uint32_t uid, uint32_t gid)
 {
 	struct credentials *c = &fixture_process.credentials;
 
+	const struct user_ids_change old = {c->uid, c->euid, c->suid}, now = {uid, uid, uid};
+
 	c->uid = c->euid = c->suid = c->fsuid = uid;
 	c->gid = c->egid = c->sgid = c->fsgid = gid;
+	if (uid == 0)
+		c->capabilities = (struct capabilities)CAPABILITIES_ROOT;
+	else
+		capabilities_ids_changed(&c->capabilities, &old, &now);
 }
 
 void fx_settle(void)

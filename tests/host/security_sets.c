@@ -13,6 +13,11 @@
 
 static const struct capabilities root = CAPABILITIES_ROOT;
 
+void test_prepare(void)
+{
+	test_kernel(nullptr); /* for its locks */
+}
+
 TEST(security_names_and_map)
 {
 	uint64_t reached = 0;
