@@ -12,6 +12,7 @@
 #include "sched_private.h"
 #include "thread_private.h"
 #include <core/random.h>
+#include <exec/domain.h>
 #include <exec/exec.h>
 #include <lib/string.h>
 #include <mm/heap.h>
@@ -403,6 +404,9 @@ static void commit(struct program *prog, struct signal_actions *actions)
 		old_actions = p->actions;
 		p->actions = actions;
 	}
+	capabilities_exec(&p->credentials.capabilities, p->credentials.uid, r->euid, r->set_id,
+			  p->no_new_privileges);
+	process_gate_update_locked(p);
 	p->credentials.suid = p->credentials.euid = p->credentials.fsuid = r->euid;
 	p->credentials.sgid = p->credentials.egid = p->credentials.fsgid = r->egid;
 	p->shares_aspace = false;

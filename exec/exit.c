@@ -12,6 +12,7 @@
 #include "sched_private.h"
 #include "thread_private.h"
 #include <core/panic.h>
+#include <exec/domain.h>
 #include <exec/exit.h>
 #include <exec/oom.h>
 
@@ -196,6 +197,7 @@ static void process_exit(struct process *p)
 	p->executable = nullptr;
 	if (p->session->sid == p->pid && process_session_end)
 		process_session_end(p->session);
+	domain_leave(p->domain);
 	become_zombie(p);
 }
 

@@ -9,6 +9,7 @@
 #include "sched_private.h"
 #include "thread_private.h"
 #include <core/cmdline.h>
+#include <exec/domain.h>
 #include <exec/fork.h>
 #include <exec/oom.h>
 #include <lib/string.h>
@@ -108,11 +109,13 @@ static enum kerr clone_signals(struct process *p, struct process *parent, uint64
 	return KERR_OK;
 }
 
-static void inherit_process(struct process *p, struct process *parent)
+/* False: the domain has as many processes as it may. */
+static bool inherit_process(struct process *p, struct process *parent)
 {
-	bool on = spin_lock_irq(&parent->lock);
+	bool on = spin_lock_irq(&parent->lock), joined = domain_join(parent->domain);
 
 	p->credentials = parent->credentials;
+	p->domain = joined ? parent->domain : nullptr;
 	memcpy(p->limits, parent->limits, sizeof(p->limits));
 	spin_unlock_irq(&parent->lock, on);
 	memcpy(p->name, parent->name, sizeof(p->name));
@@ -127,6 +130,7 @@ static void inherit_process(struct process *p, struct process *parent)
 	p->env_start = parent->env_start;
 	p->env_end = parent->env_end;
 	p->stack_start = parent->stack_start;
+	return joined;
 }
 
 /* Undoes what is there of a process that never ran. */
@@ -141,6 +145,8 @@ static void process_discard(struct process *p)
 		aspace_put(p->aspace);
 	if (p->actions)
 		signal_actions_put(p->actions);
+	if (p->domain)
+		domain_leave(p->domain);
 	p->state = PROCESS_DEAD;
 	process_put(p);
 }
@@ -152,7 +158,8 @@ static bool too_many(const struct process *parent)
 	uint64_t count = 0;
 	struct process *p;
 
-	if (uid == 0 || process_superuser())
+	if (uid == 0 || process_has_privilege(TERN_CAP_RESOURCE_ADMIN, LINUX_CAP_SYS_RESOURCE) ||
+	    process_has_privilege(TERN_CAP_RESOURCE_ADMIN, LINUX_CAP_SYS_ADMIN))
 		return false;
 	for (int pid = 0; (p = process_next(pid)); process_put(p)) {
 		pid = p->pid;
@@ -169,8 +176,7 @@ static enum kerr copy_process(struct process *parent, uint64_t flags, struct pro
 	enum kerr err = KERR_OK;
 	if (!p)
 		return KERR_NOMEM;
-	inherit_process(p, parent);
-	err = clone_signals(p, parent, flags);
+	err = inherit_process(p, parent) ? clone_signals(p, parent, flags) : KERR_AGAIN;
 	if (err != KERR_OK)
 		goto fail;
 	if (!parent->aspace) {
@@ -372,6 +378,9 @@ enum kerr process_start_first(void (*fn)(void *arg), void *arg)
 	strlcpy(p->name, "init", sizeof(p->name));
 	for (unsigned i = 0; i < RLIMIT_COUNT; i++)
 		p->limits[i] = (struct rlimit64){RLIM_INFINITY, RLIM_INFINITY};
+	p->credentials.capabilities = (struct capabilities)CAPABILITIES_ROOT;
+	p->domain = DOMAIN_OF(SYSTEM);
+	atomic_fetch_add_explicit(&p->domain->processes, 1, memory_order_relaxed);
 	p->limits[RLIMIT_STACK].current = 8ull << 20;
 	p->limits[RLIMIT_CORE].current = 0;
 	uint64_t files = MIN(MAX(cmdline_u64("limit.files", 1024), 16u), (uint64_t)524288);

@@ -27,6 +27,7 @@
 #include "process_private.h"
 #include <core/log.h>
 #include <core/time.h>
+#include <exec/domain.h>
 #include <exec/oom.h>
 #include <mm/memory.h>
 #include <mm/policy.h>
@@ -112,10 +113,11 @@ enum kerr oom_adjust(struct process *p, int adjust)
 {
 	if (adjust < OOM_ADJUST_MIN || adjust > OOM_ADJUST_MAX)
 		return KERR_INVAL;
-	if (adjust < p->oom_adjust_min && !process_superuser())
+	if (adjust < p->oom_adjust_min &&
+	    !process_capable(TERN_CAP_RESOURCE_ADMIN, LINUX_CAP_SYS_RESOURCE))
 		return KERR_ACCESS;
 	p->oom_adjust = (int16_t)adjust;
-	if (process_superuser())
+	if (process_has_privilege(TERN_CAP_RESOURCE_ADMIN, LINUX_CAP_SYS_RESOURCE))
 		p->oom_adjust_min = (int16_t)adjust;
 	return KERR_OK;
 }

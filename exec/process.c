@@ -10,6 +10,7 @@
 #include "process_private.h"
 #include "thread_private.h"
 #include <core/panic.h>
+#include <exec/domain.h>
 #include <lib/string.h>
 #include <mm/heap.h>
 
@@ -29,6 +30,8 @@ struct process kernel_process = {
 	.pending = {.queue = LIST_INIT(kernel_process.pending.queue)},
 	.child_wait = WAITQ_INIT(kernel_process.child_wait),
 	.name = "kernel",
+	.domain = DOMAIN_OF(KERNEL),
+	.credentials.capabilities = CAPABILITIES_ROOT,
 };
 
 struct process *process_kernel(void)
@@ -220,6 +223,7 @@ void process_thread_publish_locked(struct process *p, struct thread *t)
 	spin_acquire(&p->lock);
 	list_add_tail(&p->threads, &t->process_link);
 	p->thread_count++;
+	process_gate_update_locked(p);
 	spin_release(&p->lock);
 }
 
@@ -318,11 +322,6 @@ struct aspace *process_aspace(struct process *p)
 	return as;
 }
 
-bool process_superuser(void)
-{
-	return current_process()->credentials.euid == 0;
-}
-
 uint64_t process_limit(unsigned limit)
 {
 	return READ_ONCE(current_process()->limits[limit].current);
@@ -330,7 +329,9 @@ uint64_t process_limit(unsigned limit)
 
 uint64_t process_lock_limit(void)
 {
-	return process_superuser() ? UINT64_MAX : process_limit(RLIMIT_MEMLOCK);
+	return process_has_privilege(TERN_CAP_LOCK_MEMORY, LINUX_CAP_IPC_LOCK)
+		       ? UINT64_MAX
+		       : process_limit(RLIMIT_MEMLOCK);
 }
 
 void process_times(struct process *p, nsec_t *user, nsec_t *system)

@@ -14,6 +14,7 @@
 #include "process_private.h"
 #include "sched_private.h"
 #include <core/panic.h>
+#include <exec/domain.h>
 #include <lib/string.h>
 #include <mm/heap.h>
 
@@ -443,15 +444,20 @@ bool signal_permitted(struct process *p, int signo)
 {
 	const struct credentials *me = &current_process()->credentials, *other = &p->credentials;
 
-	return me->euid == 0 || me->euid == other->suid || me->euid == other->uid ||
-	       me->uid == other->suid || me->uid == other->uid ||
-	       (signo == SIGCONT && p->session == current_process()->session);
+	if (p == current_process())
+		return true;
+	if (!process_has(TERN_CAP_SIGNAL) || process_separated(p, DOMAIN_SIGNAL))
+		return false;
+	return me->euid == other->suid || me->euid == other->uid || me->uid == other->suid ||
+	       me->uid == other->uid ||
+	       (signo == SIGCONT && p->session == current_process()->session) ||
+	       process_capable(TERN_CAP_KILL, LINUX_CAP_KILL);
 }
 
 static enum kerr send_checked(struct process *p, const struct signal_info *info)
 {
 	if (!signal_permitted(p, info->signo))
-		return KERR_PERM;
+		return process_separated(p, DOMAIN_SEE) ? KERR_SRCH : KERR_PERM;
 	return info->signo ? signal_send(p, nullptr, info) : KERR_OK;
 }
 

@@ -13,6 +13,7 @@
 #include <core/init.h>
 #include <core/log.h>
 #include <core/panic.h>
+#include <exec/domain.h>
 #include <lib/format.h>
 #include <lib/string.h>
 #include <mm/heap.h>
@@ -113,6 +114,7 @@ struct thread *thread_create(struct process *p, const char *name, bool user)
 			goto fail_fpu;
 	}
 	init_common(t, p, name, PRIORITY_NORMAL);
+	t->calls = process_call_tables[0];
 	t->task.hal.cpu = cpu_id();
 	/* The user registers lie above what the first switch needs. */
 	t->task.hal.stack_top = (uintptr_t)t->stack + KSTACK_SIZE - hal.user.info()->frame_size;

@@ -9,6 +9,7 @@
  */
 #include "vfs_private.h"
 
+#include <exec/domain.h>
 #include <exec/process.h>
 #include <mm/heap.h>
 
@@ -80,7 +81,8 @@ enum kerr vfs_make_node(const struct path *dir, const char *name, uint32_t mode,
 	if (type != S_IFREG && type != S_IFCHR && type != S_IFBLK && type != S_IFIFO &&
 	    type != S_IFSOCK)
 		return KERR_INVAL;
-	if ((type == S_IFCHR || type == S_IFBLK) && !process_superuser())
+	if ((type == S_IFCHR || type == S_IFBLK) &&
+	    !process_capable(TERN_CAP_DEVICES, LINUX_CAP_MKNOD))
 		return KERR_PERM;
 	return make(dir, name, type | (mode & 07777 & ~vfs_umask()), device, nullptr, nullptr);
 }
@@ -152,7 +154,8 @@ static enum kerr may_remove(const struct inode *dir, const struct inode *victim)
 
 	if (err != KERR_OK)
 		return err;
-	if ((dir->mode & S_ISVTX) && uid != 0 && uid != victim->uid && uid != dir->uid)
+	if ((dir->mode & S_ISVTX) && uid != victim->uid && uid != dir->uid &&
+	    !process_capable(TERN_CAP_FILE_OWNER, LINUX_CAP_FOWNER))
 		return KERR_PERM;
 	return KERR_OK;
 }

@@ -7,6 +7,7 @@
  */
 #include "vfs_private.h"
 
+#include <exec/domain.h>
 #include <exec/process.h>
 #include <mm/heap.h>
 
@@ -137,7 +138,7 @@ enum kerr vfs_change_root(const struct path *p)
 	struct fs_context *c;
 	enum kerr err = may_enter(p);
 
-	if (err == KERR_OK && !process_superuser())
+	if (err == KERR_OK && !process_capable(TERN_CAP_MOUNT, LINUX_CAP_SYS_CHROOT))
 		err = KERR_PERM;
 	if (err == KERR_OK)
 		err = context_own(&c);

@@ -10,6 +10,7 @@
 #include "vfs_private.h"
 
 #include <core/time.h>
+#include <exec/domain.h>
 #include <exec/process.h>
 
 static _Atomic uint64_t next_number = 1;
@@ -54,8 +55,20 @@ static bool in_group(const struct credentials *c, uint32_t gid)
 	return false;
 }
 
+/* Past the permission bits: the privileged read and write all, and run what anybody may run. */
+static bool overridden(const struct inode *i, unsigned want, const struct capability_set *s)
+{
+	if (want & 1 && !inode_is(i, S_IFDIR) && !(i->mode & 0111))
+		return false;
+	if (capability_set_has(s, TERN_CAP_FILE_OVERRIDE, LINUX_CAP_DAC_OVERRIDE))
+		return true;
+	return !(want & 2) && (inode_is(i, S_IFDIR) || !(want & 1)) &&
+	       capability_set_has(s, TERN_CAP_FILE_OVERRIDE, LINUX_CAP_DAC_READ_SEARCH);
+}
+
+/* `s`: the set that counts for user `uid`. */
 static enum kerr permission_for(const struct inode *i, unsigned want, const struct credentials *c,
-				uint32_t uid)
+				uint32_t uid, const struct capability_set *s)
 {
 	uint32_t bits = i->mode;
 
@@ -65,9 +78,9 @@ static enum kerr permission_for(const struct inode *i, unsigned want, const stru
 		bits >>= 3;
 	if ((bits & want) == want)
 		return KERR_OK;
-	/* The superuser reads and writes all, and runs what anybody may run. */
-	if (uid == 0 && (!(want & 1) || inode_is(i, S_IFDIR) || (i->mode & 0111)))
+	if (overridden(i, want, s))
 		return KERR_OK;
+	process_denied(TERN_CAP_FILE_OVERRIDE);
 	return KERR_ACCESS;
 }
 
@@ -77,7 +90,7 @@ enum kerr inode_permission(const struct inode *i, unsigned want)
 	if ((i->mode & i->mode >> 3 & i->mode >> 6 & want) == want)
 		return KERR_OK;
 	const struct credentials *c = &current_process()->credentials;
-	return permission_for(i, want, c, c->fsuid);
+	return permission_for(i, want, c, c->fsuid, &c->capabilities.effective);
 }
 
 enum kerr vfs_access(const struct path *p, unsigned mode, bool real_ids)
@@ -91,9 +104,10 @@ enum kerr vfs_access(const struct path *p, unsigned mode, bool real_ids)
 			return err;
 	}
 	if (!real_ids)
-		return permission_for(i, mode, &c, c.fsuid);
+		return permission_for(i, mode, &c, c.fsuid, &c.capabilities.effective);
+	const struct capability_set s = capabilities_of_real(&c.capabilities, c.uid);
 	c.fsgid = c.gid;
-	return permission_for(i, mode, &c, c.uid);
+	return permission_for(i, mode, &c, c.uid, &s);
 }
 
 void inode_set_owner(struct inode *i, const struct inode *dir, uint32_t mode)
@@ -151,16 +165,19 @@ static enum kerr attributes_allowed(const struct inode *i, const struct inode_at
 				    unsigned which)
 {
 	const struct credentials *c = &current_process()->credentials;
-	bool owner = c->fsuid == i->uid || c->fsuid == 0;
+	bool owner = c->fsuid == i->uid;
 
-	if ((which & ATTR_UID) && c->fsuid != 0 && (a->uid != i->uid || c->fsuid != i->uid))
+	if ((which & ATTR_UID) && (a->uid != i->uid || !owner) &&
+	    !process_capable(TERN_CAP_FILE_OWNER, LINUX_CAP_CHOWN))
 		return KERR_PERM;
-	if ((which & ATTR_GID) && c->fsuid != 0 &&
-	    (c->fsuid != i->uid || (a->gid != i->gid && !in_group(c, a->gid))))
+	if ((which & ATTR_GID) && (!owner || (a->gid != i->gid && !in_group(c, a->gid))) &&
+	    !process_capable(TERN_CAP_FILE_OWNER, LINUX_CAP_CHOWN))
 		return KERR_PERM;
-	if ((which & (ATTR_MODE | ATTR_ATIME | ATTR_MTIME)) && !owner)
+	if ((which & (ATTR_MODE | ATTR_ATIME | ATTR_MTIME)) && !owner &&
+	    !process_capable(TERN_CAP_FILE_OWNER, LINUX_CAP_FOWNER))
 		return KERR_PERM;
-	if ((which & (ATTR_ATIME_NOW | ATTR_MTIME_NOW)) && !owner)
+	if ((which & (ATTR_ATIME_NOW | ATTR_MTIME_NOW)) && !owner &&
+	    !process_has_privilege(TERN_CAP_FILE_OWNER, LINUX_CAP_FOWNER))
 		return inode_permission(i, 2);
 	return KERR_OK;
 }
@@ -181,7 +198,8 @@ static void attributes_apply(struct inode *i, const struct inode_attributes *a, 
 	}
 	if (which & ATTR_MODE) {
 		uint32_t mode = a->mode & 07777;
-		if (c->fsuid != 0 && !in_group(c, i->gid))
+		if (!in_group(c, i->gid) &&
+		    !process_has_privilege(TERN_CAP_FILE_OWNER, LINUX_CAP_FSETID))
 			mode &= ~S_ISGID;
 		i->mode = (i->mode & S_IFMT) | mode;
 	}

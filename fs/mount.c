@@ -14,6 +14,7 @@
 #include "vfs_private.h"
 
 #include <core/log.h>
+#include <exec/domain.h>
 #include <exec/process.h>
 #include <lib/format.h>
 #include <mm/heap.h>
@@ -78,8 +79,11 @@ struct mount *mount_find(struct mount *parent, struct dentry *where)
 
 enum kerr mount_writable(const struct mount *m)
 {
-	return atomic_load_explicit(&m->flags, memory_order_relaxed) & MS_RDONLY ? KERR_ROFS
-										 : KERR_OK;
+	/* To the most isolated everything is mounted read-only. */
+	return atomic_load_explicit(&m->flags, memory_order_relaxed) & MS_RDONLY ||
+			       process_isolated(DOMAIN_NO_WRITES)
+		       ? KERR_ROFS
+		       : KERR_OK;
 }
 
 static void mount_free(struct rcu_head *head)
@@ -234,7 +238,7 @@ enum kerr vfs_mount(const char *source, const struct path *where, const char *ty
 	struct mount *m;
 	enum kerr err;
 
-	if (!process_superuser())
+	if (!process_capable(TERN_CAP_MOUNT, LINUX_CAP_SYS_ADMIN))
 		return KERR_PERM;
 	if (!options)
 		options = "";
@@ -298,7 +302,7 @@ enum kerr vfs_unmount(const struct path *where, unsigned flags)
 	struct list gone = LIST_INIT(gone);
 	enum kerr err = KERR_OK;
 
-	if (!process_superuser())
+	if (!process_capable(TERN_CAP_MOUNT, LINUX_CAP_SYS_ADMIN))
 		return KERR_PERM;
 	mutex_lock(&mount_lock);
 	if (where->dentry != m->root || !m->parent)

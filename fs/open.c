@@ -10,6 +10,7 @@
  */
 #include "vfs_private.h"
 
+#include <exec/domain.h>
 #include <mm/heap.h>
 
 static enum kerr writers_get(struct inode *i)
@@ -43,6 +44,19 @@ static unsigned wanted(int flags)
 	return by_mode[flags & O_ACCMODE] | (flags & O_TRUNC ? 2 : 0);
 }
 
+/* null, zero, full, random, urandom; the own terminal. */
+static bool device_harmless(const struct inode *i)
+{
+	static const uint8_t minors[] = {3, 5, 7, 8, 9};
+
+	if (!inode_is(i, S_IFCHR))
+		return false;
+	for (size_t n = 0; n < ARRAY_SIZE(minors); n++)
+		if (i->rdev == device_number(1, minors[n]))
+			return true;
+	return i->rdev == device_number(5, 0);
+}
+
 /* May this inode be opened with these flags? */
 static enum kerr open_allowed(const struct path *p, const struct inode *i, int flags, bool created)
 {
@@ -58,6 +72,9 @@ static enum kerr open_allowed(const struct path *p, const struct inode *i, int f
 		return KERR_ROFS;
 	if ((inode_is(i, S_IFCHR) || inode_is(i, S_IFBLK)) && (p->mount->flags & MS_NODEV))
 		return KERR_ACCESS;
+	if ((inode_is(i, S_IFCHR) || inode_is(i, S_IFBLK)) && !device_harmless(i) &&
+	    (!process_has(TERN_CAP_IO) || process_isolated(DOMAIN_NO_DEVICES)))
+		return KERR_PERM;
 	/* Who creates a file may use it as asked, whatever its mode. */
 	return created ? KERR_OK : inode_permission(i, want);
 }

@@ -38,6 +38,7 @@ struct proc_entry {
 	/* A file's text. KERR_SRCH: the process has gone. */
 	enum kerr (*show)(struct text *t, const struct proc_subject *s);
 	enum kerr (*write)(const char *text, size_t length, const struct proc_subject *s);
+	bool write_checks; /* write asks for a capability of its own; else, of the system's files, configure_kernel */
 	const struct proc_entry *children; /* of a directory */
 	/* Of a directory with entries that come and go, besides `children`: the subject that `name`
 	 * means, and the next name (at most PROC_NAME_SIZE) behind *after. */

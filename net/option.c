@@ -1,6 +1,7 @@
 /* Socket options of the level SOL_SOCKET (socket(7)): one value each, most of them for any family. */
 #include <net/socket.h>
 
+#include <exec/domain.h>
 #include <exec/process.h>
 #include <lib/string.h>
 
@@ -118,7 +119,8 @@ enum kerr socket_set_option(struct socket *s, int name, const void *value, size_
 		return KERR_INVAL;
 	memcpy(&number, value, sizeof(number));
 	if (bit) {
-		if (bit == SOCKET_DEBUG && number && !process_superuser())
+		if (bit == SOCKET_DEBUG && number &&
+		    !process_capable(TERN_CAP_NETWORK_ADMIN, LINUX_CAP_NET_ADMIN))
 			return KERR_ACCESS;
 		set_bit(s, bit, number);
 		return KERR_OK;
@@ -132,7 +134,7 @@ enum kerr socket_set_option(struct socket *s, int name, const void *value, size_
 		return KERR_OK;
 	case SO_SNDBUFFORCE:
 	case SO_RCVBUFFORCE:
-		if (!process_superuser())
+		if (!process_capable(TERN_CAP_NETWORK_ADMIN, LINUX_CAP_NET_ADMIN))
 			return KERR_PERM;
 		number = (int)number < 0 ? 0 : number;
 		if (name == SO_SNDBUFFORCE)
@@ -143,7 +145,9 @@ enum kerr socket_set_option(struct socket *s, int name, const void *value, size_
 							RECEIVE_BUFFER_MIN);
 		return KERR_OK;
 	case SO_PRIORITY:
-		if (number > 6 && !process_superuser())
+		if (number > 6 &&
+		    !process_has_privilege(TERN_CAP_NETWORK_ADMIN, LINUX_CAP_NET_RAW) &&
+		    !process_capable(TERN_CAP_NETWORK_ADMIN, LINUX_CAP_NET_ADMIN))
 			return KERR_PERM;
 		s->priority = number;
 		return KERR_OK;

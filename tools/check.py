@@ -177,6 +177,7 @@ def headers(tree):
     """Every header compiles alone."""
     private = private_folders(tree)
     includes = [f"-I{p}" for f in KERNEL_FOLDERS for p in sorted((tree.root / f).rglob("include"))]
+    includes.append(f"-I{tree.root / 'user/include'}")  # <tern/...>, which programs share
     groups = {}
     for path, name in tree.files(KERNEL_FOLDERS, {".h"}):
         if name.endswith(".ld.h"):

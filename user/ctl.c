@@ -5,17 +5,23 @@
  *	tern-ctl stats              what the scheduler did, by CPU
  *	tern-ctl bench              the measurements there are
  *	tern-ctl bench NAME [N]     one of them, N rounds
+ *	tern-ctl domain             the domain and capabilities of who asks
+ *	tern-ctl domain NAME        that domain
+ *	tern-ctl domain NAME -- PROGRAM [ARGUMENT...]   runs it there: for good, there is no way back
  *
  * Statuses: 0; 1 if the kernel refused; 2 if the arguments are wrong.
  */
 #include "lib/sys.h"
 
+#include <tern/domain.h>
 #include <tern/tern.h>
 
+#define E_PERM 1
 #define E_INVAL 22
 #define E_NOSYS 38
 
-static const char usage[] = "usage: tern-ctl info | stats | bench [NAME [ROUNDS]]\n";
+static const char usage[] = "usage: tern-ctl info | stats | bench [NAME [ROUNDS]] |\n"
+			    "       domain [NAME [-- PROGRAM [ARGUMENT...]]]\n";
 
 static bool same(const char *a, const char *b)
 {
@@ -180,6 +186,98 @@ static int bench(const char *name, const char *rounds)
 	return 0;
 }
 
+/* ---- Domains ---- */
+
+static void print_hex(const char *name, uint64_t value)
+{
+	char digits[17] = {};
+
+	for (int i = 15; i >= 0; i--, value >>= 4)
+		digits[i] = "0123456789abcdef"[value & 15];
+	text_line(name, digits);
+}
+
+static int domain_refused(const char *what, long err)
+{
+	if (err != -E_NOENT && err != -E_PERM)
+		return refused(what, err);
+	print(2, "tern-ctl: ");
+	print(2, what);
+	print(2, err == -E_PERM ? ": not from this domain\n" : ": there is none\n");
+	return 1;
+}
+
+static int domain_show(const char *name)
+{
+	static const char *const executions[] = {"kernel", "user", "driver", "sandbox"};
+	static const char *const levels[] = {"none", "light", "standard", "strict", "paranoid"};
+	struct tern_domain d = {.size = sizeof(d), .operation = TERN_DOMAIN_QUERY};
+
+	if (name)
+		memcpy(d.name, name, text_length(name));
+	long err = SYS(TERN_NR_DOMAIN, &d, 0, 0, 0, 0);
+	if (err < 0)
+		return domain_refused(name ? name : "domain", err);
+	text_line("domain", d.name);
+	text_line("execution", executions[d.execution % 4]);
+	text_line("isolation", levels[d.isolation % 5]);
+	number_line("processes", d.processes, "");
+	number_line("threads", d.threads, "");
+	number_line("refused calls", (unsigned long)d.denied_calls, "");
+	number_line("refused accesses", (unsigned long)d.denied_access, "");
+	print_hex("capabilities", d.capabilities);
+	if (name)
+		return 0;
+	print_hex("effective", d.effective);
+	print_hex("permitted", d.permitted);
+	print_hex("inheritable", d.inheritable);
+	print_hex("bounding", d.bounding);
+	return 0;
+}
+
+/* As a shell looks for it: in PATH, or where the name says. */
+static long execute(char **argv, char **envp)
+{
+	static const char *const folders[] = {"/bin/", "/usr/bin/", "/sbin/", "/usr/sbin/"};
+	char path[256];
+	size_t length = text_length(argv[0]);
+	long err = -E_NOENT;
+
+	for (size_t i = 0; i < length; i++)
+		if (argv[0][i] == '/')
+			return SYS(NR_execve, argv[0], argv, envp, 0, 0);
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]) && err == -E_NOENT; i++) {
+		size_t folder = text_length(folders[i]);
+		if (folder + length + 1 > sizeof(path))
+			return -E_NOENT;
+		memcpy(path, folders[i], folder);
+		memcpy(path + folder, argv[0], length + 1);
+		err = SYS(NR_execve, path, argv, envp, 0, 0);
+	}
+	return err;
+}
+
+static int domain(int argc, char **argv, char **envp)
+{
+	const char *name = argc > 2 ? argv[2] : NULL;
+
+	if (name && text_length(name) >= TERN_DOMAIN_NAME)
+		return refused("domain", -E_INVAL);
+	if (argc <= 3)
+		return domain_show(name);
+	if (!same(argv[3], "--") || argc < 5) {
+		print(2, usage);
+		return 2;
+	}
+	struct tern_domain d = {.size = sizeof(d), .operation = TERN_DOMAIN_ENTER};
+	memcpy(d.name, name, text_length(name));
+	long err = SYS(TERN_NR_DOMAIN, &d, 0, 0, 0, 0);
+	if (err < 0)
+		return domain_refused(name, err);
+	err = execute(argv + 4, envp);
+	return domain_refused(argv[4], err);
+}
+
 int main(int argc, char **argv, char **envp)
 {
 	if (argc == 2 && same(argv[1], "info"))
@@ -190,6 +288,8 @@ int main(int argc, char **argv, char **envp)
 		return bench_list();
 	if ((argc == 3 || argc == 4) && same(argv[1], "bench"))
 		return bench(argv[2], argc == 4 ? argv[3] : NULL);
+	if (argc >= 2 && same(argv[1], "domain"))
+		return domain(argc, argv, envp);
 	print(argc == 2 && same(argv[1], "help") ? 1 : 2, usage);
 	return argc == 2 && same(argv[1], "help") ? 0 : 2;
 }

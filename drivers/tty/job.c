@@ -7,6 +7,7 @@
  */
 #include "tty.h"
 
+#include <exec/domain.h>
 #include <exec/signal.h>
 #include <mm/user_copy.h>
 
@@ -53,7 +54,7 @@ static enum kerr claim_locked(struct tty *t, bool steal)
 	if (p->session->sid != p->pid || atomic_load(&p->session->tty))
 		return KERR_PERM;
 	if (t->session) {
-		if (!steal || !process_superuser())
+		if (!steal || !process_capable(TERN_CAP_DEVICES, LINUX_CAP_SYS_ADMIN))
 			return KERR_PERM;
 		atomic_store(&t->session->tty, nullptr);
 	}

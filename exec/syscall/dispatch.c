@@ -1,15 +1,18 @@
 /*
- * From a call number to its handler: one load from a table of 512, no test but the range's. Numbers
+ * From a call number to its handler: one load from the thread's table of 512, no test but the range's. Numbers
  * that are not there point to sys_missing, which counts them; the tracer is a second table whose
- * every entry is sys_traced: so neither costs anything while it is not used.
+ * every entry is sys_traced, and so is the guard of restricted processes (confine.c): none
+ * costs anything while it is not used.
  *
  * The time a thread spends here is its system time; sched_switch() charges calls that sleep.
  */
 #include "gate.h"
 #include <core/cmdline.h>
 #include <core/init.h>
+#include <exec/domain.h>
 #include <exec/gate.h>
 #include <lib/string.h>
+#include <security/audit.h>
 #include <syscall/program.h>
 
 #pragma clang diagnostic ignored "-Winitializer-overrides"
@@ -36,7 +39,7 @@ syscall_fn *const syscall_table_generic[SYSCALL_MAX] = {
 
 static syscall_fn *const tracing_table[SYSCALL_MAX] = {[0 ... SYSCALL_MAX - 1] = sys_traced};
 
-static syscall_fn *const *table RO_AFTER_INIT = syscall_table_generic;
+syscall_fn *const *syscall_table RO_AFTER_INIT = syscall_table_generic;
 
 struct description {
 	short x86, generic;
@@ -92,7 +95,8 @@ void syscall_dispatch(struct hal_frame *frame)
 
 	t->entered = time_now();
 	if (likely(c.number < SYSCALL_MAX))
-		fn = table[c.number];
+		fn = ((syscall_fn *const *)atomic_load_explicit(&t->calls,
+								memory_order_relaxed))[c.number];
 	long result = fn(c.args[0], c.args[1], c.args[2], c.args[3], c.args[4], c.args[5]);
 	if (unlikely((unsigned long)result + 1023 < 512))
 		leave_unfinished(t, result);
@@ -109,9 +113,11 @@ static enum kerr syscalls_init(const struct boot_info *info)
 
 	abi_choose();
 	program_register();
-	table = abi->x86_layouts ? syscall_table_x86_64 : syscall_table_generic;
+	syscall_table = abi->x86_layouts ? syscall_table_x86_64 : syscall_table_generic;
 	if (cmdline_get("trace", what, sizeof(what)) && strcmp(what, "syscall") == 0)
-		table = tracing_table;
+		syscall_table = tracing_table;
+	audit_boot();
+	confine_boot();
 	return KERR_OK;
 }
 

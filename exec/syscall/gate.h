@@ -109,6 +109,32 @@ nsec_t deadline_after(nsec_t span);
 struct file;
 long record_lock(int fd, struct file *f, int command, vaddr_t argument);
 
+/* ---- sys_capability.c: what prctl(2) does about capabilities ---- */
+
+enum {
+	PR_GET_KEEPCAPS = 7,
+	PR_SET_KEEPCAPS = 8,
+	PR_CAPBSET_READ = 23,
+	PR_CAPBSET_DROP = 24,
+	PR_GET_SECUREBITS = 27,
+	PR_SET_SECUREBITS = 28,
+	PR_CAP_AMBIENT = 47,
+};
+long capability_prctl(unsigned long what, unsigned long a1, unsigned long a2, unsigned long a3,
+		      unsigned long a4);
+
+/* ---- sys_tern.c: structures that know their size ---- */
+
+/* Copies in what the caller has of a structure of `known` bytes, the rest is 0; *size gets how much
+ * that is. Bytes behind what we know must be 0. INVAL (less than `first`), TOOBIG, FAULT. */
+enum kerr struct_in(vaddr_t from, void *to, size_t first, size_t known, uint32_t *size);
+long struct_out(vaddr_t to, void *from, uint32_t size);
+
+/* ---- confine.c: calls of restricted processes ---- */
+
+void confine_boot(void);
+extern syscall_fn *const *syscall_table; /* (const after boot) the open one, or the tracer's */
+
 /* ---- Tracer ---- */
 
 extern syscall_fn *const syscall_table_x86_64[SYSCALL_MAX];

@@ -1,6 +1,7 @@
 /* Time: clocks, sleeping, interval timers. Clock numbers as in clock_gettime(2). */
 #include "gate.h"
 #include <core/time.h>
+#include <exec/domain.h>
 #include <exec/signal.h>
 
 #define CLOCK_REALTIME 0
@@ -71,7 +72,7 @@ SYSCALL(clock_settime)
 		return err;
 	if ((int)a0 != CLOCK_REALTIME)
 		return KERR_INVAL;
-	if (!process_superuser())
+	if (!process_capable(TERN_CAP_TIME_ADMIN, LINUX_CAP_SYS_TIME))
 		return KERR_PERM;
 	time_set_wall(wall);
 	return KERR_OK;
@@ -94,7 +95,7 @@ SYSCALL(settimeofday)
 	enum kerr err = timeval_read(a0, &wall);
 	if (err != KERR_OK)
 		return err;
-	if (!process_superuser())
+	if (!process_capable(TERN_CAP_TIME_ADMIN, LINUX_CAP_SYS_TIME))
 		return KERR_PERM;
 	time_set_wall(wall);
 	return KERR_OK;

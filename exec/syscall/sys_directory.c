@@ -1,6 +1,7 @@
 /* Names: directories, links, the current directory, mounts. */
 #include "at.h"
 #include "gate.h"
+#include <exec/domain.h>
 #include <lib/string.h>
 #include <mm/heap.h>
 
@@ -288,9 +289,9 @@ SYSCALL(chroot)
 
 	if (err != KERR_OK)
 		return err;
-	err = !inode_is(path_inode(&p), S_IFDIR) ? KERR_NOTDIR
-	      : !process_superuser()             ? KERR_PERM
-						 : vfs_change_root(&p);
+	err = !inode_is(path_inode(&p), S_IFDIR)                       ? KERR_NOTDIR
+	      : !process_capable(TERN_CAP_MOUNT, LINUX_CAP_SYS_CHROOT) ? KERR_PERM
+								       : vfs_change_root(&p);
 	path_put(&p);
 	return err;
 }
@@ -325,7 +326,7 @@ SYSCALL(mount)
 
 	if ((flags & MS_MAGIC_MASK) == MS_MAGIC)
 		flags &= ~MS_MAGIC_MASK;
-	if (!process_superuser())
+	if (!process_capable(TERN_CAP_MOUNT, LINUX_CAP_SYS_ADMIN))
 		return KERR_PERM;
 	enum kerr err = text_copy(&source, a0);
 	if (err != KERR_OK)
@@ -360,7 +361,7 @@ SYSCALL(umount2)
 
 	if (a1 & ~(MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW))
 		return KERR_INVAL;
-	if (!process_superuser())
+	if (!process_capable(TERN_CAP_MOUNT, LINUX_CAP_SYS_ADMIN))
 		return KERR_PERM;
 	enum kerr err =
 		at_lookup(AT_FDCWD, a0, a1 & UMOUNT_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0, &where);

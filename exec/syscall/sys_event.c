@@ -1,6 +1,7 @@
 /* eventfd(2), timerfd_create(2), signalfd(2). */
 #include "gate.h"
 #include <core/time.h>
+#include <exec/domain.h>
 #include <exec/signal.h>
 #include <ipc/event.h>
 
@@ -69,7 +70,7 @@ SYSCALL(timerfd_create)
 		break;
 	case CLOCK_REALTIME_ALARM: /* there is nothing to wake the machine from */
 	case CLOCK_BOOTTIME_ALARM:
-		if (!process_superuser())
+		if (!process_capable(TERN_CAP_TIME_ADMIN, LINUX_CAP_WAKE_ALARM))
 			return KERR_PERM;
 		break;
 	default:

@@ -205,6 +205,7 @@ static void set_privileges(const struct file *f, struct exec_request *r)
 		r->euid = f->inode->uid;
 	if ((f->inode->mode & (S_ISGID | 010)) == (S_ISGID | 010))
 		r->egid = f->inode->gid;
+	r->set_id = r->euid != p->credentials.euid || r->egid != p->credentials.egid;
 	r->secure = r->euid != p->credentials.uid || r->egid != p->credentials.gid;
 }
 

@@ -1,5 +1,6 @@
 /* Users, groups, sessions: credentials(7). An id of -1 means "leave it". */
 #include "gate.h"
+#include <exec/domain.h>
 #include <exec/group.h>
 #include <lib/string.h>
 
@@ -80,11 +81,21 @@ static void assign(const struct ids *i, uint32_t real, uint32_t effective, uint3
 
 enum id_call { SET, SET_RE, SET_RES };
 
+/* The privilege for ids that are not one's own. */
+static bool may_take_any(struct ids (*which)(struct process *))
+{
+	return process_has_privilege(TERN_CAP_IDENTITY,
+				     which == user_ids ? LINUX_CAP_SETUID : LINUX_CAP_SETGID);
+}
+
 static long set_ids(struct ids (*which)(struct process *), enum id_call call, uint32_t real,
 		    uint32_t effective, uint32_t saved)
 {
 	struct process *p = current_process();
-	bool super = process_superuser(), on = spin_lock_irq(&p->lock);
+	struct credentials *c = &p->credentials;
+	bool super = may_take_any(which), on = spin_lock_irq(&p->lock);
+	const struct user_ids_change old = {c->uid, c->euid, c->suid};
+	uint32_t old_fsuid = c->fsuid;
 	struct ids i = which(p);
 	enum kerr err = KERR_OK;
 
@@ -114,7 +125,14 @@ static long set_ids(struct ids (*which)(struct process *), enum id_call call, ui
 			assign(&i, real, effective, saved);
 		break;
 	}
+	if (err == KERR_OK && which == user_ids) {
+		const struct user_ids_change now = {c->uid, c->euid, c->suid};
+		capabilities_ids_changed(&c->capabilities, &old, &now);
+		capabilities_fsuid_changed(&c->capabilities, old_fsuid, c->fsuid);
+	}
 	spin_unlock_irq(&p->lock, on);
+	if (err != KERR_OK)
+		process_denied(TERN_CAP_IDENTITY);
 	return err;
 }
 
@@ -175,12 +193,15 @@ SYSCALL(getresgid)
 static long set_filesystem_id(struct ids (*which)(struct process *), uint32_t id)
 {
 	struct process *p = current_process();
-	bool super = process_superuser(), on = spin_lock_irq(&p->lock);
+	bool super = may_take_any(which), on = spin_lock_irq(&p->lock);
 	struct ids i = which(p);
 	uint32_t old = *i.filesystem;
 
-	if (id != KEEP_ID && (super || one_of(&i, id, true) || id == old))
+	if (id != KEEP_ID && (super || one_of(&i, id, true) || id == old)) {
 		*i.filesystem = id;
+		if (which == user_ids)
+			capabilities_fsuid_changed(&p->credentials.capabilities, old, id);
+	}
 	spin_unlock_irq(&p->lock, on);
 	return old;
 }
@@ -216,7 +237,7 @@ SYSCALL(setgroups)
 	uint32_t groups[GROUPS_MAX];
 	size_t count = (unsigned)a0;
 
-	if (!process_superuser())
+	if (!process_capable(TERN_CAP_IDENTITY, LINUX_CAP_SETGID))
 		return KERR_PERM;
 	if (count > GROUPS_MAX)
 		return KERR_INVAL;
@@ -266,48 +287,4 @@ SYSCALL(setsid)
 	enum kerr err = process_new_session(&sid);
 
 	return err == KERR_OK ? sid : err;
-}
-
-/* ---- capabilities: the superuser has all, everybody else none ---- */
-
-#define CAP_VERSION_3 0x20080522u
-
-struct user_capabilities {
-	uint32_t effective, permitted, inheritable;
-};
-
-SYSCALL(capget)
-{
-	struct {
-		uint32_t version;
-		int pid;
-	} header;
-	enum kerr err = user_read(&header, a0, sizeof(header));
-
-	if (err != KERR_OK)
-		return err;
-	if (header.version != CAP_VERSION_3) {
-		header.version = CAP_VERSION_3;
-		err = user_write(a0, &header, sizeof(header));
-		return err != KERR_OK ? err : a1 ? KERR_INVAL : KERR_OK;
-	}
-	uint32_t low = process_superuser() ? UINT32_MAX : 0, high = process_superuser() ? 0x1ff : 0;
-	const struct user_capabilities sets[2] = {{low, low, 0}, {high, high, 0}};
-	return a1 ? user_write(a1, sets, sizeof(sets)) : KERR_OK;
-}
-
-SYSCALL(capset)
-{
-	uint32_t version;
-	struct user_capabilities sets[2];
-	enum kerr err = user_read(&version, a0, sizeof(version));
-
-	if (err == KERR_OK)
-		err = user_read(sets, a1, sizeof(sets));
-	if (err != KERR_OK)
-		return err;
-	if (version != CAP_VERSION_3)
-		return KERR_INVAL;
-	/* Keeping what one has is allowed; nothing smaller is kept track of. */
-	return process_superuser() ? KERR_OK : KERR_PERM;
 }

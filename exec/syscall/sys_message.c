@@ -8,6 +8,7 @@
 #include "socket.h"
 
 #include <core/time.h>
+#include <exec/domain.h>
 #include <lib/string.h>
 #include <mm/heap.h>
 
@@ -131,9 +132,12 @@ static enum kerr decode_credentials(const void *data, size_t size, struct socket
 		return KERR_INVAL;
 	memcpy(&m->credentials, data, size);
 	m->has_credentials = true;
-	if (!process_superuser() && (m->credentials.pid != p->pid ||
-				     !is_own(m->credentials.uid, c->uid, c->euid, c->suid) ||
-				     !is_own(m->credentials.gid, c->gid, c->egid, c->sgid)))
+	if ((m->credentials.pid != p->pid &&
+	     !process_capable(TERN_CAP_ANY_IPC, LINUX_CAP_SYS_ADMIN)) ||
+	    (!is_own(m->credentials.uid, c->uid, c->euid, c->suid) &&
+	     !process_capable(TERN_CAP_IDENTITY, LINUX_CAP_SETUID)) ||
+	    (!is_own(m->credentials.gid, c->gid, c->egid, c->sgid) &&
+	     !process_capable(TERN_CAP_IDENTITY, LINUX_CAP_SETGID)))
 		return KERR_PERM;
 	struct process *named = process_find(m->credentials.pid);
 	if (!named)

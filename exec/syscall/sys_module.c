@@ -1,5 +1,6 @@
 /* Modules: init_module, finit_module, delete_module. What they do is in core/module/load.c. */
 #include "gate.h"
+#include <exec/domain.h>
 #include <lib/string.h>
 #include <mm/heap.h>
 #include <module/loader.h>
@@ -27,7 +28,7 @@ static long load(void *image, size_t size, vaddr_t parameters)
 
 SYSCALL(init_module)
 {
-	if (!process_superuser())
+	if (!process_capable(TERN_CAP_LOAD_MODULE, LINUX_CAP_SYS_MODULE))
 		return KERR_PERM;
 	if (a1 < 64)
 		return KERR_NOEXEC;
@@ -78,7 +79,7 @@ SYSCALL(finit_module)
 	void *image;
 	size_t size;
 
-	if (!process_superuser())
+	if (!process_capable(TERN_CAP_LOAD_MODULE, LINUX_CAP_SYS_MODULE))
 		return KERR_PERM;
 	if (flags & ~(MODULE_INIT_IGNORE_MODVERSIONS | MODULE_INIT_IGNORE_VERMAGIC |
 		      MODULE_INIT_COMPRESSED_FILE))
@@ -103,7 +104,7 @@ SYSCALL(delete_module)
 {
 	char name[MODULE_NAME_SIZE];
 
-	if (!process_superuser())
+	if (!process_capable(TERN_CAP_LOAD_MODULE, LINUX_CAP_SYS_MODULE))
 		return KERR_PERM;
 	/* Waiting for users (without O_NONBLOCK) and forcing (O_TRUNC) went out of Linux too. */
 	enum kerr err = user_read_string(name, a0, sizeof(name), nullptr);

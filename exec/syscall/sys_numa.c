@@ -5,6 +5,7 @@
  * takes maxnode - 1). A machine has at most 64 bits of them here; bits above must be zero.
  */
 #include "gate.h"
+#include <exec/domain.h>
 #include <mm/policy.h>
 
 #define MODE_FLAGS (POLICY_STATIC | POLICY_RELATIVE | POLICY_BALANCING)
@@ -81,7 +82,7 @@ SYSCALL(mbind)
 		return err;
 	if (a5 & ~(unsigned long)(BIND_STRICT | BIND_MOVE | BIND_MOVE_ALL))
 		return KERR_INVAL;
-	if (a5 & BIND_MOVE_ALL && !process_superuser())
+	if (a5 & BIND_MOVE_ALL && !process_capable(TERN_CAP_ANY_PRIORITY, LINUX_CAP_SYS_NICE))
 		return KERR_PERM;
 	return aspace_bind(current_process()->aspace, a0, a1, &p, (unsigned)a5);
 }
@@ -158,8 +159,7 @@ static enum kerr space_of(int pid, struct aspace **out)
 
 	if (!p)
 		return KERR_SRCH;
-	if (p != current_process() && !process_superuser() &&
-	    current_process()->credentials.euid != p->credentials.uid)
+	if (p != current_process() && !process_may_look(p))
 		err = KERR_PERM;
 	*out = err == KERR_OK ? process_aspace(p) : nullptr;
 	if (err == KERR_OK && !*out)
@@ -201,13 +201,15 @@ SYSCALL(migrate_pages)
 	if (err != KERR_OK)
 		return err;
 	long result;
-	if (to & ~(uint64_t)numa_memory_nodes() && !process_superuser()) {
+	if (to & ~(uint64_t)numa_memory_nodes() &&
+	    !process_capable(TERN_CAP_ANY_PRIORITY, LINUX_CAP_SYS_NICE)) {
 		result = KERR_PERM;
 	} else if (!(to & numa_memory_nodes())) {
 		result = KERR_INVAL;
 	} else {
 		map_nodes(from, to & numa_memory_nodes(), map);
-		result = (long)aspace_migrate(as, map, process_superuser());
+		result = (long)aspace_migrate(
+			as, map, process_has_privilege(TERN_CAP_ANY_PRIORITY, LINUX_CAP_SYS_NICE));
 	}
 	aspace_put(as);
 	return result;
@@ -278,7 +280,7 @@ SYSCALL(move_pages)
 
 	if (a5 & ~(unsigned long)(BIND_MOVE | BIND_MOVE_ALL))
 		return KERR_INVAL;
-	if (q.all && !process_superuser())
+	if (q.all && !process_capable(TERN_CAP_ANY_PRIORITY, LINUX_CAP_SYS_NICE))
 		return KERR_PERM;
 	enum kerr err = space_of((int)a0, &q.as);
 	if (err != KERR_OK)

@@ -1,6 +1,7 @@
 /* Processes: clone, exit, wait, limits, usage, prctl. */
 #include "gate.h"
 #include <core/time.h>
+#include <exec/domain.h>
 #include <exec/exit.h>
 #include <exec/fork.h>
 #include <exec/signal.h>
@@ -262,7 +263,8 @@ static enum kerr limit_check(const struct rlimit64 *old, const struct rlimit64 *
 {
 	if (set->current > set->maximum)
 		return KERR_INVAL;
-	if (set->maximum > old->maximum && !process_superuser())
+	if (set->maximum > old->maximum &&
+	    !process_capable(TERN_CAP_RESOURCE_ADMIN, LINUX_CAP_SYS_RESOURCE))
 		return KERR_PERM;
 	if (which == RLIMIT_NOFILE && set->maximum > 1048576)
 		return KERR_PERM;
@@ -302,10 +304,11 @@ SYSCALL(prlimit64)
 	struct process *p = process_find(pid ? pid : current_process()->pid);
 	if (!p)
 		return KERR_SRCH;
-	long result = p != current_process() && !process_superuser() &&
-				      p->credentials.uid != current_process()->credentials.uid
-			      ? (long)KERR_PERM
-			      : limit_change(p, which, a2 ? &set : nullptr, &old);
+	bool allowed = p == current_process() ||
+		       (!process_separated(p, DOMAIN_LOOK) &&
+			(p->credentials.uid == current_process()->credentials.uid ||
+			 process_capable(TERN_CAP_RESOURCE_ADMIN, LINUX_CAP_SYS_RESOURCE)));
+	long result = allowed ? limit_change(p, which, a2 ? &set : nullptr, &old) : (long)KERR_PERM;
 	process_put(p);
 	return result == KERR_OK && a3 ? user_write(a3, &old, sizeof(old)) : result;
 }
@@ -327,13 +330,9 @@ enum {
 	PR_GET_PDEATHSIG = 2,
 	PR_GET_DUMPABLE = 3,
 	PR_SET_DUMPABLE = 4,
-	PR_GET_KEEPCAPS = 7,
-	PR_SET_KEEPCAPS = 8,
 	PR_SET_NAME = 15,
 	PR_GET_NAME = 16,
 	PR_GET_SECCOMP = 21,
-	PR_CAPBSET_READ = 23,
-	PR_GET_SECUREBITS = 27,
 	PR_SET_TIMERSLACK = 29,
 	PR_GET_TIMERSLACK = 30,
 	PR_SET_CHILD_SUBREAPER = 36,
@@ -383,18 +382,20 @@ SYSCALL(prctl)
 			return KERR_INVAL;
 		p->dumpable = (int)a1;
 		return KERR_OK;
-	case PR_GET_KEEPCAPS:
 	case PR_GET_SECCOMP:
-	case PR_GET_SECUREBITS:
 		return 0;
+	case PR_GET_KEEPCAPS:
 	case PR_SET_KEEPCAPS:
-		return a1 > 1 ? KERR_INVAL : KERR_OK;
+	case PR_CAPBSET_READ:
+	case PR_CAPBSET_DROP:
+	case PR_GET_SECUREBITS:
+	case PR_SET_SECUREBITS:
+	case PR_CAP_AMBIENT:
+		return capability_prctl(a0, a1, a2, a3, a4);
 	case PR_SET_NAME:
 		return set_name(a1);
 	case PR_GET_NAME:
 		return user_write(a1, current_task()->name, 16);
-	case PR_CAPBSET_READ:
-		return a1 > 40 ? (long)KERR_INVAL : 1;
 	case PR_SET_TIMERSLACK:
 		return KERR_OK;
 	case PR_GET_TIMERSLACK:

@@ -1,6 +1,7 @@
 /* Scheduling: policies, priorities, affinity, membarrier. */
 #include "gate.h"
 #include <core/cpu.h>
+#include <exec/domain.h>
 #include <exec/futex.h>
 #include <exec/sched.h>
 #include <mm/numa.h>
@@ -31,7 +32,10 @@ static bool may_change(const struct thread *t)
 	const struct credentials *me = &current_process()->credentials,
 				 *other = &t->process->credentials;
 
-	return me->euid == 0 || me->euid == other->uid || me->euid == other->euid;
+	if (process_separated(t->process, DOMAIN_SIGNAL))
+		return false;
+	return me->euid == other->uid || me->euid == other->euid ||
+	       process_capable(TERN_CAP_ANY_PRIORITY, LINUX_CAP_SYS_NICE);
 }
 
 /* ---- nice ---- */
@@ -44,8 +48,8 @@ static bool realtime(int policy)
 /* RLIMIT_NICE counts from 1 (nice 19) to 40 (nice -20). */
 static bool may_have_nice(const struct thread *t, int nice)
 {
-	return process_superuser() ||
-	       (uint64_t)(20 - nice) <= t->process->limits[RLIMIT_NICE].current;
+	return (uint64_t)(20 - nice) <= t->process->limits[RLIMIT_NICE].current ||
+	       process_capable(TERN_CAP_ANY_PRIORITY, LINUX_CAP_SYS_NICE);
 }
 
 static enum kerr set_nice(struct thread *t, int nice)
@@ -158,21 +162,24 @@ struct wish {
 	bool reset_on_fork, set_nice;
 };
 
-/* Who is not the superuser: RLIMIT_RTPRIO and RLIMIT_NICE say how far it may go. */
+/* Without the capability for more, RLIMIT_RTPRIO and RLIMIT_NICE say how far it may go. */
 static bool may_have_policy(const struct thread *t, const struct wish *w)
 {
 	uint64_t most = t->process->limits[RLIMIT_RTPRIO].current;
 
-	if (process_superuser())
-		return true;
-	if (realtime(w->policy) && ((w->policy != t->policy && !most) ||
-				    (w->priority > t->realtime && (uint64_t)w->priority > most)))
+	if (w->policy != SCHED_IDLE && !process_has(TERN_CAP_CPU))
+		return false;
+	if (realtime(w->policy) &&
+	    ((w->policy != t->policy && !most) ||
+	     (w->priority > t->realtime && (uint64_t)w->priority > most)) &&
+	    !process_capable(TERN_CAP_REAL_TIME, LINUX_CAP_SYS_NICE))
 		return false;
 	if (w->set_nice && !realtime(w->policy) && w->nice < t->nice && !may_have_nice(t, w->nice))
 		return false;
 	if (t->policy == SCHED_IDLE && w->policy != SCHED_IDLE && !may_have_nice(t, t->nice))
 		return false;
-	return may_change(t) && !(t->reset_on_fork && !w->reset_on_fork);
+	return may_change(t) && (!t->reset_on_fork || w->reset_on_fork ||
+				 process_capable(TERN_CAP_ANY_PRIORITY, LINUX_CAP_SYS_NICE));
 }
 
 static enum kerr set_policy(struct thread *t, const struct wish *w)
@@ -295,7 +302,8 @@ static enum kerr deadline_refused(const struct attributes *a)
 	if (a->priority || a->runtime < 1024 || a->deadline < a->runtime || period < a->deadline ||
 	    (int64_t)period < 0)
 		return KERR_INVAL;
-	return process_superuser() ? KERR_BUSY : KERR_PERM;
+	return process_capable(TERN_CAP_BYPASS_SCHEDULER, LINUX_CAP_SYS_NICE) ? KERR_BUSY
+									      : KERR_PERM;
 }
 
 SYSCALL(sched_setattr)

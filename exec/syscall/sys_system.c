@@ -3,6 +3,7 @@
 #include <core/log.h>
 #include <core/random.h>
 #include <core/time.h>
+#include <exec/domain.h>
 #include <fs/proc.h>
 #include <lib/string.h>
 #include <mm/frame.h>
@@ -31,7 +32,7 @@ static long set_name(vaddr_t from, unsigned long length, void (*set)(const char 
 {
 	char name[64];
 
-	if (!process_superuser())
+	if (!process_capable(TERN_CAP_CONFIGURE_KERNEL, LINUX_CAP_SYS_ADMIN))
 		return KERR_PERM;
 	if (length > sizeof(name))
 		return KERR_INVAL;
@@ -156,6 +157,9 @@ SYSCALL(syslog)
 {
 	int size = (int)a2;
 
+	if ((int)a0 != SYSLOG_READ_ALL && (int)a0 != SYSLOG_SIZE_BUFFER &&
+	    !process_capable(TERN_CAP_TRACE, LINUX_CAP_SYSLOG))
+		return KERR_PERM;
 	switch ((int)a0) {
 	case SYSLOG_CLOSE:
 	case SYSLOG_OPEN:
@@ -204,12 +208,24 @@ static bool magic2(uint32_t v)
 	return v == 672274793 || v == 85072278 || v == 369367448 || v == 537993216;
 }
 
+static bool may_do(uint32_t what)
+{
+	if (what == REBOOT_RESTART || what == REBOOT_RESTART2)
+		return process_capable(TERN_CAP_REBOOT, LINUX_CAP_SYS_BOOT);
+	if (what == REBOOT_POWER_OFF || what == REBOOT_HALT)
+		return process_capable(TERN_CAP_SHUTDOWN, LINUX_CAP_SYS_BOOT);
+	return true;
+}
+
 SYSCALL(reboot)
 {
-	if (!process_superuser())
+	if (!process_has_privilege(TERN_CAP_SHUTDOWN, LINUX_CAP_SYS_BOOT) &&
+	    !process_capable(TERN_CAP_REBOOT, LINUX_CAP_SYS_BOOT))
 		return KERR_PERM;
 	if ((uint32_t)a0 != REBOOT_MAGIC1 || !magic2((uint32_t)a1))
 		return KERR_INVAL;
+	if (!may_do((uint32_t)a2))
+		return KERR_PERM;
 	switch ((uint32_t)a2) {
 	case REBOOT_CAD_ON:
 	case REBOOT_CAD_OFF:

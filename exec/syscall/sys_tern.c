@@ -21,9 +21,7 @@ static_assert(sizeof(struct tern_sched_stats) == TERN_SCHED_STATS_FIRST);
 static_assert(sizeof(struct tern_benchmark) == TERN_BENCHMARK_FIRST);
 static_assert(sizeof(struct tern_info) == TERN_INFO_FIRST);
 
-/* Copies in what the caller has of a structure of `known` bytes, the rest is 0; *size gets how much
- * that is. Bytes behind what we know must be 0. INVAL, TOOBIG, FAULT. */
-static enum kerr struct_in(vaddr_t from, void *to, size_t first, size_t known, uint32_t *size)
+enum kerr struct_in(vaddr_t from, void *to, size_t first, size_t known, uint32_t *size)
 {
 	enum kerr err = user_read(size, from, sizeof(*size));
 
@@ -46,7 +44,7 @@ static enum kerr struct_in(vaddr_t from, void *to, size_t first, size_t known, u
 	return user_read(to, from, *size);
 }
 
-static long struct_out(vaddr_t to, void *from, uint32_t size)
+long struct_out(vaddr_t to, void *from, uint32_t size)
 {
 	*(uint32_t *)from = size;
 	return user_write(to, from, size);

@@ -7,6 +7,7 @@
  */
 #include "vfs_private.h"
 
+#include <exec/domain.h>
 #include <exec/process.h>
 #include <fs/device.h>
 #include <mm/frame.h>
@@ -25,7 +26,7 @@ static const struct vm_object_ops physical_object_ops = {.name = "physical",
 
 static enum kerr physical_open(const struct device *d, struct file *f)
 {
-	if (!process_superuser())
+	if (!process_capable(TERN_CAP_PHYSICAL_MEMORY, LINUX_CAP_SYS_RAWIO))
 		return KERR_PERM;
 	f->ops = d->ops;
 	f->stream = true;
@@ -34,6 +35,9 @@ static enum kerr physical_open(const struct device *d, struct file *f)
 
 static enum kerr physical_map(struct file *f, struct vm_object **out)
 {
+	/* Again: the descriptor may have come from who may to who may not. */
+	if (!process_capable(TERN_CAP_PHYSICAL_MEMORY, LINUX_CAP_SYS_RAWIO))
+		return KERR_PERM;
 	vm_object_get(&physical);
 	*out = &physical;
 	return KERR_OK;

@@ -6,6 +6,7 @@
 #include "procfs.h"
 
 #include <core/panic.h>
+#include <exec/domain.h>
 #include <lib/format.h>
 #include <module/loader.h>
 
@@ -25,7 +26,9 @@ enum kerr proc_show_modules(struct text *t, const struct proc_subject *s)
 			users++;
 		}
 		text_print(t, "%s %s 0x%016lx\n", users ? "" : "-", state_names[m.state],
-			   process_superuser() ? (unsigned long)m.base : 0ul);
+			   process_has_privilege(TERN_CAP_TRACE, LINUX_CAP_SYSLOG)
+				   ? (unsigned long)m.base
+				   : 0ul);
 	}
 	return KERR_OK;
 }
@@ -33,8 +36,10 @@ enum kerr proc_show_modules(struct text *t, const struct proc_subject *s)
 /* Addresses are for the privileged only. */
 static void show_symbol(struct text *t, vaddr_t address, char kind, const char *name)
 {
-	text_print(t, "%016lx %c %s", process_superuser() ? (unsigned long)address : 0ul, kind,
-		   name);
+	text_print(t, "%016lx %c %s",
+		   process_has_privilege(TERN_CAP_TRACE, LINUX_CAP_SYSLOG) ? (unsigned long)address
+									   : 0ul,
+		   kind, name);
 }
 
 enum kerr proc_show_kallsyms(struct text *t, const struct proc_subject *s)

@@ -6,6 +6,7 @@
 
 #include <core/cpu.h>
 #include <core/time.h>
+#include <exec/domain.h>
 #include <exec/oom.h>
 #include <exec/signal.h>
 #include <lib/format.h>
@@ -26,6 +27,13 @@ static bool parse_number(const char *name, int *out)
 	return true;
 }
 
+/* Others than oneself: who has the capability, and whose domain does not keep them apart. */
+static bool may_see(struct process *p)
+{
+	return p == current_process() ||
+	       (process_has(TERN_CAP_PROC_ACCESS) && !process_separated(p, DOMAIN_SEE));
+}
+
 bool proc_pid_find(const char *name, const struct proc_subject *s, struct proc_subject *out)
 {
 	int pid;
@@ -33,17 +41,22 @@ bool proc_pid_find(const char *name, const struct proc_subject *s, struct proc_s
 	if (!parse_number(name, &pid) || pid == 0)
 		return false;
 	struct process *p = process_find(pid);
-	if (!p)
-		return false;
-	process_put(p);
+	bool seen = p && may_see(p);
+	if (p)
+		process_put(p);
 	*out = (struct proc_subject){.pid = pid, .tid = pid};
-	return true;
+	return seen;
 }
 
 bool proc_pid_next(const struct proc_subject *s, int *after, char name[16])
 {
 	struct process *p = process_next(MAX(*after, 0));
 
+	while (p && !may_see(p)) {
+		int pid = p->pid;
+		process_put(p);
+		p = process_next(pid);
+	}
 	if (!p)
 		return false;
 	*after = p->pid;
@@ -285,6 +298,47 @@ static void print_memory(struct text *t, struct process *p)
 		text_print(t, "%s:\t%8lu kB\n", lines[i].name, (unsigned long)lines[i].pages * kib);
 }
 
+/* Linux's words of the sets; the 44 are in /proc/PID/domain. */
+static void print_capabilities(struct text *t, struct process *p)
+{
+	const struct capabilities *c = &p->credentials.capabilities;
+
+	text_print(t, "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\n",
+		   (unsigned long)c->inheritable.compat, (unsigned long)c->permitted.compat,
+		   (unsigned long)c->effective.compat);
+	text_print(t, "CapBnd:\t%016lx\nCapAmb:\t%016lx\nNoNewPrivs:\t%u\n",
+		   (unsigned long)c->bounding.compat, (unsigned long)c->ambient.compat,
+		   p->no_new_privileges);
+}
+
+static void print_set(struct text *t, const char *name, const struct capability_set *s)
+{
+	text_print(t, "%s: %011lx", name, (unsigned long)s->own);
+	for (unsigned i = 0; i < TERN_CAP_COUNT; i++)
+		if (s->own >> i & 1)
+			text_print(t, " %s", capability_name(i));
+	text_print(t, "\n");
+}
+
+static enum kerr show_domain(struct text *t, const struct proc_subject *s)
+{
+	struct process *p = process_find(s->pid);
+
+	if (!p)
+		return KERR_SRCH;
+	const struct domain *d = p->domain;
+	const struct capabilities *c = &p->credentials.capabilities;
+	text_print(t, "domain: %s\nsecurity: %s\nexecution: %s\nisolation: %s\n", d->name,
+		   domain_kind_name(d->kind), domain_execution_name(d->execution),
+		   domain_isolation_name(d->isolation));
+	print_set(t, "effective", &c->effective);
+	print_set(t, "permitted", &c->permitted);
+	print_set(t, "inheritable", &c->inheritable);
+	print_set(t, "bounding", &c->bounding);
+	process_put(p);
+	return KERR_OK;
+}
+
 static enum kerr show_status(struct text *t, const struct proc_subject *s)
 {
 	struct process *p = process_find(s->pid);
@@ -307,6 +361,7 @@ static enum kerr show_status(struct text *t, const struct proc_subject *s)
 		   "016lx\nSigCgt:\t%016lx\n",
 		   p->thread_count, (unsigned long)f.pending, (unsigned long)f.shared_pending,
 		   (unsigned long)f.blocked, (unsigned long)f.ignored, (unsigned long)f.caught);
+	print_capabilities(t, p);
 	proc_print_allowed(t, info.affinity & cpu_online());
 	text_print(t, "voluntary_ctxt_switches:\t%lu\nnonvoluntary_ctxt_switches:\t%lu\n",
 		   (unsigned long)info.voluntary_switches,
@@ -413,19 +468,14 @@ static enum kerr show_cmdline(struct text *t, const struct proc_subject *s)
 	return err;
 }
 
-static bool may_look_into(const struct process *p)
-{
-	return process_superuser() || current_process()->credentials.euid == p->credentials.uid;
-}
-
 static enum kerr show_environ(struct text *t, const struct proc_subject *s)
 {
 	struct process *p = process_find(s->pid);
 
 	if (!p)
 		return KERR_SRCH;
-	enum kerr err =
-		may_look_into(p) ? show_memory_range(t, p, p->env_start, p->env_end) : KERR_ACCESS;
+	enum kerr err = process_may_look(p) ? show_memory_range(t, p, p->env_start, p->env_end)
+					    : KERR_ACCESS;
 	process_put(p);
 	return err;
 }
@@ -464,7 +514,8 @@ static enum kerr follow_context(const struct proc_subject *s, struct path *out, 
 
 	if (!p)
 		return KERR_SRCH;
-	enum kerr err = may_look_into(p) ? context_of(p, &root, &directory, &umask) : KERR_ACCESS;
+	enum kerr err =
+		process_may_look(p) ? context_of(p, &root, &directory, &umask) : KERR_ACCESS;
 	process_put(p);
 	if (err != KERR_OK)
 		return err;
@@ -491,7 +542,7 @@ static enum kerr file_of(const struct proc_subject *s, struct file **out)
 	if (!p)
 		return KERR_SRCH;
 	enum kerr err = KERR_NOENT;
-	if (!may_look_into(p))
+	if (!process_may_look(p))
 		err = KERR_ACCESS;
 	else if (fd_next_of(p, s->fd - 1, out) == s->fd - 1)
 		err = KERR_OK;
@@ -706,6 +757,7 @@ static const struct proc_entry each_fd = {
 	{.name = "cmdline", .mode = FILE_MODE, .show = show_cmdline},                              \
 		{.name = "comm", .mode = FILE_MODE, .show = show_comm},                            \
 		{.name = "cwd", .mode = LINK_MODE, .link = link_cwd, .follow = follow_cwd},        \
+		{.name = "domain", .mode = FILE_MODE, .show = show_domain},                        \
 		{.name = "environ", .mode = S_IFREG | 0400, .show = show_environ},                 \
 		{.name = "exe", .mode = LINK_MODE, .link = link_exe, .follow = follow_exe},        \
 		{.name = "fd",                                                                     \

@@ -10,6 +10,7 @@
  */
 #include "procfs.h"
 
+#include <exec/domain.h>
 #include <lib/format.h>
 #include <mm/heap.h>
 
@@ -83,6 +84,9 @@ static enum kerr text_write(struct file *f, const struct io_buffer *b, uint64_t 
 		return KERR_INVAL;
 	if (b->size >= WRITE_MAX)
 		return KERR_INVAL;
+	/* When it is written, not opened: a descriptor that came from elsewhere gives no right. */
+	if (!p->subject.pid && !p->entry->write_checks && !process_has(TERN_CAP_CONFIGURE_KERNEL))
+		return KERR_PERM;
 	char *text = heap_alloc(b->size + 1);
 	if (!text)
 		return KERR_NOMEM;

@@ -9,6 +9,7 @@
 #include "sysfs.h"
 
 #include <core/cpu.h>
+#include <exec/domain.h>
 #include <exec/sched.h>
 #include <lib/string.h>
 
@@ -22,7 +23,7 @@ static enum kerr write_policy(const char *text, size_t length, const struct proc
 {
 	char name[16];
 
-	if (!process_superuser())
+	if (!process_capable(TERN_CAP_HOT_SWAP, LINUX_CAP_SYS_MODULE))
 		return KERR_PERM;
 	if (!text_line(text, length, name, sizeof(name)))
 		return KERR_INVAL;
@@ -76,7 +77,11 @@ static enum kerr show_change(struct text *t, const struct proc_subject *s)
 const struct proc_entry sysfs_sched[] = {
 	{.name = "change", .mode = FILE_MODE, .show = show_change},
 	{.name = "policies", .mode = FILE_MODE, .show = show_policies},
-	{.name = "policy", .mode = S_IFREG | 0644, .show = show_policy, .write = write_policy},
+	{.name = "policy",
+	 .mode = S_IFREG | 0644,
+	 .show = show_policy,
+	 .write = write_policy,
+	 .write_checks = true},
 	{.name = "stats", .mode = FILE_MODE, .show = show_stats},
 	{},
 };

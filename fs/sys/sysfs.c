@@ -41,10 +41,12 @@ static const struct proc_entry sysfs_kernel[] = {
 	{.name = "init", .mode = FILE_MODE, .show = show_init},
 	{.name = "init.dot", .mode = FILE_MODE, .show = show_init_graph},
 	{.name = "sched", .mode = DIR_MODE, .children = sysfs_sched},
+	{.name = "security", .mode = DIR_MODE, .children = sysfs_security},
 	{.name = "slots",
 	 .mode = S_IFREG | 0644,
 	 .show = sysfs_show_slots,
-	 .write = sysfs_write_slots},
+	 .write = sysfs_write_slots,
+	 .write_checks = true},
 	{.name = "mm", .mode = DIR_MODE, .children = sysfs_mm},
 	{},
 };

@@ -24,4 +24,5 @@ bool sysfs_node_next(const struct proc_subject *s, int *after, char name[16]);
 enum kerr debug_show_heap(struct text *t, const struct proc_subject *s);
 enum kerr debug_write_heap(const char *text, size_t length, const struct proc_subject *s);
 
+extern const struct proc_entry sysfs_security[]; /* security.c: /sys/kernel/security */
 extern const struct proc_entry sysfs_sched[];   /* sched.c: /sys/kernel/sched */

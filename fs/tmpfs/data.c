@@ -13,6 +13,7 @@
 #include "tmpfs.h"
 
 #include <core/time.h>
+#include <exec/domain.h>
 #include <exec/process.h>
 #include <exec/signal.h>
 
@@ -118,7 +119,8 @@ static enum kerr data_write(struct file *f, const struct io_buffer *b, uint64_t 
 		err = vm_object_write(o, offset, b->addr, size, b->user, done);
 		if (offset + *done > old && *done)
 			atomic_store_explicit(&o->size, offset + *done, memory_order_release);
-		if (i->mode & (S_ISUID | S_ISGID) && current_process()->credentials.fsuid != 0)
+		if (i->mode & (S_ISUID | S_ISGID) &&
+		    !process_has_privilege(TERN_CAP_FILE_OWNER, LINUX_CAP_FSETID))
 			i->mode &= ~(S_ISUID | (i->mode & 010 ? S_ISGID : 0));
 		inode_touch(i);
 	}

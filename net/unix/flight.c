@@ -29,6 +29,7 @@
 #include "unix/unix.h"
 
 #include <core/rcu.h>
+#include <exec/domain.h>
 #include <exec/process.h>
 
 #define USER_COUNTERS 64u
@@ -50,7 +51,7 @@ static uint32_t current_counter(void)
 
 enum kerr flight_allowed(uint32_t count)
 {
-	if (process_superuser())
+	if (process_has_privilege(TERN_CAP_RESOURCE_ADMIN, LINUX_CAP_SYS_RESOURCE))
 		return KERR_OK;
 	return user_counts[current_counter()] + count > process_limit(RLIMIT_NOFILE)
 		       ? KERR_TOOMANYREFS

@@ -14,6 +14,7 @@
 
 #include <core/panic.h>
 #include <core/random.h>
+#include <exec/domain.h>
 #include <fs/proc.h>
 #include <lib/format.h>
 #include <lib/string.h>
@@ -287,7 +288,7 @@ enum kerr unix_bind(struct socket *s, const struct socket_address *a)
 	return err;
 }
 
-enum kerr unix_find(const struct socket_address *a, uint8_t type, struct unix_socket **out)
+static enum kerr find(const struct socket_address *a, uint8_t type, struct unix_socket **out)
 {
 	const uint8_t *name;
 	uint32_t length;
@@ -310,6 +311,21 @@ enum kerr unix_find(const struct socket_address *a, uint8_t type, struct unix_so
 		unix_get(*out);
 	mutex_unlock(&registry);
 	return *out ? KERR_OK : KERR_CONNREFUSED;
+}
+
+enum kerr unix_find(const struct socket_address *a, uint8_t type, struct unix_socket **out)
+{
+	enum kerr err = find(a, type, out);
+
+	if (err == KERR_OK && unlikely(process_isolated(TERN_ISOLATION_LIGHT)) &&
+	    domain_separates(current_process()->domain, (*out)->domain, DOMAIN_CONNECT) &&
+	    !process_has_privilege(TERN_CAP_ANY_IPC, LINUX_CAP_IPC_OWNER)) {
+		process_kept_apart("connect");
+		unix_put(*out);
+		*out = nullptr;
+		err = KERR_ACCESS;
+	}
+	return err;
 }
 
 void names_unbind(struct unix_socket *u)

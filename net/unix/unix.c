@@ -37,6 +37,7 @@ struct unix_socket *unix_create(const struct socket_ops *ops)
 	if (!u)
 		return nullptr;
 	socket_init(&u->socket, AF_UNIX, ops);
+	u->domain = current_process()->domain;
 	mutex_init(&u->bind_lock, "socket.bind_lock");
 	mutex_init(&u->lock, "socket.lock");
 	ring_init(&u->ring);

@@ -34,6 +34,8 @@ struct unix_socket {
 	/* Serialises bind, connect and listen of this socket; outside of `lock`. */
 	struct mutex bind_lock;
 	struct mutex lock;
+	struct domain
+		*domain; /* (const) its maker's: who is kept apart from that does not find it */
 	/* What waits to be read here. */
 	struct ring ring; /* (lock) */
 	struct list marks; /* (lock) struct unix_mark, oldest first */

@@ -8,6 +8,7 @@
 #include "thread_private.h"
 
 #include <lib/string.h>
+#include <security/domain.h>
 
 static struct process *p;
 static struct thread *first, *second;
@@ -32,6 +33,8 @@ static void make_process(void)
 	booted = true;
 	p = process_create();
 	p->pid = 100;
+	p->domain = DOMAIN_OF(SYSTEM);
+	p->credentials.capabilities = (struct capabilities)CAPABILITIES_ROOT;
 	p->actions = signal_actions_create();
 	p->limits[RLIMIT_SIGPENDING] = (struct rlimit64){16, 16};
 	first = add_thread(100);

@@ -3,6 +3,7 @@
 
 #include <core/init.h>
 #include <core/rcu.h>
+#include <exec/domain.h>
 #include <exec/exec.h>
 #include <exec/oom.h>
 #include <exec/sched.h>
@@ -15,6 +16,8 @@ struct process fixture_process = {
 	.pid = 1,
 	.references = 1,
 	.lock = SPINLOCK_INIT(RANK_SIGNAL, "process"),
+	.domain = DOMAIN_OF(SYSTEM),
+	.credentials.capabilities = CAPABILITIES_ROOT,
 	.limits[RLIMIT_NOFILE] = {1024, 4096},
 	.limits[RLIMIT_FSIZE] = {RLIM_INFINITY, RLIM_INFINITY},
 };
@@ -34,9 +37,24 @@ uint64_t process_limit(unsigned limit)
 	return fixture_process.limits[limit].current;
 }
 
-bool process_superuser(void)
+bool process_denied(enum tern_capability c)
 {
-	return fixture_process.credentials.euid == 0;
+	return false;
+}
+
+bool process_kept_apart(const char *what)
+{
+	return true;
+}
+
+bool process_separated_slow(struct process *p, enum domain_access what)
+{
+	return false;
+}
+
+bool process_may_look(struct process *p)
+{
+	return true;
 }
 
 void process_signal(struct process *p, int signo)
@@ -221,8 +239,14 @@ void fixture_set_user(uint32_t uid, uint32_t gid)
 {
 	struct credentials *c = &fixture_process.credentials;
 
+	const struct user_ids_change old = {c->uid, c->euid, c->suid}, now = {uid, uid, uid};
+
 	c->uid = c->euid = c->suid = c->fsuid = uid;
 	c->gid = c->egid = c->sgid = c->fsgid = gid;
+	if (uid == 0)
+		c->capabilities = (struct capabilities)CAPABILITIES_ROOT;
+	else
+		capabilities_ids_changed(&c->capabilities, &old, &now);
 }
 
 void fx_settle(void)

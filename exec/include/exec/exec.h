@@ -15,6 +15,7 @@ struct exec_request {
 	enum kerr (*interpreter)(void *context, const char *path, struct vm_object **out);
 	void *context;
 	uint32_t euid, egid;       /* effective ids from now on */
+	bool set_id;               /* the file's mode changed them */
 	bool secure;               /* they differ from the caller's: AT_SECURE */
 };
 

@@ -10,6 +10,7 @@
 #include <core/wait.h>
 #include <exec/thread.h>
 #include <mm/aspace.h>
+#include <security/capability.h>
 
 /* What a process holds that layers above exec own: descriptor table, directory context, ... Each
  * layer registers its slot's ops once at init. */
@@ -30,6 +31,7 @@ struct credentials {
 	uint32_t uid, euid, suid, fsuid, gid, egid, sgid, fsgid;
 	uint32_t group_count;
 	uint32_t groups[32];
+	struct capabilities capabilities;
 };
 
 struct rlimit64 {
@@ -59,6 +61,7 @@ enum process_state {
 };
 
 struct signal_actions;
+struct domain;
 
 struct session {
 	int sid;
@@ -97,38 +100,40 @@ struct process {
 	struct aspace *aspace;        /* replaced by execve under lock; null for process 0 */
 	void *resources[RESOURCE_COUNT];
 	struct credentials credentials; /* (lock for writing) */
+	struct domain
+		*domain; /* (lock for writing) where it stands: exec/domain.h; a place that stays */
 	struct rlimit64 limits[RLIMIT_COUNT]; /* (lock for writing) */
 	/* signals */
 	struct signal_actions *actions;
-	struct signal_set pending;    /* (lock) for any of the threads */
-	uint32_t queued_signals;      /* (lock) struct signal_item in all queues */
+	struct signal_set pending; /* (lock) for any of the threads */
+	uint32_t queued_signals; /* (lock) struct signal_item in all queues */
 	struct signal_watch *_Atomic watch; /* set once, by the first signalfd that it looks at */
-	bool continue_report;         /* (lock) a thread that wakes tells the parent */
-	bool exiting;                 /* (lock) all threads end; exit_status is set */
-	bool exec_waits;              /* (lock) an execve waits until it is the only thread */
-	bool group_stop;              /* (lock) all threads stop */
-	uint8_t stop_signal;          /* (lock) why */
-	uint32_t stopped_threads;     /* (lock) that have joined the stop */
+	bool continue_report; /* (lock) a thread that wakes tells the parent */
+	bool exiting; /* (lock) all threads end; exit_status is set */
+	bool exec_waits; /* (lock) an execve waits until it is the only thread */
+	bool group_stop; /* (lock) all threads stop */
+	uint8_t stop_signal; /* (lock) why */
+	uint32_t stopped_threads; /* (lock) that have joined the stop */
 	bool report_stop, report_continue; /* (tree lock) wait4 has not told it yet */
-	uint8_t exit_signal;          /* to the parent at the end; 0: none */
+	uint8_t exit_signal; /* to the parent at the end; 0: none */
 	uint8_t parent_death_signal;
-	bool did_exec;                /* setpgid by the parent is over */
+	bool did_exec; /* setpgid by the parent is over */
 	bool subreaper, no_new_privileges;
-	bool shares_aspace;           /* some other process has it, too (vfork, CLONE_VM) */
-	struct waitq child_wait;      /* wait4 sleeps here */
+	bool shares_aspace; /* some other process has it, too (vfork, CLONE_VM) */
+	struct waitq child_wait; /* wait4 sleeps here */
 	struct thread *_Atomic vfork_parent; /* sleeps until this child execs or ends */
-	struct timer alarm;           /* ITIMER_REAL */
+	struct timer alarm; /* ITIMER_REAL */
 	nsec_t alarm_interval, alarm_deadline; /* (lock) */
-	char name[16];                /* comm */
+	char name[16]; /* comm */
 	vaddr_t arg_start, arg_end, env_start, env_end, stack_start; /* for /proc */
-	vaddr_t trampoline;           /* where signal handlers return to */
-	void *executable;             /* struct file of the program, fs's; for /proc/PID/exe */
-	nsec_t start_time, user_time, system_time;     /* (lock) of ended threads */
-	nsec_t child_user_time, child_system_time;     /* (tree lock) */
+	vaddr_t trampoline; /* where signal handlers return to */
+	void *executable; /* struct file of the program, fs's; for /proc/PID/exe */
+	nsec_t start_time, user_time, system_time; /* (lock) of ended threads */
+	nsec_t child_user_time, child_system_time; /* (tree lock) */
 	uint64_t voluntary_switches, involuntary_switches; /* (lock) of ended threads */
-	int exit_status;              /* wait status word */
+	int exit_status; /* wait status word */
 	int dumpable;
-	uint32_t personality;         /* own; only ADDR_NO_RANDOMIZE means anything */
+	uint32_t personality; /* own; only ADDR_NO_RANDOMIZE means anything */
 	int16_t oom_adjust; /* oom_score_adj; written by anybody who may, read as it is */
 	int16_t oom_adjust_min; /* the superuser's last word; others do not go below */
 	struct rcu_head rcu;
@@ -170,7 +175,6 @@ void thread_times(const struct thread *t, nsec_t *user, nsec_t *system);
 int process_parent_pid(struct process *p);
 /* The address space, referenced (aspace_put it); null: none, or not any more. */
 struct aspace *process_aspace(struct process *p);
-bool process_superuser(void); /* the current one: effective uid 0 */
 uint64_t process_limit(unsigned limit); /* the current one's soft limit */
 
 uint64_t process_lock_limit(void); /* core's upcall lock_limit */

@@ -76,6 +76,8 @@ struct thread {
 	/* figures; run_time counts all, system_time the part spent in system calls */
 	nsec_t run_time, system_time; /* (own) */
 	nsec_t system_charged; /* (own) the part of it that its CPUs have counted */
+	const void
+		*_Atomic calls; /* (process lock for writing) its system-call table: exec/domain.c */
 	nsec_t entered; /* (own) since when the call in progress runs, or NEVER */
 	uint64_t switches[SWITCH_REASON_COUNT]; /* (own) */
 	nsec_t start_time;
