@@ -323,6 +323,11 @@ bool process_superuser(void)
 	return current_process()->credentials.euid == 0;
 }
 
+bool process_may_swap(void)
+{
+	return process_superuser();
+}
+
 uint64_t process_limit(unsigned limit)
 {
 	return READ_ONCE(current_process()->limits[limit].current);

@@ -54,7 +54,7 @@ enum kerr sysfs_write_slots(const char *text, size_t length, const struct proc_s
 	const char *at = line;
 	enum slot_step step = SLOT_STEP_NONE;
 
-	if (!process_superuser())
+	if (!process_may_swap())
 		return KERR_PERM;
 	if (!text_line(text, length, line, sizeof(line)) || !word(&at, slot, sizeof(slot)) ||
 	    !word(&at, provider, sizeof(provider)))
