@@ -259,7 +259,7 @@ static enum kerr step_init(struct swap *w)
 
 	if (err != KERR_OK || !q || !q->prepare)
 		return err;
-	err = q->prepare(w->slot, &w->state);
+	err = q->prepare(w->slot, w->to, &w->state);
 	if (err != KERR_OK)
 		instance_end(w->to, w->fresh);
 	return err;

@@ -64,8 +64,10 @@ struct slot_provider {
 
 /* For a slot whose users do not come through the gate: what it does instead. Any may be null. */
 struct slot_quiet {
-	/* Before the pause: room for what export will write, and what else may sleep. */
-	enum kerr (*prepare)(struct slot *s, struct slot_state *room);
+	/* Before the pause: room for what export will write, and what else may sleep. On an error it has
+	 * taken nothing, or `fini` gives it back. */
+	enum kerr (*prepare)(struct slot *s, const struct slot_provider *to,
+			     struct slot_state *room);
 	/* Until `open` nobody is inside. */
 	enum kerr (*close)(struct slot *s);
 	void (*open)(struct slot *s);
