@@ -34,6 +34,11 @@ uint64_t process_limit(unsigned limit)
 	return fixture_process.limits[limit].current;
 }
 
+bool process_may_swap(void)
+{
+	return true;
+}
+
 bool process_superuser(void)
 {
 	return fixture_process.credentials.euid == 0;
