@@ -6,6 +6,7 @@
 
 #include <hal/types.h>
 #include <lib/kerr.h>
+#include <mm/heap.h>
 
 /* ---- Frames (mm/frames/change.c) ---- */
 
@@ -28,3 +29,19 @@ enum kerr frame_policy_change(const struct frame_allocator_ops *next);
 bool frame_policy_audit(void);
 /* The longest for which one zone was locked by the last change. */
 nsec_t frame_policy_pause(void);
+
+/* ---- The heap (mm/heap/heap.c) ---- */
+
+struct heap_ops;
+
+/* The index-th provider; null: no more. */
+const struct heap_ops *heap_provider_get(size_t index);
+const struct heap_ops *heap_provider(void);
+const char *heap_provider_name(const struct heap_ops *p);
+struct heap_stats heap_provider_stats(const struct heap_ops *p);
+/* Whether it gives and takes blocks, and knows them again. OPNOTSUPP: it keeps what is freed. */
+enum kerr heap_provider_check(const struct heap_ops *next);
+/* From here on blocks are `next`'s; those of others stay theirs until they are freed. Any context. */
+void heap_provider_use(const struct heap_ops *next);
+/* Gives back what has no block in use. May sleep. */
+void heap_provider_trim(const struct heap_ops *p);

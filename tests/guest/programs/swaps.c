@@ -21,6 +21,7 @@ static const struct pair {
 	{"scheduler", "scheduler", "prio", "fifo"},
 	{"frames", "frames", "buddy", "bitmap"},
 	{"frames", "frames", "buddy", "hybrid"},
+	{"heap", "heap", "slab", "list"},
 };
 
 struct worker {
@@ -356,6 +357,8 @@ static void bad_input(void)
 	check(swap("scheduler", "nothing") == -1 && errno == ENOENT, "an unknown provider");
 	check(swap("nothing", "fifo") == -1 && errno == ENOENT, "an unknown slot");
 	check(swap("frames", "bump") == -1 && errno == EOPNOTSUPP, "a policy that loses frames");
+	errno = 0;
+	check(swap("heap", "bump") == -1 && errno == EOPNOTSUPP, "a heap that loses blocks");
 	errno = 0;
 	check(swap_step("scheduler", "fifo", 7) == -1 && errno == EINVAL, "an unknown step");
 	check(syscall(TERN_NR_HOT_RELOAD, &r) == -1 && errno == EINVAL, "an unknown flag");
