@@ -1,6 +1,7 @@
 /*
- * Which policies there are, and changing from one to another while threads run (TH-4; the slot
- * `scheduler` of hot swap is this function).
+ * Which policies there are, and changing from one to another while threads run (TH-4). The slot
+ * `scheduler` of hot swap (exec/slots/scheduler.c) is sched_policy_try() with sched_policy_keep() or
+ * sched_policy_back().
  *
  * A run queue knows its policy, so the change needs no stop of the machine: the new policy makes its
  * queues, then CPU after CPU is locked, its queue drained into the new policy's and its pointer set.
@@ -9,7 +10,8 @@
  * change (`epoch`), and sched_attach() compares them whenever a thread is queued. A sleeping
  * thread is not touched at all: it comes under the new policy when it wakes.
  *
- * What can fail, the new policy's init, comes first; on an error nothing has changed.
+ * What can fail, the new policy's init, comes first; on an error nothing has changed. A change can be taken
+ * back as long as it has not been kept: the old policy's queues are empty then, but still there.
  *
  * Locks: change_lock (sleeping) around registration and changes; run-queue locks one at a time.
  *
@@ -26,6 +28,7 @@ static struct mutex change_lock = MUTEX_INIT(change_lock);
 static const struct scheduler_ops *policies[SCHED_POLICIES_MAX] = {&sched_prio, &sched_fifo,
 								   &sched_mlfq}; /* (change_lock) */
 static const struct scheduler_ops *chosen; /* (change_lock; others peek) */
+static const struct scheduler_ops *replaced; /* (change_lock) by a change that is not decided */
 static uint32_t epoch; /* (change_lock) */
 static struct sched_change_stats figures; /* (change_lock) */
 
@@ -162,21 +165,9 @@ static nsec_t change_cpu(cpu_t cpu, const struct scheduler_ops *next)
 	return pause;
 }
 
-enum kerr sched_policy_change(const struct scheduler_ops *next)
+/* All CPUs go over to `next`, which is initialised. */
+static void change_all_locked(const struct scheduler_ops *next)
 {
-	enum kerr err = KERR_OK;
-
-	mutex_lock(&change_lock);
-	const struct scheduler_ops *old = chosen;
-	if (next == old)
-		goto unlock;
-	if (sched_policy_find(next->name) != next) {
-		err = KERR_NOENT; /* unregistered meanwhile */
-		goto unlock;
-	}
-	err = next->init(cpu_count);
-	if (err != KERR_OK)
-		goto unlock;
 	epoch++;
 	figures.changes++;
 	figures.pause_last = 0;
@@ -189,10 +180,47 @@ enum kerr sched_policy_change(const struct scheduler_ops *next)
 	preempt_disable();
 	cpu_kick(cpu_online() & ~cpu_bit(cpu_id()));
 	preempt_enable();
-	old->exit();
-unlock:
-	mutex_unlock(&change_lock);
+}
+
+enum kerr sched_policy_try(const struct scheduler_ops *next)
+{
+	enum kerr err;
+
+	mutex_lock(&change_lock);
+	replaced = chosen;
+	if (sched_policy_find(next->name) != next)
+		err = KERR_NOENT; /* unregistered meanwhile */
+	else
+		err = next == chosen ? KERR_EXIST : next->init(cpu_count);
+	if (err == KERR_OK)
+		change_all_locked(next);
+	else
+		mutex_unlock(&change_lock);
 	return err;
+}
+
+void sched_policy_keep(void)
+{
+	replaced->exit();
+	mutex_unlock(&change_lock);
+}
+
+void sched_policy_back(void)
+{
+	const struct scheduler_ops *tried = chosen;
+
+	change_all_locked(replaced);
+	tried->exit();
+	mutex_unlock(&change_lock);
+}
+
+enum kerr sched_policy_change(const struct scheduler_ops *next)
+{
+	enum kerr err = sched_policy_try(next);
+
+	if (err == KERR_OK)
+		sched_policy_keep();
+	return err == KERR_EXIST ? KERR_OK : err;
 }
 
 void sched_change_figures(struct sched_change_stats *out)

@@ -8,6 +8,8 @@
  *	tern-ctl domain             the domain and capabilities of who asks
  *	tern-ctl domain NAME        that domain
  *	tern-ctl domain NAME -- PROGRAM [ARGUMENT...]   runs it there: for good, there is no way back
+ *	tern-ctl slots              what can be exchanged, and what the exchanges cost
+ *	tern-ctl swap SLOT PROVIDER exchanges one
  *
  * Statuses: 0; 1 if the kernel refused; 2 if the arguments are wrong.
  */
@@ -17,10 +19,14 @@
 #include <tern/tern.h>
 
 #define E_PERM 1
+#define E_IO 5
+#define E_BUSY 16
 #define E_INVAL 22
 #define E_NOSYS 38
+#define E_TIMEDOUT 110
 
 static const char usage[] = "usage: tern-ctl info | stats | bench [NAME [ROUNDS]] |\n"
+			    "       slots | swap SLOT PROVIDER |\n"
 			    "       domain [NAME [-- PROGRAM [ARGUMENT...]]]\n";
 
 static bool same(const char *a, const char *b)
@@ -278,6 +284,92 @@ static int domain(int argc, char **argv, char **envp)
 	return domain_refused(argv[4], err);
 }
 
+/* ---- Slots ---- */
+
+static bool slot_get(uint32_t index, struct tern_hot_reload *s)
+{
+	*s = (struct tern_hot_reload){
+		.size = sizeof(*s), .flags = TERN_RELOAD_LIST, .index = index};
+	return SYS(TERN_NR_HOT_RELOAD, s, 0, 0, 0, 0) == 0;
+}
+
+static void pause_text(const char *name, uint64_t ns)
+{
+	print(1, name);
+	print_number(1, (unsigned long)(ns / 1000));
+	print(1, ".");
+	print_number(1, (unsigned long)(ns / 100 % 10));
+}
+
+static void slot_line(const struct tern_hot_reload *s)
+{
+	print(1, s->slot);
+	print(1, " ");
+	print(1, s->provider);
+	print(1, " (");
+	print(1, s->providers);
+	print(1, ") swaps ");
+	print_number(1, (unsigned long)s->swaps);
+	print(1, " rolled-back ");
+	print_number(1, (unsigned long)s->rollbacks);
+	pause_text(" pause-us last ", s->pause_last);
+	pause_text(" median ", s->pause_median);
+	pause_text(" max ", s->pause_max);
+	print(1, "\n");
+}
+
+static int slots(void)
+{
+	struct tern_hot_reload s = {.size = sizeof(s), .flags = TERN_RELOAD_LIST};
+	long err = SYS(TERN_NR_HOT_RELOAD, &s, 0, 0, 0, 0);
+
+	if (err < 0 && err != -E_NOENT)
+		return refused("slots", err);
+	for (uint32_t i = 0; slot_get(i, &s); i++)
+		slot_line(&s);
+	return 0;
+}
+
+/* Which of the two names the kernel does not know. */
+static const char *unknown(const char *slot)
+{
+	struct tern_hot_reload s;
+
+	for (uint32_t i = 0; slot_get(i, &s); i++)
+		if (same(s.slot, slot))
+			return "the slot has no such provider (tern-ctl slots lists them)";
+	return "there is no such slot (tern-ctl slots lists them)";
+}
+
+static int swap(const char *slot, const char *provider)
+{
+	struct tern_hot_reload s = {.size = sizeof(s)};
+	size_t slot_length = text_length(slot), provider_length = text_length(provider);
+	long err = -E_NOENT;
+
+	if (slot_length < sizeof(s.slot) && provider_length < sizeof(s.provider)) {
+		memcpy(s.slot, slot, slot_length);
+		memcpy(s.provider, provider, provider_length);
+		err = SYS(TERN_NR_HOT_RELOAD, &s, 0, 0, 0, 0);
+	}
+	if (err == 0) {
+		slot_line(&s);
+		return 0;
+	}
+	const char *why = err == -E_NOENT      ? unknown(slot)
+			  : err == -E_PERM     ? "that is for the privileged"
+			  : err == -E_BUSY     ? "the slot is being swapped already"
+			  : err == -E_TIMEDOUT ? "the old provider did not become quiet, and stays"
+			  : err == -E_IO       ? "a step failed, the old provider stays"
+					       : NULL;
+	if (!why)
+		return refused("swap", err);
+	print(2, "tern-ctl: swap: ");
+	print(2, why);
+	print(2, "\n");
+	return 1;
+}
+
 int main(int argc, char **argv, char **envp)
 {
 	if (argc == 2 && same(argv[1], "info"))
@@ -290,6 +382,10 @@ int main(int argc, char **argv, char **envp)
 		return bench(argv[2], argc == 4 ? argv[3] : NULL);
 	if (argc >= 2 && same(argv[1], "domain"))
 		return domain(argc, argv, envp);
+	if (argc == 2 && same(argv[1], "slots"))
+		return slots();
+	if (argc == 4 && same(argv[1], "swap"))
+		return swap(argv[2], argv[3]);
 	print(argc == 2 && same(argv[1], "help") ? 1 : 2, usage);
 	return argc == 2 && same(argv[1], "help") ? 0 : 2;
 }

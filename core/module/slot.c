@@ -28,8 +28,10 @@
  * slots_lock.
  *
  * What does not fit the gate: what interrupts use, and what is asked for a billion times a second
- * (scheduler, frames). Those have their own ways to be quiet, and register as slots whose provider
- * functions do all of it.
+ * (scheduler, frames, heap), and what is exchanged piece by piece. Those slots have a `struct slot_quiet`
+ * with what they do instead of closing and opening the gate; the steps, the failures that can be
+ * injected and the figures are the same. Their import may change what the old instance owns: then `undo` brings
+ * it back, and cannot fail.
  *
  * Rejected: RCU instead of the gate (the old instance's state would still change while it is exported);
  * initialising after the export, as the order of the requirements has it (it puts allocation into the pause).
@@ -58,16 +60,23 @@ const char *slot_step_name(enum slot_step step)
 
 /* ---- State ------------------------------------------------------------------------------------- */
 
+enum kerr slot_state_reserve(struct slot_state *s, size_t size)
+{
+	if (size <= s->capacity)
+		return KERR_OK;
+	uint8_t *bytes = heap_realloc(s->bytes, size);
+	if (!bytes)
+		return KERR_NOMEM;
+	s->bytes = bytes;
+	s->capacity = size;
+	return KERR_OK;
+}
+
 enum kerr slot_state_put(struct slot_state *s, const void *data, size_t size)
 {
-	if (s->capacity - s->size < size) {
-		size_t capacity = MAX(s->capacity * 2, s->size + size);
-		uint8_t *bytes = heap_realloc(s->bytes, capacity);
-		if (!bytes)
-			return KERR_NOMEM;
-		s->bytes = bytes;
-		s->capacity = capacity;
-	}
+	if (s->capacity - s->size < size &&
+	    slot_state_reserve(s, MAX(s->capacity * 2, s->size + size)) != KERR_OK)
+		return KERR_NOMEM;
 	memcpy(s->bytes + s->size, data, size);
 	s->size += size;
 	return KERR_OK;
@@ -100,6 +109,8 @@ static bool is_empty(struct slot *s)
 
 static enum kerr gate_close(struct slot *s)
 {
+	if (s->quiet)
+		return s->quiet->close ? s->quiet->close(s) : KERR_OK;
 	atomic_store(&s->closed, true);
 	/* The store is seen before the loads are made. The language says so without the fence; without
 	 * it, emulated AArch64 was seen with old and new provider in use at once. */
@@ -107,8 +118,14 @@ static enum kerr gate_close(struct slot *s)
 	return wait_until(&s->queue, is_empty(s), WAIT_OTHER, false, time_now() + QUIESCE_LIMIT);
 }
 
-static void gate_open(struct slot *s)
+/* Also when `close` failed or was never asked: only the gate is open then already. */
+static void gate_open(struct slot *s, bool closed)
 {
+	if (s->quiet) {
+		if (closed && s->quiet->open)
+			s->quiet->open(s);
+		return;
+	}
 	atomic_store(&s->closed, false);
 	wake_all(&s->queue);
 }
@@ -151,9 +168,23 @@ static struct module *slot_module(const struct slot *s, const struct slot_provid
 	return p->owner == s->owner ? nullptr : s->owner;
 }
 
+static enum kerr instance_new(const struct slot_provider *p, void **out)
+{
+	if (p->init)
+		return p->init(out);
+	*out = (void *)(uintptr_t)p->ops;
+	return KERR_OK;
+}
+
+static void instance_end(const struct slot_provider *p, void *instance)
+{
+	if (p->fini)
+		p->fini(instance);
+}
+
 enum kerr slot_add(struct slot *s, struct slot_provider *first)
 {
-	enum kerr err = first->init(&s->instance);
+	enum kerr err = instance_new(first, &s->instance);
 	if (err != KERR_OK)
 		return err;
 	s->current = first;
@@ -168,7 +199,7 @@ enum kerr slot_add(struct slot *s, struct slot_provider *first)
 	}
 	mutex_unlock(&slots_lock);
 	if (taken)
-		first->fini(s->instance);
+		instance_end(first, s->instance);
 	return taken ? KERR_EXIST : KERR_OK;
 }
 
@@ -178,7 +209,7 @@ void slot_remove(struct slot *s)
 	list_remove(&s->link);
 	mutex_unlock(&slots_lock);
 	mutex_lock(&s->swapping); /* one that had begun has ended */
-	s->current->fini(s->instance);
+	instance_end(s->current, s->instance);
 	mutex_unlock(&s->swapping);
 }
 
@@ -223,7 +254,15 @@ struct swap {
 
 static enum kerr step_init(struct swap *w)
 {
-	return w->to->init(&w->fresh);
+	const struct slot_quiet *q = w->slot->quiet;
+	enum kerr err = instance_new(w->to, &w->fresh);
+
+	if (err != KERR_OK || !q || !q->prepare)
+		return err;
+	err = q->prepare(w->slot, w->to, &w->state);
+	if (err != KERR_OK)
+		instance_end(w->to, w->fresh);
+	return err;
 }
 
 static enum kerr step_quiesce(struct swap *w)
@@ -264,6 +303,27 @@ static void note_pause(struct slot *s, nsec_t pause)
 	s->swaps++;
 }
 
+/* The steps between closing and opening; what fails is taken back. */
+static enum kerr exchange(struct swap *w)
+{
+	struct slot *s = w->slot;
+	const struct slot_quiet *q = s->quiet;
+	enum kerr err = KERR_OK;
+
+	for (enum slot_step at = SLOT_STEP_QUIESCE; at < SLOT_STEP_NONE && err == KERR_OK; at++)
+		err = run_step(w, at);
+	if (err == KERR_OK) {
+		if (q && q->turn)
+			q->turn(s, w->to, w->fresh);
+		s->current = w->to;
+		s->instance = w->fresh;
+	} else if (w->at > SLOT_STEP_EXPORT && q && q->undo) {
+		q->undo(s, &w->state);
+	}
+	gate_open(s, w->at > SLOT_STEP_QUIESCE);
+	return err;
+}
+
 /* `swapping` held; the reference on the new provider's module is the caller's if it fails. */
 static enum kerr swap(struct swap *w)
 {
@@ -275,19 +335,14 @@ static enum kerr swap(struct swap *w)
 	if (err != KERR_OK)
 		return err;
 	nsec_t start = time_now();
-	for (enum slot_step at = SLOT_STEP_QUIESCE; at < SLOT_STEP_NONE && err == KERR_OK; at++)
-		err = run_step(w, at);
+	err = exchange(w);
 	if (err == KERR_OK) {
-		s->current = w->to;
-		s->instance = w->fresh;
-	}
-	gate_open(s);
-	if (err == KERR_OK) {
-		note_pause(s, time_now() - start);
-		old->fini(old_instance);
+		note_pause(s,
+			   s->quiet && s->quiet->pause ? s->quiet->pause(s) : time_now() - start);
+		instance_end(old, old_instance);
 		module_put(owner_of(s, old));
 	} else {
-		w->to->fini(w->fresh);
+		instance_end(w->to, w->fresh);
 	}
 	return err;
 }
@@ -382,10 +437,21 @@ bool slot_view_get(size_t index, struct slot_view *out)
 	return s;
 }
 
+bool slot_view_find(const char *name, struct slot_view *out)
+{
+	mutex_lock(&slots_lock);
+	struct slot *s = slot_find_locked(name);
+	if (s)
+		view(s, out);
+	mutex_unlock(&slots_lock);
+	return s;
+}
+
 EXPORT_SYMBOL(slot_add);
 EXPORT_SYMBOL(slot_remove);
 EXPORT_SYMBOL(slot_provider_add);
 EXPORT_SYMBOL(slot_provider_remove);
 EXPORT_SYMBOL(slot_state_put);
+EXPORT_SYMBOL(slot_state_reserve);
 EXPORT_SYMBOL(slot_state_take);
 EXPORT_SYMBOL(slot_wait);

@@ -3,9 +3,10 @@
  *
  * Input bytes come in interrupt context and go into a ring of one producer and one consumer, no lock;
  * a thread of its own takes them out and runs the line discipline, which may echo, wake and
- * signal. Output goes through core's console, which the kernel's log shares. The ring is larger than
+ * signal. Output goes by console_out.c through core's console, which the kernel's log shares. The ring is larger than
  * a screen of pasted text; what does not fit is dropped and counted in the log.
  */
+#include "console_out.h"
 #include "tty.h"
 
 #include <core/cmdline.h>
@@ -31,7 +32,17 @@ static struct {
 
 static void console_output(struct tty *t, const char *bytes, size_t count)
 {
-	console_write(bytes, count);
+	console_out_write(bytes, count);
+}
+
+static uint32_t console_unsent(struct tty *t)
+{
+	return console_out_unsent();
+}
+
+static void console_drain(struct tty *t)
+{
+	console_out_drain();
 }
 
 /* With console=framed: input is counted, and allowed to ./tern in steps as it is read (record
@@ -64,6 +75,8 @@ static void console_taken(struct tty *t, uint32_t unread)
 static const struct tty_driver driver = {
 	.name = "console",
 	.write = console_output,
+	.unsent = console_unsent,
+	.drain = console_drain,
 	.taken = console_taken,
 };
 
@@ -210,13 +223,22 @@ static enum kerr drivers_init(const struct boot_info *info)
 		if (err != KERR_OK)
 			return err;
 	}
-	enum kerr err = kthread_create("console", PRIORITY_HIGH, console_thread, nullptr, &thread);
+	enum kerr err = console_out_init(&console.lock);
+	if (err == KERR_OK)
+		err = kthread_create("console", PRIORITY_HIGH, console_thread, nullptr, &thread);
 	if (err == KERR_OK)
 		console_set_input(console_input);
 	return err;
 }
 
-static const struct init_ops ops = {.init = drivers_init};
+/* Before the machine goes: what programs wrote is out. */
+static enum kerr drivers_stop(void)
+{
+	console_out_drain();
+	return KERR_OK;
+}
+
+static const struct init_ops ops = {.init = drivers_init, .stop = drivers_stop};
 INIT_SUBSYSTEM(drivers, .phase = INIT_LATE, .priority = 20,
 	       .requires = INIT_FILESYSTEM | INIT_SCHEDULER | INIT_TIMERS,
 	       INIT_DEPENDS("filesystem"), .provides = INIT_DRIVERS, .ops = &ops);

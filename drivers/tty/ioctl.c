@@ -112,10 +112,31 @@ static enum kerr count_input(struct tty *t, vaddr_t argument)
 	return user_write(argument, &count, sizeof(count));
 }
 
+static enum kerr count_output(struct tty *t, vaddr_t argument)
+{
+	mutex_lock(&t->lock);
+	int count = t->driver->unsent ? (int)t->driver->unsent(t) : 0;
+	mutex_unlock(&t->lock);
+	return user_write(argument, &count, sizeof(count));
+}
+
+static enum kerr set_after_output(struct tty *t, vaddr_t argument, size_t size, bool flush)
+{
+	if (t->driver->drain)
+		t->driver->drain(t);
+	return set_termios(t, argument, size, flush);
+}
+
+static enum kerr drain_ioctl(struct tty *t)
+{
+	if (t->driver->drain)
+		t->driver->drain(t);
+	return KERR_OK;
+}
+
 enum kerr tty_ioctl(struct file *f, unsigned command, vaddr_t argument, long *result)
 {
 	struct tty *t = f->private;
-	int zero = 0;
 
 	*result = 0;
 	switch (command) {
@@ -124,13 +145,15 @@ enum kerr tty_ioctl(struct file *f, unsigned command, vaddr_t argument, long *re
 	case TCGETS2:
 		return get_termios(t, argument, TERMIOS2_SIZE);
 	case TCSETS:
+		return set_termios(t, argument, TERMIOS_SIZE, false);
 	case TCSETSW:
 	case TCSETSF:
-		return set_termios(t, argument, TERMIOS_SIZE, command == TCSETSF);
+		return set_after_output(t, argument, TERMIOS_SIZE, command == TCSETSF);
 	case TCSETS2:
+		return set_termios(t, argument, TERMIOS2_SIZE, false);
 	case TCSETSW2:
 	case TCSETSF2:
-		return set_termios(t, argument, TERMIOS2_SIZE, command == TCSETSF2);
+		return set_after_output(t, argument, TERMIOS2_SIZE, command == TCSETSF2);
 	case TIOCGWINSZ:
 	case TIOCSWINSZ:
 		return window_ioctl(t, command == TIOCSWINSZ, argument);
@@ -141,12 +164,13 @@ enum kerr tty_ioctl(struct file *f, unsigned command, vaddr_t argument, long *re
 	case FIONREAD:
 		return count_input(t, argument);
 	case TIOCOUTQ:
-		return user_write(argument, &zero, sizeof(zero));
+		return count_output(t, argument);
 	case TCSBRK:
 	case TCSBRKP:
+		return drain_ioctl(t);
 	case TIOCEXCL:
 	case TIOCNXCL:
-		return KERR_OK; /* output is out already; exclusive use does not bind the superuser */
+		return KERR_OK; /* exclusive use does not bind the superuser */
 	default:
 		return tty_job_ioctl(t, command, argument, result);
 	}

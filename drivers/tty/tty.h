@@ -20,6 +20,10 @@ struct tty;
 struct tty_driver {
 	const char *name; /* "ttyS0", for /proc and ps */
 	void (*write)(struct tty *t, const char *bytes, size_t count);
+	/* Bytes that were written and are not on the line yet (lock held); until there are none (lock not
+	 * held, may sleep). Null: there never are. */
+	uint32_t (*unsent)(struct tty *t);
+	void (*drain)(struct tty *t);
 	/* A reader took bytes or finds none: `unread` are left. The lock is held. */
 	void (*taken)(struct tty *t, uint32_t unread);
 };

@@ -1,6 +1,6 @@
 /*
- * Tern's own calls, 500 to 504 (US-5): <tern/tern.h>, which programs include as well. 501 and 502
- * are reserved by name in table.def and answer ENOSYS until what they steer is there.
+ * Tern's own calls, 500 to 504 (US-5): <tern/tern.h>, which programs include as well. 502
+ * is reserved by name in table.def and answers ENOSYS until what it steers is there.
  *
  * A structure comes in with its size and goes out as far as both sides know it: struct_in() and
  * struct_out() are the whole protocol.
@@ -11,13 +11,16 @@
 #include <core/init.h>
 #include <core/profile.h>
 #include <core/version.h>
+#include <exec/domain.h>
 #include <exec/measure.h>
 #include <exec/sched.h>
 #include <lib/string.h>
 #include <mm/memory.h>
+#include <module/slot.h>
 #include <tern/tern.h>
 
 static_assert(sizeof(struct tern_sched_stats) == TERN_SCHED_STATS_FIRST);
+static_assert(sizeof(struct tern_hot_reload) == TERN_HOT_RELOAD_FIRST);
 static_assert(sizeof(struct tern_benchmark) == TERN_BENCHMARK_FIRST);
 static_assert(sizeof(struct tern_info) == TERN_INFO_FIRST);
 
@@ -88,6 +91,52 @@ SYSCALL(tern_sched_stats)
 	return struct_out(a0, &s, size);
 }
 
+/* ---- 501 ---- */
+
+static void describe_slot(const struct slot_view *v, struct tern_hot_reload *out)
+{
+	static_assert(sizeof(out->providers) == sizeof(v->others));
+	strlcpy(out->slot, v->name, sizeof(out->slot));
+	strlcpy(out->provider, v->provider, sizeof(out->provider));
+	strlcpy(out->kind, v->kind, sizeof(out->kind));
+	strlcpy(out->providers, v->others, sizeof(out->providers));
+	out->swaps = v->swaps;
+	out->rollbacks = v->rollbacks;
+	out->pause_last = v->pause_last;
+	out->pause_median = v->pause_median;
+	out->pause_max = v->pause_max;
+}
+
+SYSCALL(tern_hot_reload)
+{
+	struct tern_hot_reload in, out = {};
+	struct slot_view v;
+	uint32_t size;
+	enum kerr err = struct_in(a0, &in, TERN_HOT_RELOAD_FIRST, sizeof(in), &size);
+
+	if (err != KERR_OK)
+		return err;
+	if (in.flags & ~TERN_RELOAD_LIST || in.fail > SLOT_STEP_NONE ||
+	    !memchr(in.slot, 0, sizeof(in.slot)) || !memchr(in.provider, 0, sizeof(in.provider)))
+		return KERR_INVAL;
+	out.flags = in.flags;
+	out.index = in.index;
+	if (in.flags & TERN_RELOAD_LIST) {
+		if (!slot_view_get(in.index, &v))
+			return KERR_NOENT;
+		describe_slot(&v, &out);
+		return struct_out(a0, &out, size);
+	}
+	if (!process_capable(TERN_CAP_HOT_SWAP, LINUX_CAP_SYS_MODULE))
+		return KERR_PERM;
+	err = slot_swap(in.slot, in.provider, in.fail ? in.fail - 1 : SLOT_STEP_NONE);
+	if (err != KERR_OK)
+		return err;
+	if (slot_view_find(in.slot, &v)) /* its module may be gone by now */
+		describe_slot(&v, &out);
+	return struct_out(a0, &out, size);
+}
+
 /* ---- 503 ---- */
 
 static enum kerr describe(struct tern_benchmark *b, const char *wanted)
@@ -143,16 +192,17 @@ SYSCALL(tern_benchmark)
 
 SYSCALL(tern_info)
 {
-	struct tern_info in, info = {
-				     .cpus = (uint32_t)__builtin_popcountll(cpu_online()),
-				     .features = TERN_FEATURE_SCHED_STATS | TERN_FEATURE_BENCHMARK |
-						 TERN_FEATURE_INFO | BUILD_FEATURES,
-				     .boot_ns = boot_time_user() - boot_time_entered(),
-				     .version = TERN_VERSION,
-				     .release = TERN_RELEASE,
-				     .build = BUILD,
-				     .compiler = __VERSION__,
-			     };
+	struct tern_info in,
+		info = {
+			.cpus = (uint32_t)__builtin_popcountll(cpu_online()),
+			.features = TERN_FEATURE_SCHED_STATS | TERN_FEATURE_HOT_RELOAD |
+				    TERN_FEATURE_BENCHMARK | TERN_FEATURE_INFO | BUILD_FEATURES,
+			.boot_ns = boot_time_user() - boot_time_entered(),
+			.version = TERN_VERSION,
+			.release = TERN_RELEASE,
+			.build = BUILD,
+			.compiler = __VERSION__,
+		};
 	uint32_t size;
 	enum kerr err = struct_in(a0, &in, TERN_INFO_FIRST, sizeof(in), &size);
 

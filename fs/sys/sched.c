@@ -1,7 +1,7 @@
 /*
  * /sys/kernel/sched: the scheduler.
  *
- *	policy    the name of the policy in use; writing another one (see policies) changes it at once
+ *	policy    the name of the policy in use; writing another one (see policies) swaps the slot `scheduler`
  *	policies  all there are, a line each: name, version
  *	stats     for each CPU: switches by reason, threads that wait, what the policy counts
  *	change    what changes of the policy cost
@@ -12,6 +12,7 @@
 #include <exec/domain.h>
 #include <exec/sched.h>
 #include <lib/string.h>
+#include <module/slot.h>
 
 static enum kerr show_policy(struct text *t, const struct proc_subject *s)
 {
@@ -27,8 +28,7 @@ static enum kerr write_policy(const char *text, size_t length, const struct proc
 		return KERR_PERM;
 	if (!text_line(text, length, name, sizeof(name)))
 		return KERR_INVAL;
-	const struct scheduler_ops *ops = sched_policy_find(name);
-	return ops ? sched_policy_change(ops) : KERR_INVAL;
+	return sched_policy_find(name) ? slot_swap("scheduler", name, SLOT_STEP_NONE) : KERR_INVAL;
 }
 
 static enum kerr show_policies(struct text *t, const struct proc_subject *s)

@@ -15,6 +15,7 @@
 #define ZONE_DMA32_END ((pfn_t)(4ull << 30 >> PAGE_SHIFT))
 
 struct zone;
+struct frame_bitmap;
 
 /*
  * A policy: which of a zone's frames to hand out. zone.c chooses the zone, keeps its lock (held in
@@ -39,6 +40,11 @@ struct frame_allocator_ops {
 	bool (*is_free)(const struct zone *z, pfn_t pfn);
 	/* Free blocks by order, as /proc/buddyinfo shows them. May be slow. */
 	void (*blocks)(const struct zone *z, uint64_t blocks[FRAME_ORDERS]);
+	/* For a change of policy: all that is free goes into `out`, which is empty and spans the zone;
+	 * nothing stays with this policy, which can get it back by `add`. */
+	void (*export)(struct zone *z, struct frame_bitmap *out);
+	bool keeps_bitmap; /* zone.bitmap is its own */
+	bool loses; /* what is freed is lost: not to be changed to */
 };
 
 extern const struct frame_allocator_ops frame_allocator_buddy, frame_allocator_bitmap,
@@ -52,16 +58,18 @@ struct buddy_lists { /* (zone lock) */
 	uint64_t count[FRAME_ORDERS];
 };
 
-struct frame_bitmap { /* (zone lock) */
+struct frame_bitmap { /* (zone lock), but the memory, which a change of policy brings and takes */
 	uint64_t *words; /* bit: the frame is free; bit 0 is that of `base` */
 	uint64_t *summary; /* bit n: words[n] has a free frame */
 	pfn_t base;
 	size_t count; /* words */
 	size_t lowest; /* no word before it has a free frame */
+	void *mapped; /* a kmap range that is all of the memory; null: it is the boot's */
 };
 
 struct zone {
 	struct spinlock lock; /* innermost of mm; taken with interrupts off */
+	const struct frame_allocator_ops *policy; /* (lock) */
 	enum zone_id id; /* constant after init, as node, start, end, present */
 	uint8_t node;
 	pfn_t start, end;
@@ -78,7 +86,7 @@ struct zone {
 	struct list runs; /* (lock) bump: what is left */
 } ALIGNED(64);
 
-/* The chosen policy; constant after frame_init(). */
+/* The chosen policy: what zone.policy is, but while it is changed (change.c). */
 extern const struct frame_allocator_ops *frame_allocator;
 
 static inline enum zone_id zone_id_of_pfn(pfn_t pfn)
@@ -126,6 +134,12 @@ void zone_free_batch(struct frame **frames, size_t count);
 uint64_t zone_free_frames(void);
 uint64_t zone_managed_frames(void);
 void zone_figures(struct zone *z, struct zone_info *out);
+/* What is free goes from the zone's policy to `next`, by way of `free`, which is empty and spans the zone. False:
+ * the frames are not as many as the zone has counted. *held: ns for which the lock was held. */
+bool zone_change_policy(struct zone *z, const struct frame_allocator_ops *next,
+			struct frame_bitmap *free, nsec_t *held);
+/* Whether the policy has as many frames as the zone has counted. May be slow. */
+bool zone_audit(struct zone *z);
 
 /* The largest order of a block that begins at `pfn` and has at most `count` frames. */
 static inline unsigned frame_run_order(pfn_t pfn, size_t count)
@@ -145,8 +159,18 @@ void buddy_give(struct zone *z, pfn_t pfn, unsigned order);
 void buddy_give_run(struct zone *z, pfn_t pfn, pfn_t end);
 bool buddy_is_free(const struct zone *z, pfn_t pfn);
 void buddy_blocks(const struct zone *z, uint64_t blocks[FRAME_ORDERS]);
+void buddy_export(struct zone *z, struct frame_bitmap *out);
 
 enum kerr bitmap_init(struct zone *z);
+/* The bytes of a bitmap for all of the zone. */
+size_t bitmap_bytes(const struct zone *z);
+/* Makes *b an empty one, of bitmap_bytes(z) zeroed bytes at `memory`. */
+void bitmap_place(struct frame_bitmap *b, const struct zone *z, void *memory);
+/* All of the zone's own goes into `out`, which has no frame of it yet. */
+void bitmap_export(struct zone *z, struct frame_bitmap *out);
+void bitmap_mark(struct frame_bitmap *b, pfn_t pfn, size_t count);
+/* The next run at or after *at, which moves on; false: none. Counts from b->base. */
+bool bitmap_next_run(const struct frame_bitmap *b, uint64_t *at, pfn_t *pfn, size_t *count);
 pfn_t bitmap_take(struct zone *z, unsigned order);
 pfn_t bitmap_take_run(struct zone *z, size_t count, unsigned order);
 size_t bitmap_take_batch(struct zone *z, pfn_t *out, size_t count);

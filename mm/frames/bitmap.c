@@ -23,21 +23,37 @@
 
 #define BITS 64u
 
-enum kerr bitmap_init(struct zone *z)
+static size_t words_of(const struct zone *z)
 {
-	struct frame_bitmap *b = &z->bitmap;
+	return (ALIGN_UP(z->end, BITS) - ALIGN_DOWN(z->start, FRAME_BLOCK)) / BITS;
+}
 
+size_t bitmap_bytes(const struct zone *z)
+{
+	size_t words = words_of(z), summaries = (words + BITS - 1) / BITS;
+
+	return ALIGN_UP((words + summaries) * sizeof(uint64_t), PAGE_SIZE);
+}
+
+void bitmap_place(struct frame_bitmap *b, const struct zone *z, void *memory)
+{
 	b->base = ALIGN_DOWN(z->start, FRAME_BLOCK);
-	b->count = (ALIGN_UP(z->end, BITS) - b->base) / BITS;
-	size_t summaries = (b->count + BITS - 1) / BITS;
-	size_t bytes = ALIGN_UP((b->count + summaries) * sizeof(uint64_t), PAGE_SIZE);
-	paddr_t at = bump_take(bytes, PAGE_SIZE);
-	if (!at)
-		return KERR_NOMEM;
-	b->words = (uint64_t *)(direct_map + at);
+	b->count = words_of(z);
+	b->words = memory;
 	b->summary = b->words + b->count;
 	b->lowest = b->count;
-	memset(b->words, 0, bytes);
+}
+
+enum kerr bitmap_init(struct zone *z)
+{
+	size_t bytes = bitmap_bytes(z);
+	paddr_t at = bump_take(bytes, PAGE_SIZE);
+
+	if (!at)
+		return KERR_NOMEM;
+	void *memory = (void *)(direct_map + at);
+	memset(memory, 0, bytes);
+	bitmap_place(&z->bitmap, z, memory);
 	return KERR_OK;
 }
 
@@ -225,6 +241,41 @@ void bitmap_blocks(const struct zone *z, uint64_t blocks[FRAME_ORDERS])
 	}
 }
 
+/* ---- Changes of policy ---- */
+
+void bitmap_mark(struct frame_bitmap *b, pfn_t pfn, size_t count)
+{
+	uint64_t at = pfn - b->base;
+
+	for (size_t i = at / BITS; i <= (at + count - 1) / BITS; i++)
+		word_set(b, i, b->words[i] | mask_in(i, at, count));
+	b->lowest = MIN(b->lowest, at / BITS);
+}
+
+bool bitmap_next_run(const struct frame_bitmap *b, uint64_t *at, pfn_t *pfn, size_t *count)
+{
+	uint64_t first = next_free(b, *at);
+
+	if (first == UINT64_MAX)
+		return false;
+	*count = run_length(b, first, UINT64_MAX);
+	*pfn = b->base + first;
+	*at = first + *count;
+	return true;
+}
+
+void bitmap_export(struct zone *z, struct frame_bitmap *out)
+{
+	struct frame_bitmap *b = &z->bitmap;
+
+	for (size_t i = first_word(b); i < b->count; i = next_word(b, i + 1)) {
+		word_set(out, i, out->words[i] | b->words[i]);
+		out->lowest = MIN(out->lowest, i);
+		word_set(b, i, 0);
+	}
+	b->lowest = b->count;
+}
+
 const struct frame_allocator_ops frame_allocator_bitmap = {
 	.name = "bitmap",
 	.init = bitmap_init,
@@ -235,4 +286,6 @@ const struct frame_allocator_ops frame_allocator_bitmap = {
 	.deallocate = bitmap_deallocate,
 	.is_free = bitmap_is_free,
 	.blocks = bitmap_blocks,
+	.export = bitmap_export,
+	.keeps_bitmap = true,
 };

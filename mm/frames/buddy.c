@@ -136,6 +136,22 @@ void buddy_blocks(const struct zone *z, uint64_t blocks[FRAME_ORDERS])
 		blocks[o] = z->buddy.count[o];
 }
 
+/* Each head stops being one, so that none can be taken for a free block later. */
+void buddy_export(struct zone *z, struct frame_bitmap *out)
+{
+	struct frame *f;
+
+	for (unsigned o = 0; o < FRAME_ORDERS; o++) {
+		list_for_each(f, &z->buddy.free[o], link) {
+			f->order = FRAME_ORDER_NONE;
+			bitmap_mark(out, frame_pfn(f), (size_t)1 << o);
+		}
+		list_init(&z->buddy.free[o]);
+		z->buddy.count[o] = 0;
+	}
+	z->buddy.nonempty = 0;
+}
+
 const struct frame_allocator_ops frame_allocator_buddy = {
 	.name = "buddy",
 	.init = buddy_init,
@@ -146,4 +162,5 @@ const struct frame_allocator_ops frame_allocator_buddy = {
 	.deallocate = buddy_deallocate,
 	.is_free = buddy_is_free,
 	.blocks = buddy_blocks,
+	.export = buddy_export,
 };

@@ -275,6 +275,15 @@ static void policy_blocks(const struct zone *z, uint64_t blocks[FRAME_ORDERS])
 		frame_run_blocks(frame_pfn(f), f->private, blocks);
 }
 
+static void policy_export(struct zone *z, struct frame_bitmap *out)
+{
+	const struct frame *f;
+
+	list_for_each(f, &z->runs, link)
+		bitmap_mark(out, frame_pfn(f), f->private);
+	list_init(&z->runs);
+}
+
 const struct frame_allocator_ops frame_allocator_bump = {
 	.name = "bump",
 	.init = policy_init,
@@ -285,4 +294,6 @@ const struct frame_allocator_ops frame_allocator_bump = {
 	.deallocate = policy_deallocate,
 	.is_free = policy_is_free,
 	.blocks = policy_blocks,
+	.export = policy_export,
+	.loses = true,
 };

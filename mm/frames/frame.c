@@ -36,6 +36,7 @@
 #include <core/log.h>
 #include <core/panic.h>
 #include <lib/string.h>
+#include <mm/change.h>
 #include <mm/pressure.h>
 
 #define CACHE_HIGH 64
@@ -495,7 +496,7 @@ bool zone_info(size_t index, struct zone_info *out)
 
 const char *frame_allocator_name(void)
 {
-	return frame_allocator->name;
+	return READ_ONCE(frame_allocator)->name;
 }
 
 void frame_release(pfn_t start, pfn_t end)
@@ -519,18 +520,16 @@ static void give_to_allocator(paddr_t start, paddr_t end)
 /* The one that pmm= names; the buddy if there is no such name. */
 static const struct frame_allocator_ops *choose_allocator(void)
 {
-	static const struct frame_allocator_ops *const all[] = {
-		&frame_allocator_buddy, &frame_allocator_bitmap, &frame_allocator_hybrid,
-		&frame_allocator_bump};
+	const struct frame_allocator_ops *named;
 	char name[16];
 
 	if (!cmdline_get("pmm", name, sizeof(name)))
-		return all[0];
-	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
-		if (strcmp(name, all[i]->name) == 0)
-			return all[i];
+		return &frame_allocator_buddy;
+	for (size_t i = 0; (named = frame_policy_get(i)); i++)
+		if (strcmp(name, frame_policy_name(named)) == 0)
+			return named;
 	log_warn("pmm=%s: unknown, using buddy (there are buddy, bitmap, hybrid, bump)", name);
-	return all[0];
+	return &frame_allocator_buddy;
 }
 
 void frame_init(void)

@@ -149,6 +149,12 @@ static void hybrid_blocks(const struct zone *z, uint64_t blocks[FRAME_ORDERS])
 	bitmap_blocks(z, blocks);
 }
 
+static void hybrid_export(struct zone *z, struct frame_bitmap *out)
+{
+	buddy_export(z, out);
+	bitmap_export(z, out);
+}
+
 const struct frame_allocator_ops frame_allocator_hybrid = {
 	.name = "hybrid",
 	.init = hybrid_init,
@@ -159,4 +165,6 @@ const struct frame_allocator_ops frame_allocator_hybrid = {
 	.deallocate = hybrid_deallocate,
 	.is_free = hybrid_is_free,
 	.blocks = hybrid_blocks,
+	.export = hybrid_export,
+	.keeps_bitmap = true,
 };

@@ -21,6 +21,7 @@
 #include "memory_map.h"
 
 #include <core/panic.h>
+#include <core/time.h>
 #include <lib/compiler.h>
 #include <mm/frame.h>
 #include <mm/numa.h>
@@ -30,7 +31,7 @@
 static struct zone zones[NODE_MAX][ZONES_USED];
 /* By node: all zones with memory, best first, ended by null. Constant after init. */
 static struct zone *fallback[NODE_MAX][NODE_MAX * ZONES_USED + 1];
-const struct frame_allocator_ops *frame_allocator RO_AFTER_INIT;
+const struct frame_allocator_ops *frame_allocator; /* (swapping of the slot `frames`; others peek) */
 
 static const char *const zone_names[ZONE_COUNT] = {
 	[ZONE_DMA] = "DMA",   [ZONE_DMA32] = "DMA32",   [ZONE_NORMAL] = "Normal",
@@ -84,7 +85,7 @@ static void add_present(struct zone *z, pfn_t start, pfn_t end)
 static void add_frames(struct zone *z, pfn_t start, pfn_t end)
 {
 	bool on = spin_lock_irq(&z->lock);
-	frame_allocator->add(z, start, end - start);
+	z->policy->add(z, start, end - start);
 	z->managed += end - start;
 	atomic_fetch_add_explicit(&z->free_frames, end - start, memory_order_relaxed);
 	spin_unlock_irq(&z->lock, on);
@@ -125,7 +126,10 @@ enum kerr zone_init_all(const struct frame_allocator_ops *policy)
 	for (unsigned n = 0; n < NODE_MAX; n++) {
 		for (unsigned id = 0; id < ZONES_USED; id++) {
 			z = &zones[n][id];
-			*z = (struct zone){.id = (enum zone_id)id, .node = (uint8_t)n};
+			*z = (struct zone){
+				.id = (enum zone_id)id, .node = (uint8_t)n, .policy = policy};
+			list_init(&z->runs);
+			(void)buddy_init(z); /* empty, also where it is not the one */
 			spin_init(&z->lock, RANK_ZONE, zone_names[id]);
 		}
 	}
@@ -201,7 +205,7 @@ struct frame *zone_allocate(const struct zone_request *r, unsigned order)
 		if (!zone_suits(z, r, (uint64_t)1 << order))
 			continue;
 		bool on = spin_lock_irq(&z->lock);
-		pfn_t pfn = frame_allocator->allocate(z, order);
+		pfn_t pfn = z->policy->allocate(z, order);
 		if (pfn != PFN_NONE) {
 			block_used(z, frame_table + pfn, order);
 			count_taken(z, r, 1, (uint64_t)1 << order);
@@ -221,7 +225,7 @@ struct frame *zone_allocate_contiguous(const struct zone_request *r, size_t coun
 		if (!zone_suits(z, r, count))
 			continue;
 		bool on = spin_lock_irq(&z->lock);
-		pfn_t pfn = frame_allocator->allocate_contiguous(z, count, order);
+		pfn_t pfn = z->policy->allocate_contiguous(z, count, order);
 		if (pfn != PFN_NONE) {
 			/* Each is one of its own, so that the run can be freed in pieces. */
 			for (size_t i = 0; i < count; i++)
@@ -246,7 +250,7 @@ size_t zone_allocate_batch(const struct zone_request *r, struct frame **out, siz
 		while (want && !zone_suits(z, r, want))
 			want /= 2; /* near the watermark */
 		if (want)
-			got = frame_allocator->allocate_batch(z, pfns, want);
+			got = z->policy->allocate_batch(z, pfns, want);
 		for (size_t i = 0; i < got; i++) {
 			out[n++] = frame_table + pfns[i];
 			block_used(z, frame_table + pfns[i], 0);
@@ -274,7 +278,7 @@ static void free_locked(struct zone *z, struct frame *f, unsigned order)
 	atomic_store_explicit(&f->references, 0, memory_order_relaxed);
 	f->state = FRAME_FREE;
 	f->order = FRAME_ORDER_NONE;
-	count_free(z, (int64_t)frame_allocator->deallocate(z, frame_pfn(f), order));
+	count_free(z, (int64_t)z->policy->deallocate(z, frame_pfn(f), order));
 	z->freed++;
 }
 
@@ -310,7 +314,7 @@ void zone_free_run(struct frame *first, unsigned order)
 		first[i].state = FRAME_FREE;
 		first[i].order = FRAME_ORDER_NONE;
 	}
-	count_free(z, (int64_t)frame_allocator->deallocate(z, frame_pfn(first), order));
+	count_free(z, (int64_t)z->policy->deallocate(z, frame_pfn(first), order));
 	z->freed++;
 	spin_unlock_irq(&z->lock, on);
 }
@@ -327,6 +331,43 @@ void zone_free_batch(struct frame **frames, size_t count)
 		while (i < count && zone_of(frames[i]) == z);
 		spin_unlock_irq(&z->lock, on);
 	}
+}
+
+/* ---- Another policy ------------------------------------------------------------------------- */
+
+/* Frames that CPUs have in their caches are out, for this purpose as for any other. */
+bool zone_change_policy(struct zone *z, const struct frame_allocator_ops *next,
+			struct frame_bitmap *free, nsec_t *held)
+{
+	uint64_t at = 0, frames = 0;
+	size_t count;
+	pfn_t pfn;
+
+	bool on = spin_lock_irq(&z->lock);
+	nsec_t began = time_now();
+	z->policy->export(z, free);
+	while (bitmap_next_run(free, &at, &pfn, &count)) {
+		next->add(z, pfn, count);
+		frames += count;
+	}
+	z->policy = next;
+	bool good = frames == atomic_load_explicit(&z->free_frames, memory_order_relaxed);
+	*held = time_now() - began;
+	spin_unlock_irq(&z->lock, on);
+	return good;
+}
+
+bool zone_audit(struct zone *z)
+{
+	uint64_t blocks[FRAME_ORDERS] = {}, frames = 0;
+
+	bool on = spin_lock_irq(&z->lock);
+	z->policy->blocks(z, blocks);
+	for (unsigned o = 0; o < FRAME_ORDERS; o++)
+		frames += blocks[o] << o;
+	bool good = frames == atomic_load_explicit(&z->free_frames, memory_order_relaxed);
+	spin_unlock_irq(&z->lock, on);
+	return good;
 }
 
 /* ---- Figures -------------------------------------------------------------------------------- */
@@ -431,6 +472,6 @@ void zone_figures(struct zone *z, struct zone_info *out)
 		.small = z->small,
 		.large = z->large,
 	};
-	frame_allocator->blocks(z, out->blocks);
+	z->policy->blocks(z, out->blocks);
 	spin_unlock_irq(&z->lock, on);
 }

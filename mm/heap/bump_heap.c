@@ -19,10 +19,10 @@
 
 #include "frame.h"
 #include "inject.h"
+#include "kmap_private.h"
 
 #include <core/spinlock.h>
 #include <lib/string.h>
-#include <mm/kmap.h>
 
 #define ARENA_ORDER 4
 
@@ -97,6 +97,7 @@ static bool grow(size_t need)
 		struct frame *f = bytes >= need ? frame_alloc((unsigned)order, 0) : nullptr;
 		if (!f)
 			continue;
+		heap_frames_own(f, (unsigned)order, &heap_bump);
 		uintptr_t start = (uintptr_t)frame_data(f);
 		bool on = spin_lock_irq(&bump_lock);
 		current = (struct arena){start, start, start + bytes};
@@ -110,7 +111,7 @@ static bool grow(size_t need)
 
 static void *large(size_t size)
 {
-	char *range = size <= SIZE_MAX - PAGE_SIZE ? kmap_alloc(size + PAGE_SIZE) : nullptr;
+	char *range = size <= SIZE_MAX - PAGE_SIZE ? kmap_alloc_tagged(size + PAGE_SIZE, HEAP_TAG_BUMP) : nullptr;
 	if (!range)
 		return nullptr;
 	void *block = range + PAGE_SIZE;

@@ -74,7 +74,6 @@ struct site { /* (debug_lock); a chain never changes once it is in */
 	size_t blocks, bytes; /* heap_debug_leaks()'s count */
 };
 
-static const struct heap_ops *provider RO_AFTER_INIT;
 static bool on RO_AFTER_INIT, deadly RO_AFTER_INIT;
 static struct record **buckets RO_AFTER_INIT;
 static struct site *sites RO_AFTER_INIT; /* hashed by chain; number 0 is "unknown" */
@@ -269,7 +268,7 @@ void *heap_debug_alloc(const char *cache, size_t size, size_t align)
 
 	if (__builtin_add_overflow(size, front + ZONE, &whole))
 		return nullptr;
-	char *base = provider->allocate(whole, align);
+	char *base = heap_provider()->allocate(whole, align);
 	if (!base)
 		return nullptr;
 	struct record r = {.payload = (uintptr_t)base + front,
@@ -286,7 +285,7 @@ void *heap_debug_alloc(const char *cache, size_t size, size_t align)
 	backtrace_take(chain, HEAP_CHAIN);
 	if (record_add(&r, chain))
 		return payload;
-	provider->deallocate(base);
+	heap_owner(base)->deallocate(base);
 	return nullptr;
 }
 
@@ -312,7 +311,7 @@ static void release(size_t at)
 	const char *what = copy.reported ? nullptr : damage(&copy, &where);
 	if (what)
 		report(what, (void *)copy.payload, &copy, where);
-	provider->deallocate(copy.base);
+	heap_owner(copy.base)->deallocate(copy.base);
 }
 
 /* The poisoned block goes to the end of the ring, who is in the way leaves. */
@@ -423,7 +422,7 @@ static bool next_damaged(struct record *first, struct record *copy, const char *
 
 size_t heap_debug_sweep(void)
 {
-	size_t found = on ? provider->audit() : 0;
+	size_t found = on ? heap_provider()->audit() : 0;
 
 	for (size_t i = 0; on && i < BUCKETS;) {
 		struct record copy;
@@ -503,9 +502,8 @@ static void *table_new(unsigned order)
 	return frame_data(f);
 }
 
-void heap_debug_init(const struct heap_ops *wrapped)
+void heap_debug_init(void)
 {
-	provider = wrapped;
 	buckets = table_new(TABLE_ORDER);
 	sites = table_new(SITE_ORDER);
 	ring = table_new(1);

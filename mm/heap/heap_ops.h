@@ -3,6 +3,7 @@
 
 #include <mm/heap.h>
 
+struct frame;
 struct shrinker;
 
 /* A provider. Any context; never sleeps but where large blocks may (mm/heap.h). */
@@ -27,6 +28,15 @@ extern const struct heap_ops heap_bump; /* bump_heap.c */
 
 #define HEAP_CLASSES 12
 #define HEAP_SMALL_MAX ((size_t)8 << (HEAP_CLASSES - 1)) /* 16 KiB */
+
+/* Whose block it is that lies there, whatever the provider is by now. Not for early blocks. */
+const struct heap_ops *heap_owner(const void *block);
+/* Frees a block that is not the slab's; false: it is nobody's. */
+bool heap_free_foreign(void *block);
+/* What a block's owner is told by, beside the slab's: this, in the records of an arena's frames, or the
+ * tag of a kmap range. */
+enum { HEAP_TAG_LIST = 1, HEAP_TAG_BUMP = 2 };
+void heap_frames_own(struct frame *f, unsigned order, const struct heap_ops *owner);
 
 /* The provider that heap= names is up from here on; the early heap is retired. */
 void heap_start(void);
@@ -53,8 +63,8 @@ void bump_heap_retire(void);
 void bump_heap_reset(void); /* tests: forgets all blocks, starts again; not once retired */
 size_t bump_heap_size(const void *block);
 
-/* The debug mode (HP-6), in front of `provider`: debug.c. */
-void heap_debug_init(const struct heap_ops *provider);
+/* The debug mode (HP-6), in front of any provider: debug.c. */
+void heap_debug_init(void);
 void *heap_debug_alloc(const char *cache, size_t size, size_t align);
 void heap_debug_free(const char *cache, void *block);
 void *heap_debug_realloc(void *block, size_t size);

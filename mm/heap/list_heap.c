@@ -222,9 +222,9 @@ static struct arena *arena_new(const struct pool *p, size_t need)
 	struct arena *a = nullptr;
 	if (p->large) {
 		size_t bytes = ALIGN_UP(need, LARGE_ARENA);
-		a = kmap_alloc(bytes);
+		a = kmap_alloc_tagged(bytes, HEAP_TAG_LIST);
 		if (!a)
-			a = kmap_alloc(bytes = ALIGN_UP(need, PAGE_SIZE));
+			a = kmap_alloc_tagged(bytes = ALIGN_UP(need, PAGE_SIZE), HEAP_TAG_LIST);
 		if (a)
 			a->bytes = bytes;
 		return a;
@@ -236,6 +236,7 @@ static struct arena *arena_new(const struct pool *p, size_t need)
 		a = frame_data(f);
 		a->bytes = PAGE_SIZE << order;
 		a->order = (uint64_t)order;
+		heap_frames_own(f, (unsigned)order, &heap_list);
 		heap_frames_add((int64_t)1 << order);
 		break;
 	}
@@ -293,6 +294,7 @@ static void arena_delete(const struct pool *p, struct arena *a)
 		return;
 	}
 	heap_frames_add(-((int64_t)1 << a->order));
+	heap_frames_own(frame_of(a), (unsigned)a->order, nullptr);
 	frame_free(frame_of(a), (unsigned)a->order);
 }
 

@@ -76,7 +76,7 @@ static struct spinlock caches_lock = SPINLOCK_INIT(RANK_OBJECT, "caches");
 static struct list caches = LIST_INIT(caches);    /* (caches_lock) */
 static char *magazine_page; /* (caches_lock) where the next ones come from */
 static size_t magazine_left; /* (caches_lock) bytes */
-static _Atomic uint64_t large_allocations, large_frees;
+static _Atomic uint64_t large_allocations, large_frees, large_bytes;
 static bool caches_have_slabs RO_AFTER_INIT;
 
 /* ---- Slabs ---------------------------------------------------------------------------------- */
@@ -375,16 +375,29 @@ static bool in_direct_map(const void *block)
 	return !kmap_contains(block);
 }
 
+static NOINLINE void free_large(void *block)
+{
+	size_t size = kmap_free_untagged(block);
+	if (size) {
+		atomic_fetch_add_explicit(&large_frees, 1, memory_order_relaxed);
+		atomic_fetch_sub_explicit(&large_bytes, size, memory_order_relaxed);
+	} else if (!heap_free_foreign(block)) {
+		panic("heap_free: %p was not allocated", block);
+	}
+}
+
 void slab_free(void *block)
 {
 	if (unlikely(!in_direct_map(block))) {
-		atomic_fetch_add_explicit(&large_frees, 1, memory_order_relaxed);
-		kmap_free(block);
+		free_large(block);
 		return;
 	}
 	struct cache *c = (struct cache *)(uintptr_t)frame_of(block)->private;
-	if (unlikely(!c || frame_of(block)->state != FRAME_USED))
-		panic("heap_free: %p was not allocated", block);
+	if (unlikely(!c || frame_of(block)->state != FRAME_USED)) {
+		if (c || !heap_free_foreign(block))
+			panic("heap_free: %p was not allocated", block);
+		return;
+	}
 	cache_free(c, block);
 }
 
@@ -401,8 +414,11 @@ static void *ops_alloc(size_t size, size_t align)
 	if (size <= HEAP_SMALL_MAX)
 		return slab_alloc(size);
 	void *block = kmap_alloc(size);
-	if (block)
+	if (block) {
 		atomic_fetch_add_explicit(&large_allocations, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&large_bytes, ALIGN_UP(size, PAGE_SIZE),
+					  memory_order_relaxed);
+	}
 	return block;
 }
 
@@ -421,9 +437,10 @@ static void *ops_realloc(void *block, size_t size)
 
 static void ops_stats(struct heap_stats *out)
 {
+	size_t large = atomic_load_explicit(&large_bytes, memory_order_relaxed);
 	*out = (struct heap_stats){
-		.total = kmap_frame_count() << PAGE_SHIFT,
-		.used = kmap_frame_count() << PAGE_SHIFT,
+		.total = large,
+		.used = large,
 		.allocations = atomic_load_explicit(&large_allocations, memory_order_relaxed),
 		.deallocations = atomic_load_explicit(&large_frees, memory_order_relaxed),
 	};

@@ -36,7 +36,8 @@ struct kmap_range {
 	struct list link;    /* (kmap_lock) in its area, by address */
 	struct list defer;   /* (kmap_lock) in the list of late frees */
 	vaddr_t start;       /* constant */
-	uint64_t size : 63;    /* constant; without the guard page */
+	uint64_t size : 61;    /* constant; without the guard page */
+	uint64_t tag : 2;      /* (kmap_lock) whose it is: kmap_alloc_tagged */
 	uint64_t borrowed : 1; /* constant: the frames behind it are not ours */
 };
 
@@ -420,6 +421,35 @@ void *kmap_alloc(size_t size)
 	return kmap_region(&q, &addr) == KERR_OK ? addr : nullptr;
 }
 
+void *kmap_alloc_tagged(size_t size, unsigned tag)
+{
+	void *addr = kmap_alloc(size);
+	struct kmap_range *r;
+	if (!addr)
+		return nullptr;
+	bool on = spin_lock_irq(&kmap_lock);
+	list_for_each(r, &SPACE_KMAP->ranges, link)
+		if (r->start == (vaddr_t)addr)
+			r->tag = tag & 3;
+	spin_unlock_irq(&kmap_lock, on);
+	return addr;
+}
+
+unsigned kmap_tag(const void *addr)
+{
+	struct kmap_range *r;
+	unsigned tag = 0;
+	bool on = spin_lock_irq(&kmap_lock);
+	list_for_each(r, &SPACE_KMAP->ranges, link) {
+		if ((vaddr_t)addr - r->start < r->size) {
+			tag = r->tag;
+			break;
+		}
+	}
+	spin_unlock_irq(&kmap_lock, on);
+	return tag;
+}
+
 void *kmap_module_alloc(size_t size)
 {
 	struct kmap_range *r;
@@ -461,14 +491,8 @@ bool kmap_is_module(vaddr_t addr)
 	return kernel_area_has(AREA_MODULES, addr);
 }
 
-void kmap_free(void *addr)
+static void range_free_soon(struct kmap_range *r)
 {
-	if (!addr)
-		return;
-	vaddr_t start = ALIGN_DOWN((vaddr_t)addr, PAGE_SIZE);
-	struct kmap_range *r = range_find(space_of(start), start);
-	if (!r || (!kernel_area_has(AREA_DEVICE, start) && start != (vaddr_t)addr))
-		panic("kmap_free: %p was not allocated", addr);
 	if (may_wait()) {
 		free_deferred();
 		range_free(r);
@@ -477,6 +501,27 @@ void kmap_free(void *addr)
 	bool on = spin_lock_irq(&kmap_lock);
 	list_add_tail(&deferred, &r->defer);
 	spin_unlock_irq(&kmap_lock, on);
+}
+
+void kmap_free(void *addr)
+{
+	if (!addr)
+		return;
+	vaddr_t start = ALIGN_DOWN((vaddr_t)addr, PAGE_SIZE);
+	struct kmap_range *r = range_find(space_of(start), start);
+	if (!r || (!kernel_area_has(AREA_DEVICE, start) && start != (vaddr_t)addr))
+		panic("kmap_free: %p was not allocated", addr);
+	range_free_soon(r);
+}
+
+size_t kmap_free_untagged(void *addr)
+{
+	struct kmap_range *r = range_find(SPACE_KMAP, (vaddr_t)addr);
+	if (!r || r->tag)
+		return 0;
+	size_t size = r->size;
+	range_free_soon(r);
+	return size;
 }
 
 bool kmap_contains(const void *addr)

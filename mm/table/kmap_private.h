@@ -10,6 +10,12 @@ bool kmap_populate(vaddr_t start, size_t size, unsigned frame_flags);
 void kmap_depopulate(vaddr_t start, size_t size);
 bool kmap_contains(const void *addr); /* an address of the kmap area */
 size_t kmap_size(const void *addr); /* of a kmap_alloc block; 0: none starts there */
+/* kmap_alloc for somebody who wants to recognise what is his: a tag from 1 to 3. */
+[[nodiscard]] void *kmap_alloc_tagged(size_t size, unsigned tag);
+/* Of the range that the address lies in; 0: no tag, or no range. */
+unsigned kmap_tag(const void *addr);
+/* kmap_free, if a range without a tag starts there: its bytes; else 0, and nothing was done. */
+size_t kmap_free_untagged(void *addr);
 /* Boot, once: address space for good, of the kmap area; not from the heap. 0: there is none. */
 vaddr_t kmap_reserve(size_t size);
 /* Boot: slots of `cpus` CPUs. */

@@ -7,6 +7,7 @@
 #include "allocator.h"
 
 #include <lib/format.h>
+#include <mm/change.h>
 #include <mm/memory.h>
 #include <stdlib.h>
 
@@ -157,7 +158,18 @@ static void audit(const uint8_t *never)
 	}
 }
 
-static void conforms(const char *name, struct test_random *random)
+/* Another policy, any that loses nothing; the frames are those of before. */
+static void change(struct test_random *random)
+{
+	const struct frame_allocator_ops *next = frame_policy_get(test_random_below(random, 3));
+
+	EXPECT_OK(frame_policy_change(next));
+	EXPECT(frame_policy_current() == next);
+	EXPECT(frame_policy_audit());
+}
+
+/* `changing`: the policy does not stay the one of that name, but in the end. */
+static void conforms(const char *name, struct test_random *random, bool changing)
 {
 	static struct held held[HELD];
 	static uint64_t before[ZONE_COUNT][FRAME_ORDERS], after[ZONE_COUNT][FRAME_ORDERS];
@@ -172,6 +184,9 @@ static void conforms(const char *name, struct test_random *random)
 	frees = strcmp(name, "bump") != 0;
 	owned = calloc(1u << 21, 1);
 	uint8_t *never = calloc(1u << 21, 1); /* the kernel's own and what is no RAM */
+	const struct frame_allocator_ops *first = frame_policy_current();
+	if (changing) /* for all of them, once */
+		EXPECT_OK(frame_policy_prepare(&frame_allocator_hybrid));
 	uint64_t free = frame_totals().free;
 	blocks_of(before);
 	for (size_t i = 0; (z = zone_get(i)); i++)
@@ -185,6 +200,8 @@ static void conforms(const char *name, struct test_random *random)
 			give(h);
 		else
 			take(h, random);
+		if (changing && n % (STEPS / 64) == 7)
+			change(random);
 		if (n % (STEPS / 8) == 0)
 			audit(never);
 	}
@@ -192,6 +209,8 @@ static void conforms(const char *name, struct test_random *random)
 		if (held[i].f)
 			give(&held[i]);
 	}
+	if (changing)
+		EXPECT_OK(frame_policy_change(first));
 	EXPECT_EQ(strict_seen, 1u << ZONE_DMA | 1u << ZONE_DMA32 | 1u << ZONE_NORMAL);
 	audit(never);
 	if (!frees)
@@ -203,17 +222,17 @@ static void conforms(const char *name, struct test_random *random)
 
 PROPERTY(allocators_buddy_conforms, 1)
 {
-	conforms("buddy", random);
+	conforms("buddy", random, false);
 }
 
 PROPERTY(allocators_bitmap_conforms, 1)
 {
-	conforms("bitmap", random);
+	conforms("bitmap", random, false);
 }
 
 PROPERTY(allocators_hybrid_conforms, 1)
 {
-	conforms("hybrid", random);
+	conforms("hybrid", random, false);
 	struct zone_info z;
 	REQUIRE(zone_info(1, &z));
 	EXPECT(z.small > z.large && z.large > 0);
@@ -221,7 +240,33 @@ PROPERTY(allocators_hybrid_conforms, 1)
 
 PROPERTY(allocators_bump_conforms, 1)
 {
-	conforms("bump", random);
+	conforms("bump", random, false);
+}
+
+PROPERTY(allocators_change, 1)
+{
+	conforms("buddy", random, true);
+}
+
+PROPERTY(allocators_change_bitmap, 1)
+{
+	conforms("bitmap", random, true);
+}
+
+PROPERTY(allocators_change_hybrid, 1)
+{
+	conforms("hybrid", random, true);
+}
+
+TEST(allocators_change_refused)
+{
+	test_kernel(nullptr);
+	EXPECT_EQ(frame_policy_prepare(&frame_allocator_bump), KERR_OPNOTSUPP);
+	uint64_t free = frame_totals().free;
+	EXPECT_OK(frame_policy_prepare(&frame_allocator_hybrid));
+	frame_policy_release();
+	frame_reclaim();
+	EXPECT_EQ(frame_totals().free, free);
 }
 
 TEST(allocators_unknown_name)

@@ -111,6 +111,11 @@ struct sched_change_stats {
 /* All threads go on under `ops`, CPU by CPU; none is lost, and on an error nothing has changed: NOMEM, or
  * what its init said; NOENT: it is not registered. May sleep. */
 enum kerr sched_policy_change(const struct scheduler_ops *ops);
+/* The same in two steps: after KERR_OK (EXIST: it is the one in use) either of the other two follows, by
+ * the same thread; meanwhile no other change begins. */
+enum kerr sched_policy_try(const struct scheduler_ops *ops);
+void sched_policy_keep(void);
+void sched_policy_back(void); /* cannot fail */
 void sched_change_figures(struct sched_change_stats *out);
 
 /* Changes the effective and base priority of a thread. Any context. */

@@ -14,7 +14,7 @@
 
 /* The same numbers on every architecture. */
 #define TERN_NR_SCHED_STATS 500
-#define TERN_NR_HOT_RELOAD 501 /* reserved */
+#define TERN_NR_HOT_RELOAD 501
 #define TERN_NR_SELF_HEAL 502  /* reserved */
 #define TERN_NR_BENCHMARK 503
 #define TERN_NR_INFO 504
@@ -34,6 +34,29 @@ struct tern_sched_stats {
 	uint64_t migrations, pulls; /* threads given to, and taken by, other CPUs */
 };
 #define TERN_SCHED_STATS_FIRST 80 /* bytes of the first version */
+
+/* ---- 501: exchanges a part of the kernel while it is in use ---- */
+
+#define TERN_RELOAD_LIST 1u /* changes nothing: only describes slot number `index` */
+
+/* ENOENT: no such slot, or no such provider of it (TERN_RELOAD_LIST tells which), or past the last; EPERM;
+ * EBUSY: that slot is being swapped; ETIMEDOUT: the old provider did not become quiet; EIO: the step that was
+ * told to fail has. After an error the old provider goes on with its state. */
+struct tern_hot_reload {
+	uint32_t size;
+	uint32_t flags;
+	uint32_t index; /* in, with TERN_RELOAD_LIST */
+	uint32_t
+		fail; /* in, for tests: 1 init, 2 quiesce, 3 export, 4 import, 5 switch fails; 0: none */
+	char slot[32]; /* in, or out with TERN_RELOAD_LIST; ended by 0, as the other one */
+	char provider[32]; /* in: who shall take over; out: whose turn it is */
+	/* Out: */
+	char kind[16];
+	char providers[160]; /* "a b c" */
+	uint64_t swaps, rollbacks; /* of this slot since boot */
+	uint64_t pause_last, pause_median, pause_max; /* ns for which users had to wait */
+};
+#define TERN_HOT_RELOAD_FIRST 296
 
 /* ---- 503: the kernel's own operations, measured now ---- */
 

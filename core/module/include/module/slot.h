@@ -35,9 +35,12 @@ struct slot_state {
 };
 /* Appends; NOMEM. For export. */
 enum kerr slot_state_put(struct slot_state *s, const void *data, size_t size);
+/* Room for `size` bytes in all, so that slot_state_put needs no memory up to there; NOMEM. */
+enum kerr slot_state_reserve(struct slot_state *s, size_t size);
 /* Takes the next bytes from *at on; INVAL: there are not so many. For import. */
 enum kerr slot_state_take(const struct slot_state *s, size_t *at, void *data, size_t size);
 
+struct slot;
 /* One implementation. All functions may sleep; those marked (quiet) run while nobody is inside. */
 struct slot_provider {
 	const char *name;
@@ -45,9 +48,10 @@ struct slot_provider {
 	uint32_t oldest;  /* version that it can import */
 	struct module *owner;
 	const void *ops; /* the slot's own table of operations */
-	/* Makes an instance without anybody's state; may allocate. Runs beside the old one's users. */
+	/* Makes an instance without anybody's state; may allocate. Runs beside the old one's users. Null: the
+	 * instance is `ops`. */
 	enum kerr (*init)(void **instance);
-	/* Frees an instance, used or not. */
+	/* Frees an instance, used or not. Null: there is nothing to free. */
 	void (*fini)(void *instance);
 	/* (quiet) Writes down its state and changes nothing: it may have to go on. */
 	enum kerr (*export)(void *instance, struct slot_state *out);
@@ -58,6 +62,24 @@ struct slot_provider {
 	struct list link; /* (slots_lock) in slot.providers */
 };
 
+/* For a slot whose users do not come through the gate: what it does instead. Any may be null. */
+struct slot_quiet {
+	/* Before the pause: room for what export will write, and what else may sleep. On an error it has
+	 * taken nothing, or `fini` gives it back. */
+	enum kerr (*prepare)(struct slot *s, const struct slot_provider *to,
+			     struct slot_state *room);
+	/* Until `open` nobody is inside. */
+	enum kerr (*close)(struct slot *s);
+	void (*open)(struct slot *s);
+	/* (quiet) The step after export failed, or the import itself, or it was never begun: the old
+	 * instance is to be as it was. Cannot fail. */
+	void (*undo)(struct slot *s, const struct slot_state *state);
+	/* (quiet) The switch, before `current` is stored. Cannot fail. */
+	void (*turn)(struct slot *s, const struct slot_provider *to, void *instance);
+	/* The last pause in ns, where it is not the time from close to open. */
+	nsec_t (*pause)(struct slot *s);
+};
+
 #define SLOT_GATES 16u
 #define SLOT_PAUSES 128u
 
@@ -65,6 +87,7 @@ struct slot {
 	const char *name;
 	enum slot_kind kind;
 	struct module *owner; /* of the slot: its own providers need no reference */
+	const struct slot_quiet *quiet; /* null: users come through the gate */
 	/* Set by slot_add, then only while closed and empty; stable for who is inside. */
 	const struct slot_provider *current;
 	void *instance;
@@ -135,4 +158,6 @@ struct slot_view {
 };
 /* The index-th slot; false: no more. */
 bool slot_view_get(size_t index, struct slot_view *out);
+/* The slot of that name; false: there is none. */
+bool slot_view_find(const char *name, struct slot_view *out);
 const char *slot_step_name(enum slot_step step);

@@ -1,0 +1,419 @@
+/* Hot swap of the kernel's own slots: each to another implementation and back, a hundred times, while a worker per
+ * CPU makes processes, fills memory and writes files; every byte is looked at afterwards. Then each step fails. */
+#define _GNU_SOURCE
+#include "tap.h"
+#include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <tern/tern.h>
+
+#define SWAPS 100
+#define WORKERS_MAX 4
+#define AREA (512u << 10)
+#define RECORD 1000u
+
+static const struct pair {
+	const char *slot, *kind, *home, *other;
+} pairs[] = {
+	{"scheduler", "scheduler", "prio", "fifo"},
+	{"frames", "frames", "buddy", "bitmap"},
+	{"frames", "frames", "buddy", "hybrid"},
+	{"heap", "heap", "slab", "list"},
+};
+
+struct worker {
+	_Atomic uint64_t rounds, records, failed;
+	_Atomic int line; /* of the last failure */
+};
+
+static struct shared {
+	_Atomic bool stop;
+	struct worker workers[WORKERS_MAX];
+} *shared;
+
+static unsigned workers;
+
+static long swap_step(const char *slot, const char *provider, uint32_t fail)
+{
+	struct tern_hot_reload r = {.size = sizeof(r), .fail = fail};
+
+	strncpy(r.slot, slot, sizeof(r.slot) - 1);
+	strncpy(r.provider, provider, sizeof(r.provider) - 1);
+	return syscall(TERN_NR_HOT_RELOAD, &r);
+}
+
+static long swap(const char *slot, const char *provider)
+{
+	return swap_step(slot, provider, 0);
+}
+
+static bool find(const char *slot, struct tern_hot_reload *r)
+{
+	for (uint32_t i = 0;; i++) {
+		*r = (struct tern_hot_reload){
+			.size = sizeof(*r), .flags = TERN_RELOAD_LIST, .index = i};
+		if (syscall(TERN_NR_HOT_RELOAD, r) != 0)
+			return false;
+		if (strcmp(r->slot, slot) == 0)
+			return true;
+	}
+}
+
+/* ---- The load ---- */
+
+#define must(cond)                                                                                 \
+	do {                                                                                       \
+		if (!(cond)) {                                                                     \
+			w->failed++;                                                               \
+			w->line = __LINE__;                                                        \
+		}                                                                                  \
+	} while (0)
+
+static uint64_t mixed(uint64_t seed, uint64_t i)
+{
+	uint64_t x = (seed * 0x9e3779b97f4a7c15u) ^ (i * 0xbf58476d1ce4e5b9u);
+
+	return x ^ x >> 29;
+}
+
+static void fill_memory(struct worker *w, uint64_t seed)
+{
+	uint64_t *area =
+		mmap(NULL, AREA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	must(area != MAP_FAILED);
+	if (area == MAP_FAILED)
+		return;
+	for (size_t i = 0; i < AREA / 8; i += 16)
+		area[i] = mixed(seed, i);
+	for (size_t i = 0; i < AREA / 8; i += 16)
+		must(area[i] == mixed(seed, i) && area[i + 1] == 0);
+	munmap(area, AREA);
+}
+
+static void make_process(struct worker *w, uint64_t seed)
+{
+	int fds[2], status;
+	uint64_t got = 0;
+
+	must(pipe(fds) == 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		uint64_t sum = 0;
+		for (uint64_t i = 0; i < 1000; i++)
+			sum += mixed(seed, i);
+		_exit(write(fds[1], &sum, sizeof(sum)) != sizeof(sum));
+	}
+	for (uint64_t i = 0; i < 1000; i++)
+		got -= mixed(seed, i);
+	uint64_t sum = 0;
+	must(pid > 0 && read(fds[0], &sum, sizeof(sum)) == sizeof(sum) && sum + got == 0);
+	must(waitpid(pid, &status, 0) == pid && status == 0);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void record_of(char *record, uint64_t seed, uint64_t number)
+{
+	for (size_t i = 0; i < RECORD; i++)
+		record[i] = (char)mixed(seed + number, i);
+}
+
+/* Names that come and go, and are all there when the folder is read. */
+static void use_folder(struct worker *w, const char *folder, uint64_t round)
+{
+	char a[64], b[64];
+	unsigned seen = 0, strange = 0;
+
+	for (unsigned i = 0; i < 8; i++) {
+		snprintf(a, sizeof(a), "%s/a%u", folder, i);
+		int fd = open(a, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+		must(fd >= 0 && write(fd, &round, sizeof(round)) == sizeof(round));
+		close(fd);
+	}
+	for (unsigned i = 0; i < 8; i += 2) {
+		snprintf(a, sizeof(a), "%s/a%u", folder, i);
+		snprintf(b, sizeof(b), "%s/b%u", folder, i);
+		must(rename(a, b) == 0);
+	}
+	DIR *d = opendir(folder);
+	must(d != NULL);
+	for (struct dirent *e; d && (e = readdir(d));) {
+		unsigned n = (unsigned)(e->d_name[1] - '0');
+		if (e->d_name[0] == '.' || strcmp(e->d_name, "records") == 0)
+			continue;
+		if (n < 8 && e->d_name[0] == (n % 2 ? 'a' : 'b') && !(seen & 1u << n))
+			seen |= 1u << n;
+		else
+			strange++;
+	}
+	must(seen == 0xff && strange == 0);
+	if (d)
+		closedir(d);
+	for (unsigned i = 0; i < 8; i++) {
+		uint64_t got = 0;
+		snprintf(a, sizeof(a), "%s/%c%u", folder, i % 2 ? 'a' : 'b', i);
+		int fd = open(a, O_RDONLY | O_CLOEXEC);
+		must(fd >= 0 && read(fd, &got, sizeof(got)) == sizeof(got) && got == round);
+		close(fd);
+		must(unlink(a) == 0);
+	}
+}
+
+/* One file stays open and is written all the time; afterwards every byte must be there. */
+static void verify_records(struct worker *w, int fd, uint64_t seed)
+{
+	char want[RECORD], got[RECORD];
+	struct stat st;
+
+	must(fstat(fd, &st) == 0 && (uint64_t)st.st_size == w->records * RECORD);
+	for (uint64_t n = 0; n < w->records; n++) {
+		record_of(want, seed, n);
+		must(pread(fd, got, RECORD, (off_t)(n * RECORD)) == RECORD &&
+		     memcmp(want, got, RECORD) == 0);
+	}
+}
+
+static void work(unsigned number)
+{
+	struct worker *w = &shared->workers[number];
+	char folder[32], path[48], record[RECORD];
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(number, &set);
+	if (number % 2)
+		sched_setaffinity(0, sizeof(set), &set);
+	snprintf(folder, sizeof(folder), "/tmp/swaps.%u", number);
+	must(mkdir(folder, 0755) == 0);
+	snprintf(path, sizeof(path), "%s/records", folder);
+	int fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_APPEND | O_CLOEXEC, 0644);
+	must(fd >= 0);
+	while (!shared->stop && !w->failed) {
+		uint64_t round = w->rounds;
+		if (w->records < 8000) {
+			record_of(record, number, w->records);
+			must(write(fd, record, RECORD) == RECORD);
+			w->records++;
+		}
+		use_folder(w, folder, round);
+		fill_memory(w, round);
+		make_process(w, round);
+		w->rounds++;
+	}
+	verify_records(w, fd, number);
+	close(fd);
+	must(unlink(path) == 0);
+	must(rmdir(folder) == 0);
+}
+
+static void start(pid_t *pids)
+{
+	fflush(stdout);
+	memset(shared, 0, sizeof(*shared));
+	for (unsigned i = 0; i < workers; i++) {
+		pids[i] = fork();
+		if (pids[i] == 0) {
+			work(i);
+			_exit(0);
+		}
+	}
+}
+
+static uint64_t rounds(void)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < workers; i++)
+		sum += shared->workers[i].rounds;
+	return sum;
+}
+
+/* Waits until somebody has got further; a swap that stopped them all shows here. */
+static void let_work(void)
+{
+	uint64_t before = rounds();
+
+	for (unsigned i = 0; rounds() == before && i < 10000; i++)
+		usleep(500);
+}
+
+static bool stop(pid_t *pids)
+{
+	bool good = true;
+
+	shared->stop = true;
+	for (unsigned i = 0; i < workers; i++) {
+		good &= status_of(pids[i]) == 0;
+		if (shared->workers[i].failed || shared->workers[i].rounds < 2) {
+			printf("# worker %u: %lu failures, the last in line %d, %lu rounds\n", i,
+			       (unsigned long)shared->workers[i].failed, shared->workers[i].line,
+			       (unsigned long)shared->workers[i].rounds);
+			good = false;
+		}
+	}
+	return good;
+}
+
+/* ---- Audits ---- */
+
+static unsigned long figure(const char *file, const char *name)
+{
+	char line[256];
+	unsigned long value = 0;
+	FILE *f = fopen(file, "r");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (strncmp(line, name, strlen(name)) == 0)
+			value = strtoul(line + strlen(name), NULL, 10);
+	if (f)
+		fclose(f);
+	return value;
+}
+
+static unsigned long free_kib(void)
+{
+	usleep(100000); /* what is freed after a grace period */
+	return figure("/proc/meminfo", "MemFree:");
+}
+
+/* ---- The tests ---- */
+
+static void under_load(const struct pair *p)
+{
+	struct tern_hot_reload r;
+	pid_t pids[WORKERS_MAX];
+	unsigned failed = !find(p->slot, &r);
+	uint64_t before = r.swaps;
+
+	start(pids);
+	let_work();
+	for (int i = 0; i < SWAPS; i++) {
+		failed += swap(p->slot, p->other) != 0;
+		let_work();
+		failed += swap(p->slot, p->home) != 0;
+		let_work();
+	}
+	check(stop(pids), "%s: the load did not notice", p->slot);
+	check(failed == 0 && find(p->slot, &r) && strcmp(r.provider, p->home) == 0 &&
+		      r.swaps == before + 2 * SWAPS,
+	      "%s: %s and back %d times under load", p->slot, p->other, SWAPS);
+	printf("# %s: pause median %lu.%lu us, most %lu.%lu us\n", p->slot,
+	       (unsigned long)r.pause_median / 1000, (unsigned long)r.pause_median / 100 % 10,
+	       (unsigned long)r.pause_max / 1000, (unsigned long)r.pause_max / 100 % 10);
+	printf("# rounds: %lu\n", (unsigned long)rounds());
+}
+
+static void each_step_fails(const struct pair *p)
+{
+	struct tern_hot_reload r;
+	pid_t pids[WORKERS_MAX];
+	unsigned failed = !find(p->slot, &r);
+	uint64_t before = r.rollbacks;
+
+	start(pids);
+	for (unsigned i = 0; i < 20; i++) {
+		/* From both sides: half of the time the other one is the old one. */
+		bool home = i < 10;
+		if (i == 10)
+			failed += swap(p->slot, p->other) != 0;
+		errno = 0;
+		failed += swap_step(p->slot, home ? p->other : p->home, 1 + i % 5) != -1 ||
+			  errno != EIO;
+		failed += !find(p->slot, &r) || strcmp(r.provider, home ? p->home : p->other) != 0;
+		let_work();
+	}
+	failed += swap(p->slot, p->home) != 0;
+	check(stop(pids), "%s: nor what was rolled back", p->slot);
+	check(failed == 0 && find(p->slot, &r) && r.rollbacks == before + 20,
+	      "%s: each step failed, and the old one went on", p->slot);
+}
+
+static void nothing_lost(const struct pair *p)
+{
+	unsigned long before = free_kib(), total = figure("/proc/meminfo", "MemTotal:");
+	unsigned failed = 0;
+
+	for (int i = 0; i < 20; i++)
+		failed += swap(p->slot, i % 2 ? p->home : p->other) != 0;
+	unsigned long after = free_kib();
+	check(failed == 0 && after + 512 > before && before + 512 > after &&
+		      figure("/proc/meminfo", "MemTotal:") == total,
+	      "%s: no memory is lost", p->slot);
+	if (after + 512 <= before || before + 512 <= after)
+		printf("# free: %lu KiB, then %lu KiB\n", before, after);
+	check(figure("/sys/kernel/sched/stats", "bad_moves ") == 0, "%s: no thread is lost",
+	      p->slot);
+}
+
+static void bad_input(void)
+{
+	struct tern_hot_reload r = {.size = sizeof(r), .flags = 2};
+
+	errno = 0;
+	check(swap("scheduler", "nothing") == -1 && errno == ENOENT, "an unknown provider");
+	check(swap("nothing", "fifo") == -1 && errno == ENOENT, "an unknown slot");
+	check(swap("frames", "bump") == -1 && errno == EOPNOTSUPP, "a policy that loses frames");
+	errno = 0;
+	check(swap("heap", "bump") == -1 && errno == EOPNOTSUPP, "a heap that loses blocks");
+	errno = 0;
+	check(swap_step("scheduler", "fifo", 7) == -1 && errno == EINVAL, "an unknown step");
+	check(syscall(TERN_NR_HOT_RELOAD, &r) == -1 && errno == EINVAL, "an unknown flag");
+	memset(r.slot, 'x', sizeof(r.slot));
+	r.flags = 0;
+	check(syscall(TERN_NR_HOT_RELOAD, &r) == -1 && errno == EINVAL, "a name without end");
+	r.size = 8;
+	check(syscall(TERN_NR_HOT_RELOAD, &r) == -1 && errno == EINVAL, "a structure too small");
+	check(syscall(TERN_NR_HOT_RELOAD, 8) == -1 && errno == EFAULT, "no structure");
+	check(in_child(if (setuid(65534)) _exit(9);
+		       _exit(swap("scheduler", "fifo") != -1 || errno != EPERM)) == 0,
+	      "swapping is for the privileged");
+	check(in_child(if (setuid(65534)) _exit(9); _exit(!find("scheduler", &r))) == 0,
+	      "looking is for all");
+}
+
+/* Two that swap the same slot: one of them may be told to come again. */
+static void in_the_middle(const struct pair *p)
+{
+	unsigned failed = 0;
+
+	fflush(stdout);
+	pid_t pid = fork();
+	if (pid == 0) {
+		for (int i = 0; i < 200; i++)
+			if (swap(p->slot, i % 2 ? p->home : p->other) && errno != EBUSY)
+				_exit(1);
+		_exit(0);
+	}
+	for (int i = 0; i < 200; i++)
+		failed += swap(p->slot, i % 2 ? p->other : p->home) && errno != EBUSY;
+	check(failed == 0 && status_of(pid) == 0 && swap(p->slot, p->home) == 0,
+	      "%s: two that swap at once", p->slot);
+}
+
+int main(int argc, char **argv)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	struct tern_hot_reload r;
+
+	workers = cpus < WORKERS_MAX ? (unsigned)cpus : WORKERS_MAX;
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
+	bad_input();
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		const struct pair *p = &pairs[i];
+		if (argc > 1 && strcmp(argv[1], p->slot) != 0)
+			continue;
+		check(find(p->slot, &r) && strcmp(r.provider, p->home) == 0 &&
+			      strcmp(r.kind, p->kind) == 0,
+		      "%s: %s at first", p->slot, p->home);
+		under_load(p);
+		each_step_fails(p);
+		nothing_lost(p);
+		in_the_middle(p);
+	}
+	return tap_end();
+}
