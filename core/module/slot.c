@@ -40,6 +40,7 @@
 #include <lib/format.h>
 #include <lib/string.h>
 #include <mm/heap.h>
+#include <module/call.h>
 #include <module/slot.h>
 
 #define QUIESCE_LIMIT NSEC_PER_SEC
@@ -113,6 +114,45 @@ static void gate_open(struct slot *s)
 	wake_all(&s->queue);
 }
 
+/* ---- Providers' functions, guarded if they are a module's ---- */
+
+static enum kerr call_init(const struct slot_provider *p, void **instance)
+{
+	return p->owner ? module_call(p->owner, MODULE_FN(p->init), MODULE_ARG(instance), 0, 0, 0)
+			: p->init(instance);
+}
+
+static void call_fini(const struct slot_provider *p, void *instance)
+{
+	if (!p->owner)
+		p->fini(instance);
+	else if (module_call_last(p->owner, MODULE_FN(p->fini), MODULE_ARG(instance)) != KERR_OK)
+		log_warn("slot: what %s had is lost", p->name);
+}
+
+static enum kerr call_export(const struct slot_provider *p, void *instance, struct slot_state *out)
+{
+	return p->owner ? module_call(p->owner, MODULE_FN(p->export), MODULE_ARG(instance),
+				      MODULE_ARG(out), 0, 0)
+			: p->export(instance, out);
+}
+
+static enum kerr call_import(const struct slot_provider *p, void *instance,
+			     const struct slot_state *in)
+{
+	return p->owner ? module_call(p->owner, MODULE_FN(p->import), MODULE_ARG(instance),
+				      MODULE_ARG(in), 0, 0)
+			: p->import(instance, in);
+}
+
+static enum kerr call_check(const struct slot_provider *p, void *instance)
+{
+	if (!p->check)
+		return KERR_OK;
+	return p->owner ? module_call(p->owner, MODULE_FN(p->check), MODULE_ARG(instance), 0, 0, 0)
+			: p->check(instance);
+}
+
 /* ---- The list ---------------------------------------------------------------------------------- */
 
 /* Not list_for_each: the list's head is no slot, nor aligned like one. */
@@ -153,7 +193,7 @@ static struct module *slot_module(const struct slot *s, const struct slot_provid
 
 enum kerr slot_add(struct slot *s, struct slot_provider *first)
 {
-	enum kerr err = first->init(&s->instance);
+	enum kerr err = call_init(first, &s->instance);
 	if (err != KERR_OK)
 		return err;
 	s->current = first;
@@ -168,7 +208,7 @@ enum kerr slot_add(struct slot *s, struct slot_provider *first)
 	}
 	mutex_unlock(&slots_lock);
 	if (taken)
-		first->fini(s->instance);
+		call_fini(first, s->instance);
 	return taken ? KERR_EXIST : KERR_OK;
 }
 
@@ -178,7 +218,7 @@ void slot_remove(struct slot *s)
 	list_remove(&s->link);
 	mutex_unlock(&slots_lock);
 	mutex_lock(&s->swapping); /* one that had begun has ended */
-	s->current->fini(s->instance);
+	call_fini(s->current, s->instance);
 	mutex_unlock(&s->swapping);
 }
 
@@ -223,7 +263,7 @@ struct swap {
 
 static enum kerr step_init(struct swap *w)
 {
-	return w->to->init(&w->fresh);
+	return call_init(w->to, &w->fresh);
 }
 
 static enum kerr step_quiesce(struct swap *w)
@@ -234,19 +274,19 @@ static enum kerr step_quiesce(struct swap *w)
 static enum kerr step_export(struct swap *w)
 {
 	w->state.version = w->slot->current->version;
-	return w->slot->current->export(w->slot->instance, &w->state);
+	return call_export(w->slot->current, w->slot->instance, &w->state);
 }
 
 static enum kerr step_import(struct swap *w)
 {
 	if (w->state.version < w->to->oldest || w->state.version > w->to->version)
 		return KERR_INVAL;
-	return w->to->import(w->fresh, &w->state);
+	return call_import(w->to, w->fresh, &w->state);
 }
 
 static enum kerr step_switch(struct swap *w)
 {
-	return w->to->check ? w->to->check(w->fresh) : KERR_OK;
+	return call_check(w->to, w->fresh);
 }
 
 static enum kerr run_step(struct swap *w, enum slot_step step)
@@ -284,10 +324,10 @@ static enum kerr swap(struct swap *w)
 	gate_open(s);
 	if (err == KERR_OK) {
 		note_pause(s, time_now() - start);
-		old->fini(old_instance);
+		call_fini(old, old_instance);
 		module_put(owner_of(s, old));
 	} else {
-		w->to->fini(w->fresh);
+		call_fini(w->to, w->fresh);
 	}
 	return err;
 }

@@ -9,6 +9,7 @@
  * rcu: whoever still finds the device either gets the module or is told that it is not there, and the
  * module's memory stays for a grace period after device_remove(). An open file keeps its module.
  */
+#include "guarded.h"
 #include "tmpfs.h"
 
 #include <core/log.h>
@@ -208,6 +209,8 @@ enum kerr special_open(struct inode *i, struct file *f)
 	if (!d)
 		return KERR_NXIO;
 	f->owner = d->owner;
+	if (d->owner)
+		return guarded_open(d, f);
 	if (d->open)
 		return d->open(d, f);
 	f->ops = d->ops;
