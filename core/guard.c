@@ -49,7 +49,7 @@
 #include <lib/string.h>
 
 #define TICK (50 * NSEC_PER_MSEC)
-#define LIMIT 20u
+#define LIMIT 10u
 #define STEPS_MAX 64u
 
 static bool (*is_guarded)(vaddr_t ip) RO_AFTER_INIT;

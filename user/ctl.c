@@ -5,9 +5,11 @@
  *	tern-ctl stats              what the scheduler did, by CPU
  *	tern-ctl bench              the measurements there are
  *	tern-ctl bench NAME [N]     one of them, N rounds
+ *	tern-ctl heal ...           what is watched and healed (ctl_heal.c)
  *
  * Statuses: 0; 1 if the kernel refused; 2 if the arguments are wrong.
  */
+#include "ctl_heal.h"
 #include "lib/sys.h"
 
 #include <tern/tern.h>
@@ -15,7 +17,8 @@
 #define E_INVAL 22
 #define E_NOSYS 38
 
-static const char usage[] = "usage: tern-ctl info | stats | bench [NAME [ROUNDS]]\n";
+static const char usage[] =
+	"usage: tern-ctl info | stats | bench [NAME [ROUNDS]] | heal [...] (heal help)\n";
 
 static bool same(const char *a, const char *b)
 {
@@ -190,6 +193,8 @@ int main(int argc, char **argv, char **envp)
 		return bench_list();
 	if ((argc == 3 || argc == 4) && same(argv[1], "bench"))
 		return bench(argv[2], argc == 4 ? argv[3] : NULL);
+	if (argc >= 2 && same(argv[1], "heal"))
+		return ctl_heal(argc - 2, argv + 2);
 	print(argc == 2 && same(argv[1], "help") ? 1 : 2, usage);
 	return argc == 2 && same(argv[1], "help") ? 0 : 2;
 }

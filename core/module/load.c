@@ -263,6 +263,16 @@ enum kerr module_unload(const char *name)
 	return KERR_OK;
 }
 
+bool module_isolate(const char *name)
+{
+	mutex_lock(&modules_lock);
+	struct loaded *l = chain_find(name);
+	if (l)
+		atomic_store_explicit(&l->failed, true, memory_order_release);
+	mutex_unlock(&modules_lock);
+	return l;
+}
+
 enum kerr module_health(const char *name)
 {
 	enum kerr err = KERR_NOENT;

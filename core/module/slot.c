@@ -259,6 +259,7 @@ struct swap {
 	void *fresh;
 	struct slot_state state;
 	enum slot_step fail_at, at;
+	bool bare; /* the old one's state is not to be had */
 };
 
 static enum kerr step_init(struct swap *w)
@@ -273,7 +274,9 @@ static enum kerr step_quiesce(struct swap *w)
 
 static enum kerr step_export(struct swap *w)
 {
-	w->state.version = w->slot->current->version;
+	w->state.version = w->bare ? w->to->version : w->slot->current->version;
+	if (w->bare)
+		return KERR_OK;
 	return call_export(w->slot->current, w->slot->instance, &w->state);
 }
 
@@ -320,6 +323,7 @@ static enum kerr swap(struct swap *w)
 	if (err == KERR_OK) {
 		s->current = w->to;
 		s->instance = w->fresh;
+		s->epoch++;
 	}
 	gate_open(s);
 	if (err == KERR_OK) {
@@ -352,14 +356,15 @@ static enum kerr begin(const char *slot, const char *provider, struct swap *w)
 	return err;
 }
 
-enum kerr slot_swap(const char *slot, const char *provider, enum slot_step fail_at)
+static enum kerr swap_named(const char *slot, const char *provider, enum slot_step fail_at,
+			    bool bare)
 {
-	struct swap w = {.fail_at = fail_at};
+	struct swap w = {.fail_at = fail_at, .bare = bare};
 	enum kerr err = begin(slot, provider, &w);
 
 	if (err != KERR_OK)
 		return err;
-	if (w.to == w.slot->current)
+	if (w.to == w.slot->current && !bare)
 		module_put(owner_of(w.slot, w.to)); /* it is there already */
 	else
 		err = swap(&w);
@@ -372,6 +377,42 @@ enum kerr slot_swap(const char *slot, const char *provider, enum slot_step fail_
 	mutex_unlock(&w.slot->swapping);
 	heap_free(w.state.bytes);
 	return err;
+}
+
+enum kerr slot_swap(const char *slot, const char *provider, enum slot_step fail_at)
+{
+	return swap_named(slot, provider, fail_at, false);
+}
+
+enum kerr slot_renew(const char *slot, const char *provider)
+{
+	return swap_named(slot, provider, SLOT_STEP_NONE, true);
+}
+
+enum kerr slot_drain(struct slot *s)
+{
+	mutex_lock(&s->swapping);
+	enum kerr err = gate_close(s);
+	gate_open(s);
+	mutex_unlock(&s->swapping);
+	return err;
+}
+
+bool slot_other(const char *slot, char *name, size_t size)
+{
+	struct slot_provider *p;
+	bool found = false;
+
+	mutex_lock(&slots_lock);
+	struct slot *s = slot_find_locked(slot);
+	if (s)
+		list_for_each(p, &s->providers, link)
+			if (p != s->current && !found) {
+				strlcpy(name, p->name, size);
+				found = true;
+			}
+	mutex_unlock(&slots_lock);
+	return found;
 }
 
 /* ---- Figures ----------------------------------------------------------------------------------- */

@@ -18,12 +18,13 @@ BREAKS = {
 # After the fault the device answers with an error, the module can be unloaded (its exit takes the locks), loaded
 # again, and works; a driver that breaks at its last moment is still the same.
 SCRIPT = """modprobe faulty || exit 10
-echo {word} >/dev/faulty 2>/dev/null && exit 11
-echo wrong >/dev/faulty 2>/dev/null && exit 12
+(echo {word} >/dev/faulty) 2>/dev/null && exit 11
+(echo wrong >/dev/faulty) 2>/dev/null && exit 12
 rmmod faulty || exit 13
 modprobe faulty || exit 14
 echo wrong >/dev/faulty || exit 15
 rmmod faulty || exit 16
+dmesg | grep contained
 echo alive
 """
 
@@ -31,7 +32,7 @@ echo alive
 def breaks(target, tap, group):
     for name in tap.matching(group, BREAKS):
         p = target.run(["sh", "-c", SCRIPT.format(word=name)], timeout=60)
-        log = p.stderr.decode(errors="replace")
+        log = p.stdout.decode(errors="replace")
         said = re.search("module faulty: contained, kernel goes on: " + BREAKS[name], log)
-        tap.result(f"a module breaks: {name}", p.returncode == 0 and b"alive" in p.stdout and said is not None,
-                   f"status {p.returncode}, {p.stdout[-200:]!r}\n{log[-3000:]}")
+        tap.result(f"a module breaks: {name}", p.returncode == 0 and "alive" in log and said is not None,
+                   f"status {p.returncode}\n{log[-3000:]}")

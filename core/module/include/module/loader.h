@@ -49,3 +49,5 @@ bool module_symbol(unsigned id, size_t index, char *name, size_t size, vaddr_t *
 		   bool *global);
 /* Asks its health function. OPNOTSUPP: it has none; NOENT. */
 enum kerr module_health(const char *name);
+/* Marks it as failed: it is not called any more. False: there is none. */
+bool module_isolate(const char *name);
