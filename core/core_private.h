@@ -13,6 +13,8 @@ void log_configure(void);
 /* Panic: take the console whatever its lock says, and write lines as "panic" records. */
 void console_seize(void);
 void console_panic_line(const char *text);
+/* panic.c */
+const char *trap_kind_name(enum trap_kind kind);
 
 /* cpu.c */
 void cpu_boot(const struct boot_info *info);

@@ -15,6 +15,7 @@
 extern const struct init_record *const __init_records_start[], *const __init_records_end[];
 
 static struct init_graph kernel = {.records = __init_records_start};
+static const struct boot_info *boot;
 
 #if defined(TERN_DEBUG)
 static bool wanted_failure(const char *name)
@@ -27,6 +28,7 @@ static bool wanted_failure(const char *name)
 
 void init_run(enum init_phase last, const struct boot_info *info)
 {
+	boot = info;
 	kernel.count = (size_t)(__init_records_end - __init_records_start);
 #if defined(TERN_DEBUG)
 	kernel.inject = wanted_failure;
@@ -35,12 +37,21 @@ void init_run(enum init_phase last, const struct boot_info *info)
 		panic("init: %s", kernel.why);
 }
 
+static _Atomic bool begun; /* the end */
+
 void init_shutdown(void)
 {
-	static _Atomic bool begun;
-
 	if (!atomic_exchange(&begun, true))
 		init_graph_stop_all(&kernel);
+}
+
+enum kerr init_recover(const char *name)
+{
+	enum kerr err = atomic_load(&begun) ? KERR_BUSY : init_graph_recover(&kernel, name, boot);
+
+	if (err != KERR_OK)
+		log_error("init: %s", kernel.why);
+	return err;
 }
 
 const struct init_record *init_get(size_t index)

@@ -4,6 +4,7 @@
  */
 #include "core_private.h"
 #include <core/cpu.h>
+#include <core/guard.h>
 #include <core/log.h>
 #include <core/panic.h>
 #include <core/spinlock.h>
@@ -58,21 +59,31 @@ void backtrace_log(vaddr_t ip, vaddr_t fp)
 	walk(ip, fp, log_line);
 }
 
-_Atomic cpuset_t backtrace_wanted;
+_Atomic cpuset_t irq_exit_wanted;
+static _Atomic cpuset_t backtrace_wanted; /* CPUs whose interrupt was asked for it */
+
+void irq_exit_want(void)
+{
+	atomic_fetch_or(&irq_exit_wanted, cpu_bit(cpu_id()));
+}
 
 void backtrace_log_interrupted(void)
 {
 	atomic_fetch_or(&backtrace_wanted, cpu_bit(cpu_id()));
+	irq_exit_want();
 }
 
-void backtrace_log_at_exit(struct hal_frame *frame)
+void irq_exit_work(struct hal_frame *frame)
 {
 	cpuset_t self = cpu_bit(cpu_id());
 
-	if (!(atomic_fetch_and(&backtrace_wanted, ~self) & self) || !frame)
+	if (!(atomic_fetch_and(&irq_exit_wanted, ~self) & self) || !frame)
 		return;
-	struct hal_user_regs r = hal.user.regs(frame);
-	backtrace_log(r.pc, r.fp);
+	if (atomic_fetch_and(&backtrace_wanted, ~self) & self) {
+		struct hal_user_regs r = hal.user.regs(frame);
+		backtrace_log(r.pc, r.fp);
+	}
+	guard_end_at_exit(frame);
 }
 
 NOINLINE size_t backtrace_take(vaddr_t *chain, size_t max)
@@ -135,10 +146,11 @@ void core_panic(const char *fmt, ...)
 	char reason[256];
 	va_list args;
 
-	panic_begin();
 	va_start(args, fmt);
 	vformat(reason, sizeof(reason), fmt, args);
 	va_end(args);
+	guard_panic(reason);
+	panic_begin();
 	panic_header(reason);
 	walk((vaddr_t)(uintptr_t)core_panic, (vaddr_t)__builtin_frame_address(0),
 	     console_panic_line);
@@ -166,6 +178,12 @@ static const char *const trap_names[] = {
 	[TRAP_MACHINE_CHECK] = "machine check",
 	[TRAP_UNKNOWN] = "unknown trap",
 };
+
+const char *trap_kind_name(enum trap_kind kind)
+{
+	return trap_names[kind];
+}
+
 static const char *const access_names[] = {"read", "write", "execute"};
 
 static void dump_registers(const struct hal_frame *frame)
@@ -204,6 +222,7 @@ void core_trap_fatal(struct trap *t)
 {
 	char reason[320];
 
+	guard_trap(t);
 	panic_begin();
 	if (t->kind == TRAP_PAGE_FAULT && is_user_address(t->addr))
 		format(reason, sizeof(reason),

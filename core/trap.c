@@ -67,8 +67,8 @@ void core_irq_exit(struct hal_frame *frame, bool from_user)
 	assert(t->lock_count == t->lock_base);
 	t->lock_base = 0;
 #endif
-	if (unlikely(atomic_load_explicit(&backtrace_wanted, memory_order_relaxed)) && !from_user)
-		backtrace_log_at_exit(frame);
+	if (unlikely(atomic_load_explicit(&irq_exit_wanted, memory_order_relaxed)) && !from_user)
+		irq_exit_work(frame);
 	t->preempt_count--;
 	if (from_user) {
 		rcu_quiescent(cpu_id());

@@ -31,6 +31,7 @@
 #include "sched_private.h"
 
 #include <core/cmdline.h>
+#include <core/guard.h>
 #include <core/init.h>
 #include <core/log.h>
 #include <core/panic.h>
@@ -212,6 +213,7 @@ static void beat(struct timer *timer)
 	nsec_t step = seconds * NSEC_PER_SEC / STEPS;
 	bool busy = is_busy(cpu), suspect = false;
 
+	guard_watch();
 	atomic_fetch_add_explicit(&b->beats, 1, memory_order_relaxed);
 	if (seconds == 0) {
 		atomic_store(&watched_cpus[cpu].armed, false);

@@ -6,16 +6,22 @@
  *	text    writes to its own code, which is read-only
  *	data    jumps into its own data, which is not executable
  *	bug     an assertion fails
+ *	trap    runs an instruction that is none
  *	hang    never comes back, interrupts off
+ *	spin    never comes back, interrupts on
+ *	twice   waits for a spinlock that it has
+ *	locked  reads through a null pointer, with a spinlock and a mutex held (exit takes them again)
  *	wrong   goes on, but its health function says that something is wrong
  */
 #include <core/panic.h>
-#include <core/task.h>
+#include <core/wait.h>
 #include <fs/device.h>
 #include <lib/string.h>
 #include <module/module.h>
 
 static _Atomic bool wrong;
+static struct spinlock spin = SPINLOCK_INIT(RANK_OBJECT, "faulty");
+static struct mutex mutex = MUTEX_INIT(mutex);
 static uint8_t some_data[64] = {0xc3};
 
 static enum kerr faulty_write(struct file *f, const struct io_buffer *b, uint64_t offset,
@@ -52,6 +58,32 @@ static NOINLINE void break_hang(void)
 		hal.cpu.relax();
 }
 
+static NOINLINE void break_spin(void)
+{
+	for (;;)
+		hal.cpu.relax();
+}
+
+static NOINLINE void break_trap(void)
+{
+	__builtin_trap();
+}
+
+static NOINLINE void break_twice(void)
+{
+	spin_lock(&spin);
+	spin_lock(&spin);
+}
+
+static NOINLINE void break_locked(void)
+{
+	mutex_lock(&mutex);
+	bool on = spin_lock_irq(&spin);
+	break_null();
+	spin_unlock_irq(&spin, on);
+	mutex_unlock(&mutex);
+}
+
 static NOINLINE void break_wrong(void)
 {
 	atomic_store(&wrong, true);
@@ -62,7 +94,9 @@ static const struct {
 	void (*fn)(void);
 } ways[] = {
 	{"null", break_null}, {"text", break_text}, {"data", break_data},
-	{"bug", break_bug},   {"hang", break_hang}, {"wrong", break_wrong},
+	{"bug", break_bug},   {"trap", break_trap}, {"hang", break_hang},
+	{"spin", break_spin}, {"twice", break_twice}, {"locked", break_locked},
+	{"wrong", break_wrong},
 };
 
 static enum kerr faulty_write(struct file *f, const struct io_buffer *b, uint64_t offset,
@@ -104,6 +138,10 @@ static enum kerr faulty_init(void)
 
 static void faulty_exit(void)
 {
+	mutex_lock(&mutex); /* whatever has happened, nobody holds them */
+	spin_lock(&spin);
+	spin_unlock(&spin);
+	mutex_unlock(&mutex);
 	device_remove(&faulty_device);
 }
 

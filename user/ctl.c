@@ -10,9 +10,11 @@
  *	tern-ctl domain NAME -- PROGRAM [ARGUMENT...]   runs it there: for good, there is no way back
  *	tern-ctl slots              what can be exchanged, and what the exchanges cost
  *	tern-ctl swap SLOT PROVIDER exchanges one
+ *	tern-ctl heal ...           what is watched and healed (ctl_heal.c)
  *
  * Statuses: 0; 1 if the kernel refused; 2 if the arguments are wrong.
  */
+#include "ctl_heal.h"
 #include "lib/sys.h"
 
 #include <tern/domain.h>
@@ -25,9 +27,9 @@
 #define E_NOSYS 38
 #define E_TIMEDOUT 110
 
-static const char usage[] = "usage: tern-ctl info | stats | bench [NAME [ROUNDS]] |\n"
-			    "       slots | swap SLOT PROVIDER |\n"
-			    "       domain [NAME [-- PROGRAM [ARGUMENT...]]]\n";
+static const char usage[] =
+	"usage: tern-ctl info | stats | bench [NAME [ROUNDS]] | slots | swap SLOT PROVIDER |\n"
+	"       domain [NAME [-- PROGRAM [ARGUMENT...]]] | heal [...] (heal help)\n";
 
 static bool same(const char *a, const char *b)
 {
@@ -386,6 +388,8 @@ int main(int argc, char **argv, char **envp)
 		return slots();
 	if (argc == 4 && same(argv[1], "swap"))
 		return swap(argv[2], argv[3]);
+	if (argc >= 2 && same(argv[1], "heal"))
+		return ctl_heal(argc - 2, argv + 2);
 	print(argc == 2 && same(argv[1], "help") ? 1 : 2, usage);
 	return argc == 2 && same(argv[1], "help") ? 0 : 2;
 }

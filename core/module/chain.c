@@ -8,6 +8,7 @@
  */
 #include "private.h"
 
+#include <core/guard.h>
 #include <core/init.h>
 #include <core/panic.h>
 #include <core/rcu.h>
@@ -162,9 +163,25 @@ static size_t format_address(vaddr_t address, char *buf, size_t size)
 	return length;
 }
 
+/* Code of a module, also of one that is just starting. Any context. */
+static bool is_module_code(vaddr_t ip)
+{
+	bool found = false;
+
+	rcu_read_lock();
+	for (struct loaded *l = next_of(nullptr); l && !found; l = next_of(l))
+		found = (l->memory.run[PART_TEXT] &&
+			 ip - l->memory.run[PART_TEXT] < l->part_size[PART_TEXT]) ||
+			(l->init && ip - l->memory.run[PART_INIT_TEXT] <
+					    l->part_size[PART_INIT_TEXT]);
+	rcu_read_unlock();
+	return found;
+}
+
 static enum kerr modules_init(const struct boot_info *info)
 {
 	symbols_register(format_address);
+	guard_register(is_module_code);
 	return KERR_OK;
 }
 
@@ -182,6 +199,8 @@ static void view(const struct loaded *l, struct module_view *out)
 		.core_size = l->core_size,
 		.init_size = l->init_size,
 		.base = (vaddr_t)l->core,
+		.failed = atomic_load(&l->failed),
+		.faults = atomic_load(&l->faults),
 	};
 	strlcpy(out->name, l->name, sizeof(out->name));
 	if (out->state == MODULE_COMING)

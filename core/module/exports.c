@@ -58,9 +58,6 @@ EXPORT_SYMBOL(spin_debug_release);
 EXPORT_SYMBOL(spin_assert_held);
 #endif
 EXPORT_SYMBOL(mutex_init);
-EXPORT_SYMBOL(mutex_lock);
-EXPORT_SYMBOL(mutex_try_lock);
-EXPORT_SYMBOL(mutex_unlock);
 EXPORT_SYMBOL(waitq_init);
 EXPORT_SYMBOL(wait_begin);
 EXPORT_SYMBOL(wait_park);
@@ -71,7 +68,6 @@ EXPORT_SYMBOL(rcu_synchronize);
 
 /* Time and chance. */
 EXPORT_SYMBOL(time_wall);
-EXPORT_SYMBOL(timer_init);
 EXPORT_SYMBOL(timer_set);
 EXPORT_SYMBOL(timer_cancel);
 EXPORT_SYMBOL(random_bytes);

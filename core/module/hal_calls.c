@@ -2,29 +2,118 @@
  * What a module calls where the kernel uses its HAL table (hal/module_table.h). Each is a few
  * instructions and a call away, which a module pays and the kernel does not.
  */
-#include <hal/hal.h>
+#include <core/panic.h>
+#include <core/time.h>
+#include <core/wait.h>
 #include <hal/module_table.h>
 #include <lib/export.h>
+#include <module/call.h>
 
 struct hal_thread *module_hal_current(void)
 {
 	return hal.cpu.current();
 }
 
+/* In a guarded call, turning interrupts off only turns preemption off (core/guard.c): so that a timer
+ * interrupt can end it. In an interrupt handler they are off. */
 bool module_hal_irq_save(void)
 {
-	return hal.cpu.irq_save();
+	struct guard *g = current_task()->guard;
+
+	if (!g)
+		return hal.cpu.irq_save();
+	if (g->masked || !hal.cpu.irq_enabled())
+		return false;
+	preempt_disable();
+	g->masked = true;
+	return true;
 }
 
 void module_hal_irq_restore(bool on)
 {
-	hal.cpu.irq_restore(on);
+	struct guard *g = current_task()->guard;
+
+	if (!g || !on || !g->masked) {
+		hal.cpu.irq_restore(on);
+		return;
+	}
+	g->masked = false;
+	preempt_enable();
 }
 
 bool module_hal_irq_enabled(void)
 {
-	return hal.cpu.irq_enabled();
+	const struct guard *g = current_task()->guard;
+
+	return hal.cpu.irq_enabled() && !(g && g->masked);
 }
+
+/* Mutexes: noted, so that they are given back if a fault ends the call. */
+static void note(struct mutex *m)
+{
+	struct guard *g = current_task()->guard;
+
+	if (!g)
+		return;
+	BUG_ON(g->mutex_count == GUARD_LOCKS);
+	g->mutexes[g->mutex_count++] = m;
+}
+
+void module_mutex_lock(struct mutex *m)
+{
+	mutex_lock(m);
+	note(m);
+}
+
+bool module_mutex_try_lock(struct mutex *m)
+{
+	bool taken = mutex_try_lock(m);
+
+	if (taken)
+		note(m);
+	return taken;
+}
+
+void module_mutex_unlock(struct mutex *m)
+{
+	struct guard *g = current_task()->guard;
+
+	for (unsigned i = g ? g->mutex_count : 0; i-- > 0;) {
+		if (g->mutexes[i] != m)
+			continue;
+		for (g->mutex_count--; i < g->mutex_count; i++)
+			g->mutexes[i] = g->mutexes[i + 1];
+		break;
+	}
+	mutex_unlock(m);
+}
+
+/* Timers: the function is called guarded, and not while its module has interrupts off here. */
+#define TIMER_LATER (100 * NSEC_PER_USEC)
+
+static void timer_fire(struct timer *t)
+{
+	const struct guard *interrupted = current_task()->guard;
+	struct module_timer *m = container_of(t, struct module_timer, timer);
+
+	if (interrupted && (interrupted->masked || interrupted->spin_count))
+		timer_set(t, time_now() + TIMER_LATER);
+	else
+		(void)module_call(m->owner, MODULE_FN(m->fn), MODULE_ARG(m), 0, 0, 0);
+}
+
+void module_timer_init(struct module_timer *t, struct module *owner,
+		       void (*fn)(struct module_timer *t))
+{
+	timer_init(&t->timer, timer_fire);
+	t->owner = owner;
+	t->fn = fn;
+}
+
+EXPORT_SYMBOL(module_mutex_lock);
+EXPORT_SYMBOL(module_mutex_try_lock);
+EXPORT_SYMBOL(module_mutex_unlock);
+EXPORT_SYMBOL(module_timer_init);
 
 void module_hal_relax(void)
 {

@@ -40,6 +40,7 @@
 #include <mm/heap.h>
 #include <mm/kmap.h>
 #include <module/abi.h>
+#include <module/call.h>
 
 /* ---- Memory -------------------------------------------------------------------------------- */
 
@@ -163,7 +164,8 @@ static enum kerr prepare(struct loaded *l, const struct module_image *img, const
 static enum kerr start(struct loaded *l)
 {
 	struct module_record *record = l->record;
-	enum kerr err = record->init ? record->init() : KERR_OK;
+	enum kerr err = record->init ? module_call(&record->module, MODULE_FN(record->init), 0, 0, 0, 0)
+				     : KERR_OK;
 	if (err != KERR_OK) {
 		log_error("module %s: init failed: %s", l->name, kerr_name(err));
 		return err;
@@ -213,8 +215,8 @@ static enum kerr load_image(const struct module_image *img, const char *paramete
 	err = prepare(l, img, parameters);
 	if (err == KERR_OK)
 		err = start(l);
-	if (err != KERR_OK)
-		discard(l);
+	if (err != KERR_OK && !atomic_load(&l->failed))
+		discard(l); /* a crashed init may have registered what leads into it: then it stays */
 	return err;
 }
 
@@ -254,11 +256,21 @@ enum kerr module_unload(const char *name)
 	mutex_unlock(&modules_lock);
 	if (err != KERR_OK)
 		return err;
-	if (l->record->exit)
-		l->record->exit();
+	if (l->record->exit && module_call_last(&l->record->module, MODULE_FN(l->record->exit), 0) != KERR_OK)
+		return KERR_IO; /* what it had registered may still lead into it: it stays */
 	rcu_synchronize();
 	discard(l);
 	return KERR_OK;
+}
+
+bool module_isolate(const char *name)
+{
+	mutex_lock(&modules_lock);
+	struct loaded *l = chain_find(name);
+	if (l)
+		atomic_store_explicit(&l->failed, true, memory_order_release);
+	mutex_unlock(&modules_lock);
+	return l;
 }
 
 enum kerr module_health(const char *name)
@@ -270,7 +282,8 @@ enum kerr module_health(const char *name)
 	mutex_unlock(&modules_lock);
 	if (!got)
 		return err;
-	err = l->record->health ? l->record->health() : KERR_OPNOTSUPP;
+	err = l->record->health ? module_call(&l->record->module, MODULE_FN(l->record->health), 0, 0, 0, 0)
+				: KERR_OPNOTSUPP;
 	module_put(&l->record->module);
 	return err;
 }

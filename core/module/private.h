@@ -35,6 +35,8 @@ struct loaded {
 	struct loaded_symbol *symbols; /* functions by address; heap */
 	char *symbol_names;
 	_Atomic size_t symbol_count; /* 0 until they are there */
+	_Atomic bool failed; /* a fault in it was contained; not called any more (call.c) */
+	_Atomic uint32_t faults;
 };
 
 /* module_load() of an object for a machine that need not be this one (tests). */

@@ -42,6 +42,7 @@
 #include <lib/format.h>
 #include <lib/string.h>
 #include <mm/heap.h>
+#include <module/call.h>
 #include <module/slot.h>
 
 #define QUIESCE_LIMIT NSEC_PER_SEC
@@ -130,6 +131,51 @@ static void gate_open(struct slot *s, bool closed)
 	wake_all(&s->queue);
 }
 
+/* ---- Providers' functions, guarded if they are a module's ---- */
+
+static enum kerr call_init(const struct slot_provider *p, void **instance)
+{
+	if (!p->init) {
+		*instance = (void *)(uintptr_t)p->ops;
+		return KERR_OK;
+	}
+	return p->owner ? module_call(p->owner, MODULE_FN(p->init), MODULE_ARG(instance), 0, 0, 0)
+			: p->init(instance);
+}
+
+static void call_fini(const struct slot_provider *p, void *instance)
+{
+	if (!p->fini)
+		return;
+	if (!p->owner)
+		p->fini(instance);
+	else if (module_call_last(p->owner, MODULE_FN(p->fini), MODULE_ARG(instance)) != KERR_OK)
+		log_warn("slot: what %s had is lost", p->name);
+}
+
+static enum kerr call_export(const struct slot_provider *p, void *instance, struct slot_state *out)
+{
+	return p->owner ? module_call(p->owner, MODULE_FN(p->export), MODULE_ARG(instance),
+				      MODULE_ARG(out), 0, 0)
+			: p->export(instance, out);
+}
+
+static enum kerr call_import(const struct slot_provider *p, void *instance,
+			     const struct slot_state *in)
+{
+	return p->owner ? module_call(p->owner, MODULE_FN(p->import), MODULE_ARG(instance),
+				      MODULE_ARG(in), 0, 0)
+			: p->import(instance, in);
+}
+
+static enum kerr call_check(const struct slot_provider *p, void *instance)
+{
+	if (!p->check)
+		return KERR_OK;
+	return p->owner ? module_call(p->owner, MODULE_FN(p->check), MODULE_ARG(instance), 0, 0, 0)
+			: p->check(instance);
+}
+
 /* ---- The list ---------------------------------------------------------------------------------- */
 
 /* Not list_for_each: the list's head is no slot, nor aligned like one. */
@@ -168,23 +214,9 @@ static struct module *slot_module(const struct slot *s, const struct slot_provid
 	return p->owner == s->owner ? nullptr : s->owner;
 }
 
-static enum kerr instance_new(const struct slot_provider *p, void **out)
-{
-	if (p->init)
-		return p->init(out);
-	*out = (void *)(uintptr_t)p->ops;
-	return KERR_OK;
-}
-
-static void instance_end(const struct slot_provider *p, void *instance)
-{
-	if (p->fini)
-		p->fini(instance);
-}
-
 enum kerr slot_add(struct slot *s, struct slot_provider *first)
 {
-	enum kerr err = instance_new(first, &s->instance);
+	enum kerr err = call_init(first, &s->instance);
 	if (err != KERR_OK)
 		return err;
 	s->current = first;
@@ -199,7 +231,7 @@ enum kerr slot_add(struct slot *s, struct slot_provider *first)
 	}
 	mutex_unlock(&slots_lock);
 	if (taken)
-		instance_end(first, s->instance);
+		call_fini(first, s->instance);
 	return taken ? KERR_EXIST : KERR_OK;
 }
 
@@ -209,7 +241,7 @@ void slot_remove(struct slot *s)
 	list_remove(&s->link);
 	mutex_unlock(&slots_lock);
 	mutex_lock(&s->swapping); /* one that had begun has ended */
-	instance_end(s->current, s->instance);
+	call_fini(s->current, s->instance);
 	mutex_unlock(&s->swapping);
 }
 
@@ -250,18 +282,19 @@ struct swap {
 	void *fresh;
 	struct slot_state state;
 	enum slot_step fail_at, at;
+	bool bare; /* the old one's state is not to be had */
 };
 
 static enum kerr step_init(struct swap *w)
 {
 	const struct slot_quiet *q = w->slot->quiet;
-	enum kerr err = instance_new(w->to, &w->fresh);
+	enum kerr err = call_init(w->to, &w->fresh);
 
 	if (err != KERR_OK || !q || !q->prepare)
 		return err;
 	err = q->prepare(w->slot, w->to, &w->state);
 	if (err != KERR_OK)
-		instance_end(w->to, w->fresh);
+		call_fini(w->to, w->fresh);
 	return err;
 }
 
@@ -272,20 +305,22 @@ static enum kerr step_quiesce(struct swap *w)
 
 static enum kerr step_export(struct swap *w)
 {
-	w->state.version = w->slot->current->version;
-	return w->slot->current->export(w->slot->instance, &w->state);
+	w->state.version = w->bare ? w->to->version : w->slot->current->version;
+	if (w->bare)
+		return KERR_OK;
+	return call_export(w->slot->current, w->slot->instance, &w->state);
 }
 
 static enum kerr step_import(struct swap *w)
 {
 	if (w->state.version < w->to->oldest || w->state.version > w->to->version)
 		return KERR_INVAL;
-	return w->to->import(w->fresh, &w->state);
+	return call_import(w->to, w->fresh, &w->state);
 }
 
 static enum kerr step_switch(struct swap *w)
 {
-	return w->to->check ? w->to->check(w->fresh) : KERR_OK;
+	return call_check(w->to, w->fresh);
 }
 
 static enum kerr run_step(struct swap *w, enum slot_step step)
@@ -317,6 +352,7 @@ static enum kerr exchange(struct swap *w)
 			q->turn(s, w->to, w->fresh);
 		s->current = w->to;
 		s->instance = w->fresh;
+		s->epoch++;
 	} else if (w->at > SLOT_STEP_EXPORT && q && q->undo) {
 		q->undo(s, &w->state);
 	}
@@ -339,10 +375,10 @@ static enum kerr swap(struct swap *w)
 	if (err == KERR_OK) {
 		note_pause(s,
 			   s->quiet && s->quiet->pause ? s->quiet->pause(s) : time_now() - start);
-		instance_end(old, old_instance);
+		call_fini(old, old_instance);
 		module_put(owner_of(s, old));
 	} else {
-		instance_end(w->to, w->fresh);
+		call_fini(w->to, w->fresh);
 	}
 	return err;
 }
@@ -367,14 +403,15 @@ static enum kerr begin(const char *slot, const char *provider, struct swap *w)
 	return err;
 }
 
-enum kerr slot_swap(const char *slot, const char *provider, enum slot_step fail_at)
+static enum kerr swap_named(const char *slot, const char *provider, enum slot_step fail_at,
+			    bool bare)
 {
-	struct swap w = {.fail_at = fail_at};
+	struct swap w = {.fail_at = fail_at, .bare = bare};
 	enum kerr err = begin(slot, provider, &w);
 
 	if (err != KERR_OK)
 		return err;
-	if (w.to == w.slot->current)
+	if (w.to == w.slot->current && !bare)
 		module_put(owner_of(w.slot, w.to)); /* it is there already */
 	else
 		err = swap(&w);
@@ -387,6 +424,42 @@ enum kerr slot_swap(const char *slot, const char *provider, enum slot_step fail_
 	mutex_unlock(&w.slot->swapping);
 	heap_free(w.state.bytes);
 	return err;
+}
+
+enum kerr slot_swap(const char *slot, const char *provider, enum slot_step fail_at)
+{
+	return swap_named(slot, provider, fail_at, false);
+}
+
+enum kerr slot_renew(const char *slot, const char *provider)
+{
+	return swap_named(slot, provider, SLOT_STEP_NONE, true);
+}
+
+enum kerr slot_drain(struct slot *s)
+{
+	mutex_lock(&s->swapping);
+	enum kerr err = gate_close(s);
+	gate_open(s, err == KERR_OK);
+	mutex_unlock(&s->swapping);
+	return err;
+}
+
+bool slot_other(const char *slot, char *name, size_t size)
+{
+	struct slot_provider *p;
+	bool found = false;
+
+	mutex_lock(&slots_lock);
+	struct slot *s = slot_find_locked(slot);
+	if (s)
+		list_for_each(p, &s->providers, link)
+			if (p != s->current && !found) {
+				strlcpy(name, p->name, size);
+				found = true;
+			}
+	mutex_unlock(&slots_lock);
+	return found;
 }
 
 /* ---- Figures ----------------------------------------------------------------------------------- */

@@ -1,6 +1,5 @@
 /*
- * Tern's own calls, 500 to 504 (US-5): <tern/tern.h>, which programs include as well. 502
- * is reserved by name in table.def and answers ENOSYS until what it steers is there.
+ * Tern's own calls (US-5): <tern/tern.h>, which programs include as well.
  *
  * A structure comes in with its size and goes out as far as both sides know it: struct_in() and
  * struct_out() are the whole protocol.
@@ -11,9 +10,11 @@
 #include <core/init.h>
 #include <core/profile.h>
 #include <core/version.h>
+#include <drivers/block.h>
 #include <exec/domain.h>
 #include <exec/measure.h>
 #include <exec/sched.h>
+#include <heal/heal.h>
 #include <lib/string.h>
 #include <mm/memory.h>
 #include <module/slot.h>
@@ -22,6 +23,7 @@
 static_assert(sizeof(struct tern_sched_stats) == TERN_SCHED_STATS_FIRST);
 static_assert(sizeof(struct tern_hot_reload) == TERN_HOT_RELOAD_FIRST);
 static_assert(sizeof(struct tern_benchmark) == TERN_BENCHMARK_FIRST);
+static_assert(sizeof(struct tern_self_heal) == TERN_SELF_HEAL_FIRST);
 static_assert(sizeof(struct tern_info) == TERN_INFO_FIRST);
 
 enum kerr struct_in(vaddr_t from, void *to, size_t first, size_t known, uint32_t *size)
@@ -137,6 +139,88 @@ SYSCALL(tern_hot_reload)
 	return struct_out(a0, &out, size);
 }
 
+/* ---- 502 ---- */
+
+static enum kerr heal_status(struct tern_self_heal *h)
+{
+	struct heal_view v;
+
+	if (!heal_view_get(h->index, &v))
+		return KERR_NOENT;
+	strlcpy(h->name, v.name, sizeof(h->name));
+	strlcpy(h->what, heal_state_name(v.state), sizeof(h->what));
+	strlcpy(h->why, v.why, sizeof(h->why));
+	h->checks = v.counters.checks;
+	h->failures = v.counters.failures;
+	h->restarts = v.counters.done[HEAL_RESTART];
+	h->swaps = v.counters.done[HEAL_SWAP];
+	h->isolations = v.counters.done[HEAL_ISOLATE];
+	h->escalations = v.counters.done[HEAL_ESCALATE];
+	h->repair_last_ns = v.counters.repaired_last;
+	h->repair_max_ns = v.counters.repaired_max;
+	return KERR_OK;
+}
+
+static enum kerr heal_event(struct tern_self_heal *h)
+{
+	struct heal_event e;
+
+	if (!heal_event_get(h->number, &e))
+		return KERR_NOENT;
+	strlcpy(h->name, e.name, sizeof(h->name));
+	strlcpy(h->what, e.what, sizeof(h->what));
+	strlcpy(h->why, e.why, sizeof(h->why));
+	h->number = e.number;
+	h->time_ns = e.time;
+	return KERR_OK;
+}
+
+static enum kerr heal_inject(const struct tern_self_heal *h)
+{
+	static const char *const names[BLOCK_INJECTIONS] = {"none",  "crash", "hang",  "lost",
+							    "nomem", "wild",  "wrong", "bug"};
+	struct block_device *d = block_find(h->name);
+
+	if (!d)
+		return KERR_NODEV;
+	for (unsigned i = 0; i < BLOCK_INJECTIONS; i++)
+		if (strcmp(h->what, names[i]) == 0)
+			return block_inject(d, (enum block_injection)i, h->times);
+	return KERR_INVAL;
+}
+
+SYSCALL(tern_self_heal)
+{
+	struct tern_self_heal h;
+	uint32_t size;
+	enum kerr err = struct_in(a0, &h, TERN_SELF_HEAL_FIRST, sizeof(h), &size);
+
+	if (err != KERR_OK)
+		return err;
+	if (!memchr(h.name, 0, sizeof(h.name)) || !memchr(h.what, 0, sizeof(h.what)) ||
+	    h.op > TERN_HEAL_INJECT)
+		return KERR_INVAL;
+	if (h.op > TERN_HEAL_EVENT && !process_capable(TERN_CAP_HOT_SWAP, LINUX_CAP_SYS_MODULE))
+		return KERR_PERM;
+	switch (h.op) {
+	case TERN_HEAL_STATUS:
+		err = heal_status(&h);
+		break;
+	case TERN_HEAL_EVENT:
+		err = heal_event(&h);
+		break;
+	case TERN_HEAL_CHECK:
+		err = heal_check_now(h.name[0] ? h.name : nullptr);
+		break;
+	case TERN_HEAL_RESET:
+		err = heal_reset(h.name);
+		break;
+	default:
+		err = heal_inject(&h);
+	}
+	return err == KERR_OK ? struct_out(a0, &h, size) : err;
+}
+
 /* ---- 503 ---- */
 
 static enum kerr describe(struct tern_benchmark *b, const char *wanted)
@@ -196,7 +280,8 @@ SYSCALL(tern_info)
 		info = {
 			.cpus = (uint32_t)__builtin_popcountll(cpu_online()),
 			.features = TERN_FEATURE_SCHED_STATS | TERN_FEATURE_HOT_RELOAD |
-				    TERN_FEATURE_BENCHMARK | TERN_FEATURE_INFO | BUILD_FEATURES,
+				    TERN_FEATURE_SELF_HEAL | TERN_FEATURE_BENCHMARK |
+				    TERN_FEATURE_INFO | BUILD_FEATURES,
 			.boot_ns = boot_time_user() - boot_time_entered(),
 			.version = TERN_VERSION,
 			.release = TERN_RELEASE,

@@ -9,6 +9,7 @@
  * rcu: whoever still finds the device either gets the module or is told that it is not there, and the
  * module's memory stays for a grace period after device_remove(). An open file keeps its module.
  */
+#include "guarded.h"
 #include "tmpfs.h"
 
 #include <core/log.h>
@@ -94,7 +95,7 @@ enum kerr device_add(const struct device *d)
 	if (!e)
 		return KERR_NOMEM;
 	e->device = d;
-	err = make_node(d->name, S_IFCHR | d->mode, d->number, nullptr, d);
+	err = make_node(d->name, (d->block ? S_IFBLK : S_IFCHR) | d->mode, d->number, nullptr, d);
 	if (err != KERR_OK) {
 		heap_free(e);
 		return err;
@@ -152,14 +153,14 @@ void device_remove(const struct device *d)
 	remove_node(d->name);
 }
 
-bool device_next(uint64_t after, uint64_t *number, char driver[32])
+bool device_next(bool block, uint64_t after, uint64_t *number, char driver[32])
 {
 	struct device_entry *e;
 	bool found = false;
 
 	mutex_lock(&device_lock);
 	list_for_each(e, &devices, link)
-		if (e->device->number > after) {
+		if (e->device->block == block && e->device->number > after) {
 			*number = e->device->number;
 			strlcpy(driver, e->device->driver ? e->device->driver : e->device->name,
 				32);
@@ -190,7 +191,8 @@ static const struct device *device_of(const struct inode *i)
 	mutex_lock(&device_lock);
 	d = nullptr;
 	list_for_each(e, &devices, link)
-		if (e->device->number == i->rdev && module_get(e->device->owner)) {
+		if (e->device->number == i->rdev && e->device->block == inode_is(i, S_IFBLK) &&
+		    module_get(e->device->owner)) {
 			d = e->device;
 			break;
 		}
@@ -202,12 +204,14 @@ enum kerr special_open(struct inode *i, struct file *f)
 {
 	if (inode_is(i, S_IFIFO))
 		return fifo_open ? fifo_open(i, f) : KERR_NXIO;
-	if (!inode_is(i, S_IFCHR))
+	if (!inode_is(i, S_IFCHR) && !inode_is(i, S_IFBLK))
 		return KERR_NXIO;
 	const struct device *d = device_of(i);
 	if (!d)
 		return KERR_NXIO;
 	f->owner = d->owner;
+	if (d->owner)
+		return guarded_open(d, f);
 	if (d->open)
 		return d->open(d, f);
 	f->ops = d->ops;

@@ -111,19 +111,25 @@ static enum kerr show_cmdline(struct text *t, const struct proc_subject *s)
 	return KERR_OK;
 }
 
-static enum kerr show_devices(struct text *t, const struct proc_subject *s)
+static void show_majors(struct text *t, bool block)
 {
 	uint64_t number = 0;
 	uint32_t last = UINT32_MAX;
 	char driver[32];
 
-	text_print(t, "Character devices:\n");
-	while (device_next(number, &number, driver)) {
+	while (device_next(block, number, &number, driver)) {
 		if (device_major(number) != last)
 			text_print(t, "%3u %s\n", device_major(number), driver);
 		last = device_major(number);
 	}
+}
+
+static enum kerr show_devices(struct text *t, const struct proc_subject *s)
+{
+	text_print(t, "Character devices:\n");
+	show_majors(t, false);
 	text_print(t, "\nBlock devices:\n");
+	show_majors(t, true);
 	return KERR_OK;
 }
 

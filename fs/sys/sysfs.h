@@ -6,6 +6,9 @@
 #define FILE_MODE (S_IFREG | 0444)
 #define DIR_MODE (S_IFDIR | 0555)
 
+/* heal.c */
+enum kerr sysfs_show_heal(struct text *t, const struct proc_subject *s);
+
 /* slots.c */
 enum kerr sysfs_show_slots(struct text *t, const struct proc_subject *s);
 enum kerr sysfs_write_slots(const char *text, size_t length, const struct proc_subject *s);

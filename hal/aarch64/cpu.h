@@ -38,6 +38,8 @@ static inline void cpu_irq_restore(bool on)
 
 /* switch.S, trap.S, string.S */
 struct hal_thread *cpu_switch_to(struct hal_thread *prev, struct hal_thread *next);
+long cpu_guarded_call(uintptr_t *guard, void (*fn)(void), const uintptr_t args[4]);
+__attribute__((noreturn)) void cpu_guarded_end(const uintptr_t *guard);
 void cpu_thread_start(void);
 void cpu_fpu_save_area(void *area);
 void cpu_fpu_load_area(const void *area);

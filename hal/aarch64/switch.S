@@ -36,6 +36,41 @@ cpu_switch_to:
 	ldp	x29, x30, [sp], #96
 	ret
 
+/* long cpu_guarded_call(uintptr_t *guard, void (*fn)(void), const uintptr_t args[4]): the registers that C
+ * keeps lie on the stack at *guard, and whoever loads it again is back here. */
+	.globl cpu_guarded_call
+	CFI_FUNCTION cpu_guarded_call
+cpu_guarded_call:
+	stp	x29, x30, [sp, #-96]!
+	stp	x19, x20, [sp, #16]
+	stp	x21, x22, [sp, #32]
+	stp	x23, x24, [sp, #48]
+	stp	x25, x26, [sp, #64]
+	stp	x27, x28, [sp, #80]
+	mov	x9, sp
+	str	x9, [x0]
+	mov	x9, x1
+	mov	x10, x2
+	ldp	x0, x1, [x10]
+	ldp	x2, x3, [x10, #16]
+	blr	x9
+1:	ldp	x19, x20, [sp, #16]
+	ldp	x21, x22, [sp, #32]
+	ldp	x23, x24, [sp, #48]
+	ldp	x25, x26, [sp, #64]
+	ldp	x27, x28, [sp, #80]
+	ldp	x29, x30, [sp], #96
+	ret
+
+/* [[noreturn]] void cpu_guarded_end(const uintptr_t *guard) */
+	.globl cpu_guarded_end
+	CFI_FUNCTION cpu_guarded_end
+cpu_guarded_end:
+	ldr	x9, [x0]
+	mov	sp, x9
+	mov	x0, xzr
+	b	1b
+
 /* Where the first switch to a thread returns to: x0 = prev, x19 = entry, x20 = its argument. */
 	.globl cpu_thread_start
 cpu_thread_start:

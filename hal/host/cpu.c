@@ -206,6 +206,16 @@ void host_cpu_thread_init(struct hal_thread *thread,
 }
 
 /* A frame of code that keeps frame pointers: the caller's fp, then the return address. */
+long host_cpu_guarded_call(uintptr_t *guard, void (*fn)(void), const uintptr_t args[4])
+{
+	return host_guarded_call(guard, fn, args);
+}
+
+void host_cpu_guarded_end(const uintptr_t *guard)
+{
+	host_guarded_end(guard);
+}
+
 __attribute__((no_sanitize("address"))) bool host_cpu_unwind(struct hal_unwind *u, vaddr_t low,
 							     vaddr_t high)
 {

@@ -152,12 +152,17 @@ static inline uint64_t host_random(void)
 void *host_stack_switch(uintptr_t *save, uintptr_t load, void *pass);
 void host_thread_start(void);
 
+long host_guarded_call(uintptr_t *guard, void (*fn)(void), const uintptr_t args[4]);
+__attribute__((noreturn)) void host_guarded_end(const uintptr_t *guard);
+
 /* cpu.c */
 /* host_stack_switch that tells the sanitizers; `to` is the thread whose stack comes. */
 void *host_switch(uintptr_t *save, uintptr_t load, void *pass, struct hal_thread *to);
 void host_cpu_thread_init(struct hal_thread *thread,
 			  void (*entry)(struct hal_thread *prev, void *arg), void *arg);
 struct hal_thread *host_cpu_switch_to(struct hal_thread *prev, struct hal_thread *next);
+long host_cpu_guarded_call(uintptr_t *guard, void (*fn)(void), const uintptr_t args[4]);
+__attribute__((noreturn)) void host_cpu_guarded_end(const uintptr_t *guard);
 void host_cpu_stacks_init(void);
 bool host_cpu_unwind(struct hal_unwind *u, vaddr_t low, vaddr_t high);
 struct hal_unwind host_cpu_saved(const struct hal_thread *thread);

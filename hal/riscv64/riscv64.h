@@ -66,6 +66,8 @@ void riscv_cpu_thread_init(struct hal_thread *thread,
 			   void (*entry)(struct hal_thread *prev, void *arg), void *arg);
 void riscv_cpu_fpu_save(struct hal_thread *thread);
 void riscv_cpu_fpu_load(struct hal_thread *thread);
+long riscv_cpu_guarded_call(uintptr_t *guard, void (*fn)(void), const uintptr_t args[4]);
+__attribute__((noreturn)) void riscv_cpu_guarded_end(const uintptr_t *guard);
 bool riscv_cpu_entropy(uint64_t *out);
 bool riscv_cpu_unwind(struct hal_unwind *u, vaddr_t low, vaddr_t high);
 struct hal_unwind riscv_cpu_saved(const struct hal_thread *thread);

@@ -55,6 +55,40 @@ riscv_cpu_switch_to:
 	addi	sp, sp, SWITCH_SIZE
 	ret
 
+/* long riscv_cpu_guarded_call(uintptr_t *guard, void (*fn)(void), const uintptr_t args[4]): the registers that C
+ * keeps lie on the stack at *guard, and whoever loads it again is back here. */
+	.globl	riscv_cpu_guarded_call
+	CFI_FUNCTION riscv_cpu_guarded_call
+riscv_cpu_guarded_call:
+	addi	sp, sp, -SWITCH_SIZE
+	sd	ra, 0(sp)
+	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+	sd	s\n, (8 + 8 * \n)(sp)
+	.endr
+	sd	sp, 0(a0)
+	mv	t0, a1
+	mv	t1, a2
+	ld	a0, 0(t1)
+	ld	a1, 8(t1)
+	ld	a2, 16(t1)
+	ld	a3, 24(t1)
+	jalr	t0
+.Lguarded_back:
+	ld	ra, 0(sp)
+	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+	ld	s\n, (8 + 8 * \n)(sp)
+	.endr
+	addi	sp, sp, SWITCH_SIZE
+	ret
+
+/* [[noreturn]] void riscv_cpu_guarded_end(const uintptr_t *guard) */
+	.globl	riscv_cpu_guarded_end
+	CFI_FUNCTION riscv_cpu_guarded_end
+riscv_cpu_guarded_end:
+	ld	sp, 0(a0)
+	li	a0, 0
+	j	.Lguarded_back
+
 /* First return of riscv_cpu_switch_to in a new thread: s1 = entry, s2 = its argument; s0 and the
  * return address are 0, where a backtrace ends. */
 	.globl	riscv_cpu_thread_start

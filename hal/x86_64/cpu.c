@@ -287,6 +287,17 @@ bool x86_cpu_entropy(uint64_t *out)
 	return false;
 }
 
+/* In C, so that they can be called through the table (kCFI). */
+long x86_cpu_guarded_call(uintptr_t *guard, void (*fn)(void), const uintptr_t args[4])
+{
+	return x86_guarded_call(guard, fn, args);
+}
+
+void x86_cpu_guarded_end(const uintptr_t *guard)
+{
+	x86_guarded_end(guard);
+}
+
 bool x86_cpu_unwind(struct hal_unwind *u, vaddr_t low, vaddr_t high)
 {
 	if (!u->fp || u->fp < low || high < 16 || u->fp > high - 16 || u->fp & 7)

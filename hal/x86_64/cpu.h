@@ -249,6 +249,10 @@ static inline void x86_cpu_irq_off(void)
 
 /* ---- Between the files --------------------------------------------------------------------- */
 
+/* switch.S */
+long x86_guarded_call(uintptr_t *guard, void (*fn)(void), const uintptr_t args[4]);
+__attribute__((noreturn)) void x86_guarded_end(const uintptr_t *guard);
+
 /* cpu.c */
 void x86_cpu_boot(void); /* called by boot/ as soon as C can run: vectors, features, CPU 0 */
 void x86_cpu_setup(struct x86_cpu *cpu); /* this CPU: GDT, TSS, IDT, MSRs, control registers */
@@ -258,6 +262,8 @@ void x86_cpu_wait(void);
 struct hal_thread *x86_cpu_switch_to(struct hal_thread *prev, struct hal_thread *next);
 void x86_cpu_thread_init(struct hal_thread *thread,
 			 void (*entry)(struct hal_thread *prev, void *arg), void *arg);
+long x86_cpu_guarded_call(uintptr_t *guard, void (*fn)(void), const uintptr_t args[4]);
+__attribute__((noreturn)) void x86_cpu_guarded_end(const uintptr_t *guard);
 bool x86_cpu_entropy(uint64_t *out);
 bool x86_cpu_unwind(struct hal_unwind *u, vaddr_t low, vaddr_t high);
 struct hal_unwind x86_cpu_saved(const struct hal_thread *thread);

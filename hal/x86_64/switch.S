@@ -46,4 +46,43 @@ x86_switch_thread_start:
 	ud2
 	.size	x86_switch_thread_start, . - x86_switch_thread_start
 
+/* long x86_guarded_call(uintptr_t *guard, void (*fn)(void), const uintptr_t args[4]): the registers that C keeps lie
+ * on the stack at *guard, and whoever loads it again is back here. */
+	.globl	x86_guarded_call
+	.type	x86_guarded_call, @function
+x86_guarded_call:
+	push	%rbp
+	push	%rbx
+	push	%r12
+	push	%r13
+	push	%r14
+	push	%r15
+	sub	$8, %rsp
+	mov	%rsp, (%rdi)
+	mov	%rsi, %rax
+	mov	%rdx, %r10
+	mov	(%r10), %rdi
+	mov	8(%r10), %rsi
+	mov	16(%r10), %rdx
+	mov	24(%r10), %rcx
+	call	*%rax
+1:	add	$8, %rsp
+	pop	%r15
+	pop	%r14
+	pop	%r13
+	pop	%r12
+	pop	%rbx
+	pop	%rbp
+	ret
+	.size	x86_guarded_call, . - x86_guarded_call
+
+/* [[noreturn]] void x86_guarded_end(const uintptr_t *guard) */
+	.globl	x86_guarded_end
+	.type	x86_guarded_end, @function
+x86_guarded_end:
+	mov	(%rdi), %rsp
+	xor	%eax, %eax
+	jmp	1b
+	.size	x86_guarded_end, . - x86_guarded_end
+
 	.section .note.GNU-stack, "", @progbits

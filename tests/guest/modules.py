@@ -1,20 +1,38 @@
-"""A module that breaks: what the kernel says of it. (What modules can do is in programs/modules.c.)"""
+"""A module that breaks: the call fails, the module counts as failed, the kernel goes on. (What modules can do is in
+programs/modules.c.)"""
 
 import re
 
-# Word that is written to /dev/faulty: what the panic page has to say.
+# Word that is written to /dev/faulty: what the log has to say.
 BREAKS = {
-    "null": ["page fault in the kernel: read of 0", r"break_null\+0x[0-9a-f]+/0x[0-9a-f]+ \[faulty\]"],
-    "text": ["page fault in the kernel: write of .*, not allowed", r"break_text\+0x.* \[faulty\]"],
-    "data": ["page fault in the kernel: execute of .*, not allowed"],
-    "bug": [r"faulty\.c:\d+: this must not be", r"\[faulty\]"],
+    "null": r"page fault at break_null\+0x[0-9a-f]+/0x[0-9a-f]+ \[faulty\], address 0",
+    "text": r"page fault at break_text\+0x.* \[faulty\]",
+    "data": r"page fault at ",
+    "bug": r"faulty\.c:\d+: this must not be",
+    "trap": r"(illegal instruction|breakpoint) at break_trap\+0x",
+    "hang": r"hang at ",
+    "spin": r"hang at ",
+    "twice": r"(hang at |lock faulty is taken twice)",
+    "locked": r"page fault at break_null\+0x",
 }
+# After the fault the device answers with an error, the module can be unloaded (its exit takes the locks), loaded
+# again, and works; a driver that breaks at its last moment is still the same.
+SCRIPT = """modprobe faulty || exit 10
+(echo {word} >/dev/faulty) 2>/dev/null && exit 11
+(echo wrong >/dev/faulty) 2>/dev/null && exit 12
+rmmod faulty || exit 13
+modprobe faulty || exit 14
+echo wrong >/dev/faulty || exit 15
+rmmod faulty || exit 16
+dmesg | grep contained
+echo alive
+"""
 
 
 def breaks(target, tap, group):
     for name in tap.matching(group, BREAKS):
-        p = target.run(["sh", "-c", f"modprobe faulty && echo {name} >/dev/faulty"], timeout=60)
-        page = p.stderr.decode(errors="replace")
-        missing = [words for words in BREAKS[name] if not re.search(words, page)]
-        tap.result(f"a module breaks: {name}", p.returncode == 125 and not missing,
-                   f"status {p.returncode}, not on the page: {missing}\n{page[-3000:]}")
+        p = target.run(["sh", "-c", SCRIPT.format(word=name)], timeout=60)
+        log = p.stdout.decode(errors="replace")
+        said = re.search("module faulty: contained, kernel goes on: " + BREAKS[name], log)
+        tap.result(f"a module breaks: {name}", p.returncode == 0 and "alive" in log and said is not None,
+                   f"status {p.returncode}\n{log[-3000:]}")

@@ -108,6 +108,8 @@ size_t init_capability_names(uint32_t bits, char *buf, size_t size);
 void init_run(enum init_phase last, const struct boot_info *info);
 /* The end of the machine: stops what can be stopped. Once, thread context. */
 void init_shutdown(void);
+/* Stops a subsystem and starts it again, with those that need it. Thread context, one caller (the healer). */
+enum kerr init_recover(const char *name);
 /* Record number `index` in start order, null past the end; for /sys/kernel/init. */
 const struct init_record *init_get(size_t index);
 const char *init_state_name(enum init_state state);

@@ -32,8 +32,9 @@ bool symbol_get(size_t index, const char **name, vaddr_t *address);
 void backtrace_log(vaddr_t ip, vaddr_t fp);
 /* From an interrupt handler: at its end, the call chain of what it interrupted is logged. */
 void backtrace_log_interrupted(void);
-/* core_irq_exit's part of that. */
-void backtrace_log_at_exit(struct hal_frame *frame);
-extern _Atomic cpuset_t backtrace_wanted; /* CPUs whose interrupt was asked for it */
+/* From an interrupt handler: core_irq_exit calls irq_exit_work with what it interrupted. */
+void irq_exit_want(void);
+void irq_exit_work(struct hal_frame *frame);
+extern _Atomic cpuset_t irq_exit_wanted; /* CPUs that asked for it */
 /* The return addresses of who called the caller, and so on: at most `max`; how many. Any context. */
 size_t backtrace_take(vaddr_t *chain, size_t max);

@@ -64,16 +64,30 @@ static inline void spin_init(struct spinlock *l, enum lock_rank rank, const char
 
 void spin_wait(struct spinlock *l); /* the contended path */
 
+/* In a module: who ends a guarded call (core/guard.h) has to know what it holds. */
+#if defined(TERN_MODULE)
+void guard_spin_wanted(struct spinlock *l);
+void guard_spin_taken(struct spinlock *l);
+void guard_spin_freed(struct spinlock *l);
+#else
+#define guard_spin_wanted(l) ((void)0)
+#define guard_spin_taken(l) ((void)0)
+#define guard_spin_freed(l) ((void)0)
+#endif
+
 ALWAYS_INLINE void spin_acquire(struct spinlock *l)
 {
+	guard_spin_wanted(l);
 	spin_debug_check(l);
 	if (unlikely(atomic_exchange_explicit(&l->locked, 1, memory_order_acquire)))
 		spin_wait(l);
 	spin_debug_acquired(l);
+	guard_spin_taken(l);
 }
 
 ALWAYS_INLINE void spin_release(struct spinlock *l)
 {
+	guard_spin_freed(l);
 	spin_debug_release(l);
 	atomic_store_explicit(&l->locked, 0, memory_order_release);
 }

@@ -48,6 +48,7 @@ struct task {
 	const struct spinlock *locks[TASK_LOCKS_MAX];
 	char name[16];
 	struct task_memory memory;
+	struct guard *guard; /* (own) the innermost guarded call; core/guard.h */
 };
 
 static_assert(offsetof(struct task, hal) == 0);

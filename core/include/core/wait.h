@@ -93,6 +93,15 @@ void mutex_init(struct mutex *m, const char *name);
 void mutex_lock(struct mutex *m);
 [[nodiscard]] bool mutex_try_lock(struct mutex *m);
 void mutex_unlock(struct mutex *m);
+/* A module says what it holds (core/guard.h). */
+void module_mutex_lock(struct mutex *m);
+bool module_mutex_try_lock(struct mutex *m);
+void module_mutex_unlock(struct mutex *m);
+#if defined(TERN_MODULE)
+#define mutex_lock module_mutex_lock
+#define mutex_try_lock module_mutex_try_lock
+#define mutex_unlock module_mutex_unlock
+#endif
 bool mutex_held(const struct mutex *m); /* by the current task */
 
 /* Many readers or one writer; a waiting writer holds new readers off. */

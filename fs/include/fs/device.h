@@ -1,4 +1,4 @@
-/* Character devices: numbers to ops, and their nodes in /dev. */
+/* Devices: numbers to ops, and their nodes in /dev. */
 #pragma once
 
 #include <fs/file.h>
@@ -13,6 +13,7 @@ struct device {
 	const char *driver; /* for /proc/devices */
 	struct module *
 		owner; /* the module that all this lies in; an open file keeps it. Null: the kernel */
+	bool block; /* a block device; numbers are apart from those of the others */
 };
 
 /* Makes the device known and its node; `d` stays. KERR_EXIST, KERR_NOMEM. */
@@ -20,7 +21,7 @@ enum kerr device_add(const struct device *d);
 /* No open of it begins afterwards but those that its owner knows of; files that are open stay. */
 void device_remove(const struct device *d);
 /* The next number behind `after`, and its driver's name; false: no more. */
-bool device_next(uint64_t after, uint64_t *number, char driver[32]);
+bool device_next(bool block, uint64_t after, uint64_t *number, char driver[32]);
 /* A symlink below /dev. */
 enum kerr device_link(const char *name, const char *target);
 

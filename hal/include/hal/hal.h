@@ -156,6 +156,12 @@ struct hal_cpu_ops {
 	 * the unit. Both count what they really move in thread->fpu_saves, fpu_loads. IRQs off. */
 	void (*fpu_save)(struct hal_thread *thread);
 	void (*fpu_load)(struct hal_thread *thread);
+	/* Calls fn(args[0], ... args[3]) and returns what it returned. *guard is where the way back is kept,
+	 * on this stack. guarded_end: in the same thread, anywhere inside of fn, also in the handler of a
+	 * trap or interrupt that came upon it: the call returns at once, with 0; interrupts stay off or
+	 * on as they are. */
+	long (*guarded_call)(uintptr_t *guard, void (*fn)(void), const uintptr_t args[4]);
+	__attribute__((noreturn)) void (*guarded_end)(const uintptr_t *guard);
 	bool (*entropy)(uint64_t *out); /* from hardware; false: there is none, or not now */
 	/* One step of a frame-pointer walk; false at the end. `u` must lie in [low, high). */
 	bool (*unwind)(struct hal_unwind *u, vaddr_t low, vaddr_t high);

@@ -15,7 +15,7 @@
 /* The same numbers on every architecture. */
 #define TERN_NR_SCHED_STATS 500
 #define TERN_NR_HOT_RELOAD 501
-#define TERN_NR_SELF_HEAL 502  /* reserved */
+#define TERN_NR_SELF_HEAL 502
 #define TERN_NR_BENCHMARK 503
 #define TERN_NR_INFO 504
 
@@ -57,6 +57,31 @@ struct tern_hot_reload {
 	uint64_t pause_last, pause_median, pause_max; /* ns for which users had to wait */
 };
 #define TERN_HOT_RELOAD_FIRST 296
+
+/* ---- 502: what is watched and healed ---- */
+
+/* op: */
+#define TERN_HEAL_STATUS 0 /* component number `index` (ENOENT: past the last) */
+#define TERN_HEAL_EVENT 1 /* the first event after number `number` (ENOENT: none) */
+#define TERN_HEAL_CHECK 2 /* checks `name`, or all if it is empty, now (ENOENT) */
+#define TERN_HEAL_RESET 3 /* an isolated `name` is restarted and watched again */
+#define TERN_HEAL_INJECT                                                                           \
+	4 /* `what` is to happen to the block device `name`, `times` times: crash, hang, lost,
+			      nomem, wild, wrong, bug (ENODEV: no such device; EOPNOTSUPP: its driver cannot) */
+
+/* CHECK, RESET and INJECT want the superuser (EPERM). */
+struct tern_self_heal {
+	uint32_t size;
+	uint32_t op;
+	uint32_t index, times; /* in */
+	char name[32]; /* in or out, ended by 0 */
+	char what[16]; /* in, or out: the state; of an event what was done */
+	char why[120]; /* out: the last failure; of an event the reason */
+	uint64_t number, time_ns; /* of an event */
+	uint64_t checks, failures, restarts, swaps, isolations, escalations; /* of a component */
+	uint64_t repair_last_ns, repair_max_ns; /* from a failure to the end of what was done */
+};
+#define TERN_SELF_HEAL_FIRST 264
 
 /* ---- 503: the kernel's own operations, measured now ---- */
 

@@ -14,7 +14,8 @@
  * NOEXEC: not a module for this kernel and machine, or broken (the log says why); EXIST: one of that
  * name is there; NOENT: an unknown symbol; INVAL: a parameter; NOMEM; or what its init said. */
 enum kerr module_load(void *file, size_t size, const char *parameters);
-/* NOENT: no such module; AGAIN: in use; BUSY: it is being loaded or unloaded, or has no exit. */
+/* IO: its exit crashed, and it stays in the list for good, as does one whose init crashed.
+ * NOENT: no such module; AGAIN: in use; BUSY: it is being loaded or unloaded, or has no exit. */
 enum kerr module_unload(const char *name);
 
 /* ---- Looking at them ---- */
@@ -30,6 +31,8 @@ struct module_view {
 	vaddr_t base;
 	uint32_t references;
 	size_t user_count;
+	bool failed; /* a fault in it was contained (module/call.h) */
+	uint32_t faults;
 };
 
 /* The newest module that is older than id `before` (UINT_MAX: of all); false: no more. */
@@ -46,3 +49,5 @@ bool module_symbol(unsigned id, size_t index, char *name, size_t size, vaddr_t *
 		   bool *global);
 /* Asks its health function. OPNOTSUPP: it has none; NOENT. */
 enum kerr module_health(const char *name);
+/* Marks it as failed: it is not called any more. False: there is none. */
+bool module_isolate(const char *name);

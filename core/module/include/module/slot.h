@@ -91,6 +91,7 @@ struct slot {
 	/* Set by slot_add, then only while closed and empty; stable for who is inside. */
 	const struct slot_provider *current;
 	void *instance;
+	uint64_t epoch; /* how often it was exchanged */
 	_Atomic bool closed;
 	struct {
 		_Atomic uint32_t users;
@@ -149,6 +150,14 @@ enum slot_step {
  * BUSY: a swap is going on; TIMEDOUT: somebody stayed inside for a second; INVAL: the state's version; or what
  * a step said. `fail_at`: for tests, that step says IO instead of being done. */
 enum kerr slot_swap(const char *slot, const char *provider, enum slot_step fail_at);
+
+/* The same for healing: the old one is not asked for its state, the new one's import gets an empty one; the provider
+ * may be the current one, which begins anew. */
+enum kerr slot_renew(const char *slot, const char *provider);
+/* Returns when everybody who was inside has left. TIMEDOUT: not within a second. */
+enum kerr slot_drain(struct slot *s);
+/* The name of a provider that is not the current one. */
+bool slot_other(const char *slot, char *name, size_t size);
 
 struct slot_view {
 	const char *kind;

@@ -1,0 +1,71 @@
+/*
+ * Self-healing (RL-3): components that are watched, and what is done when one breaks. heal.c tells how.
+ */
+#pragma once
+
+#include <core/spinlock.h>
+#include <heal/ladder.h>
+#include <lib/kerr.h>
+#include <lib/list.h>
+
+struct heal_component;
+
+/* All may sleep, and are called by one thread, one at a time. Null: there is no such rung (check: only told). */
+struct heal_ops {
+	enum kerr (*check)(struct heal_component *c); /* whether it works */
+	enum kerr (*restart)(struct heal_component *c); /* the same implementation anew, with its state */
+	enum kerr (*swap)(struct heal_component *c); /* another one */
+	enum kerr (*isolate)(struct heal_component *c); /* nobody uses it any more */
+};
+
+#define HEAL_WHY 120u
+
+struct heal_counters {
+	uint64_t checks, failures, done[HEAL_ACTIONS], failed[HEAL_ACTIONS];
+	nsec_t repaired_last, repaired_max; /* from the report to the end of what was done, ns */
+};
+
+struct heal_component {
+	const char *name;
+	const struct heal_ops *ops;
+	struct heal_limits limits;
+	void *arg;
+	/* heal.c's: */
+	struct list link; /* (heal_lock) */
+	struct heal_ladder ladder; /* (heal_lock) */
+	struct heal_counters counters; /* (heal_lock) */
+	bool told; /* (told_lock) since the thread looked */
+	nsec_t told_at; /* (told_lock) */
+	char why[HEAL_WHY]; /* (told_lock) the last failure */
+};
+
+/* From now on it is watched. */
+void heal_add(struct heal_component *c);
+/* Returns when nothing of it is being called any more. Not from its own operations. */
+void heal_remove(struct heal_component *c);
+/* It broke. Any context. */
+void heal_report(struct heal_component *c, const char *why);
+/* Checks all now, and waits until that is done. NOENT: no component of that name (null: all). Sleeps. */
+enum kerr heal_check_now(const char *name);
+/* An isolated one is restarted and watched again. NOENT; or what its restart said. */
+enum kerr heal_reset(const char *name);
+/* A line of the history that is no component's. */
+void heal_note(const char *name, const char *what, const char *why);
+
+/* ---- Looking ---- */
+
+struct heal_view {
+	char name[32], why[HEAL_WHY];
+	enum heal_state state;
+	struct heal_counters counters;
+};
+bool heal_view_get(size_t index, struct heal_view *out);
+
+#define HEAL_HISTORY 64u
+struct heal_event {
+	uint64_t number; /* from 1 */
+	nsec_t time;
+	char name[32], what[16], why[HEAL_WHY];
+};
+/* The first event after number `after` that is still known. */
+bool heal_event_get(uint64_t after, struct heal_event *out);

@@ -1,0 +1,85 @@
+/*
+ * How the driver of a block device is healed (core/heal): restarted as a fresh instance, exchanged for
+ * another provider of its slot, and at last isolated: then requests end with EIO.
+ *
+ * The state of a disk is its contents, which the driver does not own, and its requests, which the layer keeps:
+ * a new instance needs nothing of the old one.
+ */
+#include "block.h"
+
+#include <lib/string.h>
+#include <module/call.h>
+
+static enum kerr check(struct heal_component *c)
+{
+	struct block_device *d = c->arg;
+	unsigned in = slot_enter(d->slot);
+	const struct slot_provider *p = d->slot->current;
+	enum kerr err = KERR_OK;
+
+	if (p->check)
+		err = p->owner ? module_call(p->owner, MODULE_FN(p->check),
+					     MODULE_ARG(d->slot->instance), 0, 0, 0)
+			       : p->check(d->slot->instance);
+	slot_leave(d->slot, in);
+	return err;
+}
+
+static enum kerr renew(struct block_device *d, const char *provider)
+{
+	enum kerr err = slot_renew(d->slot->name, provider);
+
+	if (err == KERR_OK)
+		atomic_store(&d->isolated, false);
+	return err;
+}
+
+static enum kerr restart(struct heal_component *c)
+{
+	struct block_device *d = c->arg;
+	char name[32];
+
+	unsigned in = slot_enter(d->slot);
+	strlcpy(name, d->slot->current->name, sizeof(name));
+	module_mend(d->slot->current->owner);
+	slot_leave(d->slot, in);
+	return renew(d, name);
+}
+
+/* The provider that is left stays failed. */
+static enum kerr swap(struct heal_component *c)
+{
+	struct block_device *d = c->arg;
+	char name[32];
+
+	return slot_other(d->slot->name, name, sizeof(name)) ? renew(d, name) : KERR_NOENT;
+}
+
+static enum kerr isolate(struct heal_component *c)
+{
+	struct block_device *d = c->arg;
+
+	atomic_store(&d->isolated, true);
+	enum kerr err = slot_drain(d->slot); /* who comes later does not call the driver */
+	if (err == KERR_OK)
+		block_fail_all(d);
+	return err;
+}
+
+static const struct heal_ops heal_ops = {
+	.check = check, .restart = restart, .swap = swap, .isolate = isolate};
+
+void block_heal_add(struct block_device *d)
+{
+	d->heal = (struct heal_component){
+		.name = d->name,
+		.ops = &heal_ops,
+		.limits = {.restarts = 3,
+			   .swaps = 2,
+			   .window = 10 * NSEC_PER_SEC,
+			   .backoff = 10 * NSEC_PER_MSEC,
+			   .backoff_max = 500 * NSEC_PER_MSEC},
+		.arg = d,
+	};
+	heal_add(&d->heal);
+}

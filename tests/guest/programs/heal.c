@@ -1,0 +1,327 @@
+/*
+ * The RAM disk, its two drivers exchanged under load, and a driver that breaks in every way while programs use it:
+ * each byte read has to be the one that was written, and no call may fail.
+ */
+#define _GNU_SOURCE
+#include "tap.h"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <tern/tern.h>
+
+#define DISK "/dev/ram0"
+#define WORKERS 4
+#define REGION (256u << 10) /* bytes of each worker */
+#define SWAPS 100
+#define GET_SIZE 0x80081272ul /* BLKGETSIZE64 */
+
+struct shared {
+	_Atomic bool stop;
+	_Atomic uint64_t reads, writes, wrong, failed;
+};
+
+static struct shared *shared;
+
+/* ---- Small things ---- */
+
+static long module_load(const char *name)
+{
+	struct utsname u;
+	char path[256];
+
+	uname(&u);
+	snprintf(path, sizeof(path), "/lib/modules/%s/%s.ko", u.release, name);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	long result = syscall(SYS_finit_module, fd, "", 0);
+	close(fd);
+	return result;
+}
+
+static long swap(const char *text)
+{
+	int fd = open("/sys/kernel/slots", O_WRONLY | O_CLOEXEC);
+	long result = write(fd, text, strlen(text));
+
+	close(fd);
+	return result < 0 ? -1 : 0;
+}
+
+static bool provider_is(const char *provider, bool say)
+{
+	char name[32], kind[32], current[32], line[256];
+	unsigned long swaps, rollbacks, last, middle, most;
+	bool found = false;
+	FILE *f = fopen("/sys/kernel/slots", "r");
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%31s %31s %31s %lu %lu %lu %lu %lu", name, kind, current, &swaps,
+			   &rollbacks, &last, &middle, &most) != 8 ||
+		    strcmp(name, "block") != 0)
+			continue;
+		found = strcmp(current, provider) == 0;
+		if (say)
+			printf("# %lu swaps, %lu rolled back, pause: median %lu us, most %lu us\n",
+			       swaps, rollbacks, middle, most);
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static struct tern_self_heal component(void)
+{
+	struct tern_self_heal h = {};
+
+	for (uint32_t i = 0;; i++) {
+		h = (struct tern_self_heal){
+			.size = sizeof(h), .op = TERN_HEAL_STATUS, .index = i};
+		if (syscall(TERN_NR_SELF_HEAL, &h) != 0 || strcmp(h.name, "ram0") == 0)
+			return h;
+	}
+}
+
+static long heal(uint32_t op, const char *name, const char *what, uint32_t times)
+{
+	struct tern_self_heal h = {.size = sizeof(h), .op = op, .times = times};
+
+	strcpy(h.name, name);
+	strcpy(h.what, what);
+	return syscall(TERN_NR_SELF_HEAL, &h);
+}
+
+/* ---- The disk as a file ---- */
+
+static void disk(void)
+{
+	uint8_t out[10000], in[sizeof(out)];
+	uint64_t size = 0;
+	struct stat st;
+	int fd = open(DISK, O_RDWR | O_CLOEXEC);
+
+	check(fd >= 0, "open");
+	check(fstat(fd, &st) == 0 && S_ISBLK(st.st_mode) && st.st_rdev == 0x100, "a block device");
+	check(ioctl(fd, GET_SIZE, &size) == 0 && size == 4 << 20, "BLKGETSIZE64");
+	check(lseek(fd, 0, SEEK_END) == (off_t)size, "seek to the end");
+	check(read(fd, in, 10) == 0, "read at the end");
+	check(write(fd, in, 10) == -1 && errno == ENOSPC, "write at the end");
+	check(lseek(fd, 1, SEEK_END) == -1 && errno == EINVAL, "seek behind the end");
+	check(ioctl(fd, 0x1234, 0) == -1 && errno == ENOTTY, "an unknown ioctl");
+	check(pread(fd, in, sizeof(in), (off_t)size - 100) == 100, "a read that reaches over the end");
+	memset(out, 1, sizeof(out));
+	check(pread(fd, in, sizeof(in), (off_t)size / 2) == sizeof(in), "read what was never written");
+	for (size_t i = 0; i < sizeof(out); i++) {
+		if (in[i])
+			shared->wrong++;
+		out[i] = (uint8_t)(i * 7 + 3);
+	}
+	check(shared->wrong == 0, "it is zeroes");
+	off_t at = 5 * 65536 - 4711; /* over a stripe, no block whole at the ends */
+	check(pwrite(fd, out, sizeof(out), at) == sizeof(out), "write");
+	check(pread(fd, in, sizeof(in), at) == sizeof(in) && memcmp(in, out, sizeof(in)) == 0,
+	      "read it again");
+	check(pread(fd, in, 1, at - 1) == 1 && in[0] == 0, "the byte before is as it was");
+	check(pread(fd, in, 1, at + (off_t)sizeof(out)) == 1 && in[0] == 0, "the byte behind too");
+	check(fsync(fd) == 0, "fsync");
+	check(pread(fd, (void *)8, 100, 0) == -1 && errno == EFAULT, "read to nowhere");
+	check(pwrite(fd, (void *)8, 100, 0) == -1 && errno == EFAULT, "write from nowhere");
+	close(fd);
+}
+
+/* ---- Workers ---- */
+
+static uint32_t next(uint64_t *seed)
+{
+	*seed = *seed * 6364136223846793005ull + 1442695040888963407ull;
+	return (uint32_t)(*seed >> 33);
+}
+
+/* Reads and writes at any place of a region of its own, whose bytes it knows. */
+static void worker(unsigned number)
+{
+	static uint8_t mirror[REGION], got[32768];
+	uint64_t seed = number + 1;
+	off_t base = (off_t)number * REGION + (1 << 20);
+	int fd = open(DISK, O_RDWR);
+
+	if (pwrite(fd, mirror, REGION, base) != REGION)
+		shared->failed++;
+	while (!shared->stop) {
+		size_t size = 1 + next(&seed) % sizeof(got), at = next(&seed) % (REGION - size);
+		if (next(&seed) % 3 == 0) {
+			for (size_t i = 0; i < size; i++)
+				mirror[at + i] = (uint8_t)(next(&seed));
+			if (pwrite(fd, mirror + at, size, base + (off_t)at) != (ssize_t)size)
+				shared->failed++;
+			shared->writes++;
+			continue;
+		}
+		if (pread(fd, got, size, base + (off_t)at) != (ssize_t)size)
+			shared->failed++;
+		else if (memcmp(got, mirror + at, size) != 0)
+			shared->wrong++;
+		shared->reads++;
+	}
+	close(fd);
+}
+
+static void workers_start(pid_t pids[WORKERS])
+{
+	shared->stop = false;
+	fflush(stdout);
+	for (unsigned i = 0; i < WORKERS; i++) {
+		pids[i] = fork();
+		if (pids[i] == 0) {
+			worker(i);
+			_exit(0);
+		}
+	}
+}
+
+static void workers_end(pid_t pids[WORKERS])
+{
+	shared->stop = true;
+	for (unsigned i = 0; i < WORKERS; i++)
+		status_of(pids[i]);
+}
+
+/* They have done `count` more reads; false: not within twenty seconds. */
+static bool progress(uint64_t count)
+{
+	uint64_t goal = shared->reads + count;
+
+	for (unsigned i = 0; i < 20000 && shared->reads < goal; i++)
+		usleep(1000);
+	return shared->reads >= goal;
+}
+
+/* ---- The tests ---- */
+
+static void swaps(void)
+{
+	pid_t pids[WORKERS];
+	unsigned done = 0;
+
+	check(module_load("ramqueue") == 0, "the other driver");
+	workers_start(pids);
+	check(progress(20), "the workers work");
+	for (unsigned i = 0; i < SWAPS; i++) {
+		done += swap("block queued") == 0;
+		progress(1);
+		done += swap("block direct") == 0;
+		progress(1);
+	}
+	workers_end(pids);
+	check(done == 2 * SWAPS, "%u swaps there and back", SWAPS);
+	check(provider_is("direct", true), "the first driver is back");
+	check(shared->failed == 0 && shared->wrong == 0, "no request was lost, no byte is wrong");
+	printf("# %lu reads, %lu writes\n", (unsigned long)shared->reads,
+	       (unsigned long)shared->writes);
+}
+
+/* One fault, with everybody at work: it is healed by a restart. */
+static void one(const char *what)
+{
+	struct tern_self_heal before = component(), after = before;
+
+	check(heal(TERN_HEAL_INJECT, "ram0", what, 1) == 0, "%s: asked for", what);
+	for (unsigned i = 0; i < 10000 && after.restarts == before.restarts; i++) {
+		usleep(1000);
+		after = component();
+	}
+	check(after.failures > before.failures && after.restarts > before.restarts,
+	      "%s: found, and the driver restarted", what);
+	check(progress(20), "%s: requests go on", what);
+	check(shared->failed == 0 && shared->wrong == 0, "%s: no call failed, no byte is wrong", what);
+	check(provider_is("queued", false), "%s: the same driver", what);
+	after = component();
+	printf("# %s: %s; healed within %lu us\n", what, after.why,
+	       (unsigned long)(after.repair_last_ns / 1000));
+	check(heal(TERN_HEAL_RESET, "ram0", "", 0) == 0, "%s: forgotten", what);
+}
+
+/* It breaks again and again: another driver takes over. */
+static void many(void)
+{
+	struct tern_self_heal before = component(), after = before;
+
+	check(heal(TERN_HEAL_INJECT, "ram0", "crash", 1000000) == 0, "always: asked for");
+	for (unsigned i = 0; i < 20000 && after.swaps == before.swaps; i++) {
+		usleep(1000);
+		after = component();
+	}
+	check(after.swaps > before.swaps, "always: %lu restarts, then another driver",
+	      (unsigned long)(after.restarts - before.restarts));
+	check(progress(20), "always: requests go on");
+	check(provider_is("direct", false), "always: with the other driver");
+	check(shared->failed == 0 && shared->wrong == 0, "always: no call failed, no byte is wrong");
+	check(swap("block queued") == -1 && errno == ENODEV, "the one that failed is not taken again");
+	check(syscall(SYS_delete_module, "ramqueue", O_NONBLOCK) == 0, "its module goes");
+	check(module_load("ramqueue") == 0 && swap("block queued") == 0, "and comes again, as new");
+	check(progress(20), "it works");
+}
+
+static void injections(void)
+{
+	static const char *const ways[] = {"crash", "hang", "lost", "nomem", "wild", "wrong", "bug"};
+	pid_t pids[WORKERS];
+
+	check(swap("block queued") == 0, "the driver that breaks");
+	workers_start(pids);
+	check(progress(20), "the workers work");
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
+		one(ways[i]);
+	many();
+	workers_end(pids);
+	check(shared->failed == 0 && shared->wrong == 0, "no call failed, no byte is wrong");
+	check(strcmp(component().what, "good") == 0, "the component is good");
+	check(swap("block direct") == 0 &&
+		      syscall(SYS_delete_module, "ramqueue", O_NONBLOCK) == 0,
+	      "everything as before");
+}
+
+static void bad_calls(void)
+{
+	struct tern_self_heal h = {.size = sizeof(h), .op = 99};
+	char line[256];
+	bool found = false;
+
+	check(syscall(TERN_NR_SELF_HEAL, 0) == -1 && errno == EFAULT, "502 without a structure");
+	check(syscall(TERN_NR_SELF_HEAL, &h) == -1 && errno == EINVAL, "502: an unknown operation");
+	h = (struct tern_self_heal){.size = 8};
+	check(syscall(TERN_NR_SELF_HEAL, &h) == -1 && errno == EINVAL, "502: too small");
+	h = (struct tern_self_heal){.size = sizeof(h), .index = 1000};
+	check(syscall(TERN_NR_SELF_HEAL, &h) == -1 && errno == ENOENT, "502: no component 1000");
+	h = (struct tern_self_heal){.size = sizeof(h), .op = TERN_HEAL_RESET};
+	memset(h.name, 'x', sizeof(h.name));
+	check(syscall(TERN_NR_SELF_HEAL, &h) == -1 && errno == EINVAL, "502: a name without end");
+	check(heal(TERN_HEAL_RESET, "nix", "", 0) == -1 && errno == ENOENT, "502: no such component");
+	check(heal(TERN_HEAL_CHECK, "", "", 0) == 0, "502: check all");
+	check(heal(TERN_HEAL_INJECT, "nix", "crash", 1) == -1 && errno == ENODEV, "502: no such device");
+	check(heal(TERN_HEAL_INJECT, "ram0", "nix", 1) == -1 && errno == EINVAL, "502: no such fault");
+	check(heal(TERN_HEAL_INJECT, "ram0", "crash", 1) == -1 && errno == EOPNOTSUPP,
+	      "502: a driver that does not break");
+	check(in_child(_exit(setuid(1000) || heal(TERN_HEAL_CHECK, "", "", 0) != -1 ||
+			     errno != EPERM || heal(TERN_HEAL_INJECT, "ram0", "crash", 1) != -1 ||
+			     errno != EPERM)) == 0,
+	      "502: not for everybody");
+	FILE *f = fopen("/sys/kernel/heal", "r");
+	while (f && fgets(line, sizeof(line), f))
+		found |= strncmp(line, "ram0 ", 5) == 0;
+	if (f)
+		fclose(f);
+	check(found, "/sys/kernel/heal");
+}
+
+int main(void)
+{
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	disk();
+	bad_calls();
+	swaps();
+	injections();
+	return tap_end();
+}
