@@ -24,7 +24,7 @@
 
 static struct mutex change_lock = MUTEX_INIT(change_lock);
 static const struct scheduler_ops *policies[SCHED_POLICIES_MAX] = {&sched_prio, &sched_fifo,
-								   &sched_mlfq}; /* (change_lock) */
+								   &sched_mlfq, &sched_dis}; /* (change_lock) */
 static const struct scheduler_ops *chosen; /* (change_lock; others peek) */
 static uint32_t epoch; /* (change_lock) */
 static struct sched_change_stats figures; /* (change_lock) */
@@ -141,7 +141,7 @@ static nsec_t change_cpu(cpu_t cpu, const struct scheduler_ops *next)
 	nsec_t began = time_now();
 	struct thread *t, *running = atomic_load_explicit(&rq->current, memory_order_relaxed);
 
-	rq->ready += rq->held;
+	rq->ready += rq->held & ~RUNQUEUE_WATCHED;
 	rq->held = 0;
 	while ((t = rq->policy->drain(cpu))) {
 		carry_over(rq, cpu, t, next);

@@ -15,7 +15,7 @@ FOLDER = HERE / "programs"
 BOTH = {"threads": "", "signals": "", "memory": "", "files": "", "processes": "", "fpu": "",
         "epoll": "", "events": "", "locks": "", "sockets": "", "rights": "", "overcommit": "",
         "badmem": "", "faults": "", "figures": "", "aslr": "", "numa": "", "pkeys": "",
-        "terncalls": "", "scheduling": "", "inheritance": "",
+        "terncalls": "", "scheduling": "", "inheritance": "", "intents": "",
         "badelf": "{}/crash"}
 # Hard on the machine, the same for both flavours: once is enough.
 ONCE = {"mapmodel": "2 10000", "huge": "", "epollstress": "", "socketstress": "", "hostile": "",

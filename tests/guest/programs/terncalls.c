@@ -39,7 +39,7 @@ static void reserved(void)
 {
 	check(syscall(TERN_NR_HOT_RELOAD, 0) == -1 && errno == ENOSYS, "501 is reserved");
 	check(syscall(TERN_NR_SELF_HEAL, 0) == -1 && errno == ENOSYS, "502 is reserved");
-	check(syscall(505, 0) == -1 && errno == ENOSYS, "505 is nothing");
+	check(syscall(506, 0) == -1 && errno == ENOSYS, "506 is nothing");
 }
 
 static void benchmark(void)
