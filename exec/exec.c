@@ -459,8 +459,7 @@ enum kerr exec_program(const struct exec_request *request)
 	err = aspace_create(&prog.aspace);
 	if (err != KERR_OK)
 		goto out_images;
-	aspace_set_limits(prog.aspace, p->limits[RLIMIT_STACK].current,
-			  p->limits[RLIMIT_DATA].current, p->limits[RLIMIT_AS].current);
+	intent_memory_limits(p, prog.aspace);
 	aspace_set_random(prog.aspace, randomized(1) ? PAGE_SIZE << stack_bits() : 0,
 			  random_pages(map_bits(), 1));
 	if (p->aspace)

@@ -47,6 +47,8 @@ static void inherit_thread(struct thread *t, struct thread *parent, const struct
 		t->priority = t->base_priority = sched_priority_of(SCHED_OTHER, t->nice, 0);
 	}
 	atomic_store_explicit(&t->affinity, parent->affinity, memory_order_relaxed);
+	if (unlikely(parent->dis.declared))
+		intent_inherit(t, parent);
 	t->signal_mask = parent->signal_mask;
 	if (unlikely(parent->task.memory.policy.mode))
 		t->task.memory = parent->task.memory;
@@ -122,6 +124,7 @@ static bool inherit_process(struct process *p, struct process *parent)
 	p->no_new_privileges = parent->no_new_privileges;
 	p->dumpable = parent->dumpable;
 	p->personality = parent->personality;
+	p->memory_budget = parent->memory_budget;
 	p->oom_adjust = parent->oom_adjust;
 	p->oom_adjust_min = parent->oom_adjust_min;
 	p->trampoline = parent->trampoline;

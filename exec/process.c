@@ -272,6 +272,7 @@ uint32_t process_thread_withdraw(struct thread *t)
 	nsec_t user, system;
 
 	thread_times(t, &user, &system);
+	intent_release(t);
 	bool on = spin_lock_irq(&process_tree_lock);
 	thread_unhash_locked(t);
 	spin_acquire(&p->lock);

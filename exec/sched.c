@@ -20,6 +20,7 @@
 
 _Atomic cpuset_t sched_online;
 _Atomic cpuset_t sched_idle;
+_Atomic cpuset_t sched_spared;
 
 static cpu_t choose_cpu(struct thread *t)
 {
@@ -33,6 +34,9 @@ static cpu_t choose_cpu(struct thread *t)
 	cpuset_t allowed = atomic_load_explicit(&t->affinity, memory_order_relaxed) & online;
 	if (!allowed)
 		allowed = online;
+	cpuset_t spared = atomic_load_explicit(&sched_spared, memory_order_relaxed);
+	if (unlikely(spared) && allowed & ~spared)
+		allowed &= ~spared;
 	cpuset_t idle = atomic_load_explicit(&sched_idle, memory_order_relaxed) & allowed;
 	cpu_t target = last;
 	if (idle) {
@@ -68,6 +72,24 @@ void sched_release(cpu_t cpu, uint32_t count)
 	runqueues[cpu].ready += count;
 }
 
+void sched_watch(cpu_t cpu, bool on)
+{
+	uint32_t held = runqueues[cpu].held & ~RUNQUEUE_WATCHED;
+
+	runqueues[cpu].held = held | (on ? RUNQUEUE_WATCHED : 0);
+}
+
+/* Somebody waits on another CPU now, whose timer is not set or for too late: it must look. */
+static NOINLINE bool must_look(struct runqueue *rq, cpu_t cpu, const struct scheduler_ops *policy,
+			       struct thread *running)
+{
+	if (!policy->exact)
+		return true;
+	nsec_t now = time_now(), since = running->ran_since,
+	       left = policy->tick(cpu, running, now > since ? now - since : 0);
+	return left != NSEC_NEVER && now + left < READ_ONCE(rq->slice_due);
+}
+
 static void place_on(struct thread *t, cpu_t target, enum ready_reason why)
 {
 	struct runqueue *rq = &runqueues[target];
@@ -90,8 +112,8 @@ static void place_on(struct thread *t, cpu_t target, enum ready_reason why)
 			if (target == here)
 				slice = POLICY_CALL(policy, tick, here, running,
 						    time_now() - running->ran_since);
-			else
-				kick = true; /* it arms its own timer */
+			else /* it arms its own timer */
+				kick = must_look(rq, target, policy, running);
 		}
 	}
 	if (kick)
@@ -121,8 +143,12 @@ void sched_place(struct thread *t, enum ready_reason why)
 
 void sched_slice_arm(struct runqueue *rq, nsec_t left)
 {
-	WRITE_ONCE(rq->slice_armed, true);
-	timer_set(&rq->slice_timer, time_now() + left);
+	nsec_t due = time_now() + left;
+
+	/* An exact policy sets it anew each time. */
+	WRITE_ONCE(rq->slice_armed, !READ_ONCE(rq->policy)->exact);
+	WRITE_ONCE(rq->slice_due, due);
+	timer_set(&rq->slice_timer, due);
 }
 
 /* The CPU with the fewest waiting threads, and how many. */
@@ -130,8 +156,9 @@ static cpu_t emptiest(uint32_t *ready)
 {
 	cpu_t best = CPU_NONE;
 
-	for (cpuset_t left = atomic_load_explicit(&sched_online, memory_order_relaxed); left;
-	     left &= left - 1) {
+	for (cpuset_t left = atomic_load_explicit(&sched_online, memory_order_relaxed) &
+			     ~atomic_load_explicit(&sched_spared, memory_order_relaxed);
+	     left; left &= left - 1) {
 		cpu_t cpu = (cpu_t)__builtin_ctzll(left);
 		uint32_t n = READ_ONCE(runqueues[cpu].ready);
 		if (atomic_load_explicit(&runqueues[cpu].current, memory_order_relaxed) !=
@@ -177,6 +204,7 @@ void sched_slice_timer(struct timer *timer)
 
 	/* Before the lock: a wake-up that still saw it set has made rq->ready visible by then. */
 	WRITE_ONCE(rq->slice_armed, false);
+	WRITE_ONCE(rq->slice_due, NSEC_NEVER);
 	spin_acquire(&rq->lock);
 	nsec_t left = NSEC_NEVER;
 	if (rq->held || (running != rq->idle && rq->ready)) {
@@ -198,6 +226,8 @@ bool sched_pull_idle(struct runqueue *rq, cpu_t cpu)
 	cpu_t from = CPU_NONE;
 	uint32_t most = 0;
 
+	if (unlikely(atomic_load_explicit(&sched_spared, memory_order_relaxed) & cpu_bit(cpu)))
+		return false;
 	for (cpuset_t left =
 		     atomic_load_explicit(&sched_online, memory_order_relaxed) & ~cpu_bit(cpu);
 	     left; left &= left - 1) {
@@ -249,6 +279,46 @@ static void with_queue(struct thread *t, void (*fn)(cpu_t cpu, struct thread *t,
 			cpu_kick(cpu_bit(cpu));
 		atomic_thread_fence(memory_order_seq_cst);
 	} while (READ_ONCE(t->task.hal.cpu) != cpu);
+}
+
+/* fn once, under the lock of the queue that t belongs to. */
+static void update(struct thread *t, void (*fn)(struct thread *t, const void *arg), const void *arg,
+		   bool change)
+{
+	cpu_t cpu;
+	bool done = false;
+
+	do {
+		cpu = READ_ONCE(t->task.hal.cpu);
+		struct runqueue *rq = &runqueues[cpu];
+		bool on = spin_lock_irq(&rq->lock), look = false;
+		if (READ_ONCE(t->task.hal.cpu) == cpu) {
+			if (!done)
+				fn(t, arg);
+			done = true;
+			if (change)
+				rq->policy->set_priority(cpu, t, t->priority);
+		}
+		struct thread *running = atomic_load_explicit(&rq->current, memory_order_relaxed);
+		if (change)
+			look = running == t || rq->policy->needs_reschedule(cpu, running);
+		if (look)
+			request_reschedule(running);
+		spin_unlock_irq(&rq->lock, on);
+		if (look && cpu != cpu_id())
+			cpu_kick(cpu_bit(cpu));
+		atomic_thread_fence(memory_order_seq_cst);
+	} while (!done || (change && READ_ONCE(t->task.hal.cpu) != cpu));
+}
+
+void sched_update(struct thread *t, void (*fn)(struct thread *t, const void *arg), const void *arg)
+{
+	update(t, fn, arg, true);
+}
+
+void sched_look(struct thread *t, void (*fn)(struct thread *t, const void *arg), const void *arg)
+{
+	update(t, fn, arg, false);
 }
 
 static void set_both(cpu_t cpu, struct thread *t, uint8_t priority)
@@ -356,7 +426,7 @@ void sched_stats(cpu_t cpu, struct sched_stats *out)
 
 	*out = rq->stats;
 	out->ready = rq->ready;
-	out->held = rq->held;
+	out->held = rq->held & ~RUNQUEUE_WATCHED;
 	rq->policy->stats(cpu, out);
 	spin_unlock_irq(&rq->lock, on);
 }

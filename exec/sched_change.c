@@ -25,8 +25,8 @@
 #include <lib/string.h>
 
 static struct mutex change_lock = MUTEX_INIT(change_lock);
-static const struct scheduler_ops *policies[SCHED_POLICIES_MAX] = {&sched_prio, &sched_fifo,
-								   &sched_mlfq}; /* (change_lock) */
+static const struct scheduler_ops *policies[SCHED_POLICIES_MAX] = {
+	&sched_prio, &sched_fifo, &sched_mlfq, &sched_dis}; /* (change_lock) */
 static const struct scheduler_ops *chosen; /* (change_lock; others peek) */
 static const struct scheduler_ops *replaced; /* (change_lock) by a change that is not decided */
 static uint32_t epoch; /* (change_lock) */
@@ -144,7 +144,7 @@ static nsec_t change_cpu(cpu_t cpu, const struct scheduler_ops *next)
 	nsec_t began = time_now();
 	struct thread *t, *running = atomic_load_explicit(&rq->current, memory_order_relaxed);
 
-	rq->ready += rq->held;
+	rq->ready += rq->held & ~RUNQUEUE_WATCHED;
 	rq->held = 0;
 	while ((t = rq->policy->drain(cpu))) {
 		carry_over(rq, cpu, t, next);

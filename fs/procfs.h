@@ -64,6 +64,11 @@ bool proc_pid_find(const char *name, const struct proc_subject *s, struct proc_s
 bool proc_pid_next(const struct proc_subject *s, int *after, char name[16]);
 enum kerr proc_show_mounts(struct text *t, const struct proc_subject *s);
 
+/* intent.c */
+enum kerr proc_show_intent(struct text *t, const struct proc_subject *s);
+enum kerr proc_write_intent(const char *text, size_t length, const struct proc_subject *s);
+void proc_print_dis(struct text *t, const struct proc_subject *s);
+
 /* modules.c */
 enum kerr proc_show_modules(struct text *t, const struct proc_subject *s);
 enum kerr proc_show_kallsyms(struct text *t, const struct proc_subject *s);

@@ -285,8 +285,7 @@ static long limit_change(struct process *p, unsigned which, const struct rlimit6
 	spin_unlock_irq(&p->lock, on);
 	if (set && err == KERR_OK && p == current_process() &&
 	    (which == RLIMIT_STACK || which == RLIMIT_DATA || which == RLIMIT_AS))
-		aspace_set_limits(p->aspace, p->limits[RLIMIT_STACK].current,
-				  p->limits[RLIMIT_DATA].current, p->limits[RLIMIT_AS].current);
+		intent_memory_limits(p, p->aspace);
 	return err;
 }
 

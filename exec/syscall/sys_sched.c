@@ -27,17 +27,6 @@ static struct thread *look_at(int tid)
 	return t;
 }
 
-static bool may_change(const struct thread *t)
-{
-	const struct credentials *me = &current_process()->credentials,
-				 *other = &t->process->credentials;
-
-	if (process_separated(t->process, DOMAIN_SIGNAL))
-		return false;
-	return me->euid == other->uid || me->euid == other->euid ||
-	       process_capable(TERN_CAP_ANY_PRIORITY, LINUX_CAP_SYS_NICE);
-}
-
 /* ---- nice ---- */
 
 static bool realtime(int policy)
@@ -54,7 +43,7 @@ static bool may_have_nice(const struct thread *t, int nice)
 
 static enum kerr set_nice(struct thread *t, int nice)
 {
-	if (!may_change(t))
+	if (!sched_may_change(t))
 		return KERR_PERM;
 	if (nice < t->nice && !may_have_nice(t, nice))
 		return KERR_ACCESS;
@@ -178,8 +167,8 @@ static bool may_have_policy(const struct thread *t, const struct wish *w)
 		return false;
 	if (t->policy == SCHED_IDLE && w->policy != SCHED_IDLE && !may_have_nice(t, t->nice))
 		return false;
-	return may_change(t) && (!t->reset_on_fork || w->reset_on_fork ||
-				 process_capable(TERN_CAP_ANY_PRIORITY, LINUX_CAP_SYS_NICE));
+	return sched_may_change(t) && (!t->reset_on_fork || w->reset_on_fork ||
+				       process_capable(TERN_CAP_ANY_PRIORITY, LINUX_CAP_SYS_NICE));
 }
 
 static enum kerr set_policy(struct thread *t, const struct wish *w)
@@ -390,7 +379,7 @@ SYSCALL(sched_setaffinity)
 	struct thread *t = (int)a0 < 0 ? nullptr : look_at((int)a0);
 	if (!t)
 		return KERR_SRCH;
-	err = may_change(t) ? sched_set_affinity(t, cpus) : KERR_PERM;
+	err = sched_may_change(t) ? sched_set_affinity(t, cpus) : KERR_PERM;
 	bool self = t == current_thread();
 	rcu_read_unlock();
 	if (err == KERR_OK && self)

@@ -12,6 +12,7 @@
 #include <core/version.h>
 #include <drivers/block.h>
 #include <exec/domain.h>
+#include <exec/intent.h>
 #include <exec/measure.h>
 #include <exec/sched.h>
 #include <heal/heal.h>
@@ -25,6 +26,7 @@ static_assert(sizeof(struct tern_hot_reload) == TERN_HOT_RELOAD_FIRST);
 static_assert(sizeof(struct tern_benchmark) == TERN_BENCHMARK_FIRST);
 static_assert(sizeof(struct tern_self_heal) == TERN_SELF_HEAL_FIRST);
 static_assert(sizeof(struct tern_info) == TERN_INFO_FIRST);
+static_assert(sizeof(struct tern_intent) == TERN_INTENT_FIRST);
 
 enum kerr struct_in(vaddr_t from, void *to, size_t first, size_t known, uint32_t *size)
 {
@@ -281,7 +283,7 @@ SYSCALL(tern_info)
 			.cpus = (uint32_t)__builtin_popcountll(cpu_online()),
 			.features = TERN_FEATURE_SCHED_STATS | TERN_FEATURE_HOT_RELOAD |
 				    TERN_FEATURE_SELF_HEAL | TERN_FEATURE_BENCHMARK |
-				    TERN_FEATURE_INFO | BUILD_FEATURES,
+				    TERN_FEATURE_INFO | TERN_FEATURE_INTENT | BUILD_FEATURES,
 			.boot_ns = boot_time_user() - boot_time_entered(),
 			.version = TERN_VERSION,
 			.release = TERN_RELEASE,
@@ -298,4 +300,77 @@ SYSCALL(tern_info)
 	strlcpy(info.frames, frame_allocator_name(), sizeof(info.frames));
 	strlcpy(info.profile, profile_name(), sizeof(info.profile));
 	return struct_out(a0, &info, size);
+}
+
+/* ---- 505 ---- */
+
+static enum kerr intent_from(const struct tern_intent *u, struct intent *out)
+{
+	if (u->op == TERN_INTENT_PRESET)
+		return memchr(u->preset, 0, sizeof(u->preset)) ? intent_preset(u->preset, out)
+							       : KERR_INVAL;
+	if (u->task_class > UINT8_MAX || u->latency > UINT8_MAX || u->budget > UINT8_MAX)
+		return KERR_INVAL;
+	*out = (struct intent){.class = (uint8_t)u->task_class,
+			       .latency = (uint8_t)u->latency,
+			       .budget = (uint8_t)u->budget,
+			       .flags = u->flags,
+			       .amount = u->amount,
+			       .latency_time = u->latency_ns,
+			       .slice = u->slice_ns,
+			       .quota = u->quota_ns,
+			       .period = u->period_ns,
+			       .memory = u->memory};
+	return intent_complete(out);
+}
+
+static void intent_to(const struct dis_task *k, struct tern_intent *u)
+{
+	const struct intent *i = &k->intent;
+
+	*u = (struct tern_intent){.tid = u->tid,
+				  .op = u->op,
+				  .declared = k->declared,
+				  .throttles = k->throttles,
+				  .throttled_ns = k->throttled,
+				  .deadlines = k->deadlines,
+				  .misses = k->misses};
+	if (!k->declared)
+		return;
+	u->task_class = i->class;
+	u->latency = i->latency;
+	u->budget = i->budget;
+	u->flags = i->flags;
+	u->amount = i->amount;
+	u->latency_ns = i->latency_time;
+	u->slice_ns = i->slice;
+	u->quota_ns = i->quota;
+	u->period_ns = i->period;
+	u->memory = i->memory;
+	if (i->preset)
+		strlcpy(u->preset, intent_preset_name(i->preset - 1u), sizeof(u->preset));
+}
+
+SYSCALL(tern_intent)
+{
+	struct tern_intent u;
+	struct intent i;
+	struct dis_task kept;
+	uint32_t size;
+	enum kerr err = struct_in(a0, &u, TERN_INTENT_FIRST, sizeof(u), &size);
+
+	if (err != KERR_OK)
+		return err;
+	if (u.op > TERN_INTENT_CLEAR || u.tid < 0 || u.reserved)
+		return KERR_INVAL;
+	if (u.op == TERN_INTENT_SET || u.op == TERN_INTENT_PRESET)
+		err = intent_from(&u, &i);
+	if (err == KERR_OK && u.op != TERN_INTENT_GET)
+		err = intent_set(u.tid, u.op == TERN_INTENT_CLEAR ? nullptr : &i);
+	if (err == KERR_OK)
+		err = intent_look(u.tid, &kept);
+	if (err != KERR_OK)
+		return err;
+	intent_to(&kept, &u);
+	return struct_out(a0, &u, size);
 }

@@ -242,6 +242,9 @@ static enum kerr show_sched(struct text *t, const struct proc_subject *s)
 		   (unsigned long)(i.voluntary_switches + i.involuntary_switches),
 		   (unsigned long)i.voluntary_switches, (unsigned long)i.involuntary_switches,
 		   i.policy, i.priority, i.fpu_saves, i.fpu_loads);
+	text_print(t, "user_ns : %lu\nsystem_ns : %lu\n", (unsigned long)i.user_time,
+		   (unsigned long)i.system_time);
+	proc_print_dis(t, s);
 	process_put(p);
 	return KERR_OK;
 }
@@ -765,6 +768,10 @@ static const struct proc_entry each_fd = {
 		 .find = fd_find,                                                                  \
 		 .next = fd_next,                                                                  \
 		 .each = &each_fd},                                                                \
+		{.name = "intent",                                                                 \
+		 .mode = S_IFREG | 0666,                                                           \
+		 .show = proc_show_intent,                                                              \
+		 .write = proc_write_intent},                                                           \
 		{.name = "limits", .mode = FILE_MODE, .show = show_limits},                        \
 		{.name = "maps", .mode = FILE_MODE, .show = proc_show_maps},                       \
 		{.name = "mounts", .mode = FILE_MODE, .show = proc_show_mounts},                   \

@@ -5,11 +5,13 @@
  *	policies  all there are, a line each: name, version
  *	stats     for each CPU: switches by reason, threads that wait, what the policy counts
  *	change    what changes of the policy cost
+ *	dis/      of the scheduler `dis`: a switch for each strategy (0 or 1), stats
  */
 #include "sysfs.h"
 
 #include <core/cpu.h>
 #include <exec/domain.h>
+#include <exec/intent.h>
 #include <exec/sched.h>
 #include <lib/string.h>
 #include <module/slot.h>
@@ -74,8 +76,92 @@ static enum kerr show_change(struct text *t, const struct proc_subject *s)
 	return KERR_OK;
 }
 
+/* ---- dis ---- */
+
+static enum kerr show_strategy(struct text *t, unsigned which)
+{
+	text_print(t, "%u\n", dis_strategy_on(which));
+	return KERR_OK;
+}
+
+static enum kerr write_strategy(const char *text, size_t length, unsigned which)
+{
+	char line[4];
+
+	if (!process_capable(TERN_CAP_BYPASS_SCHEDULER, LINUX_CAP_SYS_NICE))
+		return KERR_PERM;
+	if (!text_line(text, length, line, sizeof(line)) || line[1] ||
+	    (line[0] != '0' && line[0] != '1'))
+		return KERR_INVAL;
+	dis_strategy_set(which, line[0] == '1');
+	return KERR_OK;
+}
+
+#define STRATEGY(name, which)                                                                      \
+	static enum kerr show_##name(struct text *t, const struct proc_subject *s)                 \
+	{                                                                                          \
+		return show_strategy(t, which);                                                    \
+	}                                                                                          \
+	static enum kerr write_##name(const char *text, size_t length,                             \
+				      const struct proc_subject *s)                                \
+	{                                                                                          \
+		return write_strategy(text, length, which);                                        \
+	}
+STRATEGY(slice, DIS_SLICE)
+STRATEGY(priority, DIS_PRIORITY)
+STRATEGY(affinity, DIS_AFFINITY)
+STRATEGY(energy, DIS_ENERGY)
+
+static enum kerr show_dis_stats(struct text *t, const struct proc_subject *s)
+{
+	struct dis_stats d;
+
+	text_print(t, "%-4s %10s %10s %10s %10s %10s %10s %10s %10s %8s %8s %8s %9s %8s %8s\n",
+		   "cpu", "critical", "realtime", "soft", "interact", "server", "batch", "backgr",
+		   "idle", "rescues", "overruns", "throttle", "deadlines", "misses", "kept");
+	for (cpu_t c = 0; c < cpu_count; c++) {
+		if (dis_stats(c, &d) != KERR_OK)
+			continue;
+		text_print(t, "%-4u", c);
+		for (unsigned r = DIS_RANKS - 1; r > 0; r--)
+			text_print(t, " %10lu", (unsigned long)d.picked[r]);
+		text_print(t, " %8lu %8lu %8lu %9lu %8lu %8lu\n", (unsigned long)d.rescues,
+			   (unsigned long)d.overruns, (unsigned long)d.throttles,
+			   (unsigned long)d.deadlines, (unsigned long)d.misses,
+			   (unsigned long)d.kept);
+	}
+	return KERR_OK;
+}
+
+#define SWITCH_MODE (S_IFREG | 0644)
+static const struct proc_entry sysfs_dis[] = {
+	{.name = "affinity",
+	 .mode = SWITCH_MODE,
+	 .show = show_affinity,
+	 .write = write_affinity,
+	 .write_checks = true},
+	{.name = "energy",
+	 .mode = SWITCH_MODE,
+	 .show = show_energy,
+	 .write = write_energy,
+	 .write_checks = true},
+	{.name = "priority",
+	 .mode = SWITCH_MODE,
+	 .show = show_priority,
+	 .write = write_priority,
+	 .write_checks = true},
+	{.name = "slice",
+	 .mode = SWITCH_MODE,
+	 .show = show_slice,
+	 .write = write_slice,
+	 .write_checks = true},
+	{.name = "stats", .mode = FILE_MODE, .show = show_dis_stats},
+	{},
+};
+
 const struct proc_entry sysfs_sched[] = {
 	{.name = "change", .mode = FILE_MODE, .show = show_change},
+	{.name = "dis", .mode = DIR_MODE, .children = sysfs_dis},
 	{.name = "policies", .mode = FILE_MODE, .show = show_policies},
 	{.name = "policy",
 	 .mode = S_IFREG | 0644,

@@ -343,6 +343,19 @@ void aspace_set_limits(struct aspace *as, uint64_t stack, uint64_t data, uint64_
 	mutex_unlock(&as->lock);
 }
 
+uint64_t aspace_resident_pages(const struct aspace *as)
+{
+	return atomic_load_explicit(&as->pages.pages, memory_order_relaxed);
+}
+
+uint64_t aspace_data_bytes(struct aspace *as)
+{
+	mutex_lock(&as->lock);
+	uint64_t pages = as->committed + as->uncommitted;
+	mutex_unlock(&as->lock);
+	return pages << PAGE_SHIFT;
+}
+
 void aspace_set_random(struct aspace *as, uint64_t stack, uint64_t map)
 {
 	mutex_lock(&as->lock);

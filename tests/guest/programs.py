@@ -16,7 +16,7 @@ BOTH = {"threads": "", "signals": "", "memory": "", "files": "", "processes": ""
         "epoll": "", "events": "", "locks": "", "sockets": "", "rights": "", "overcommit": "",
         "badmem": "", "faults": "", "figures": "", "aslr": "", "numa": "", "pkeys": "",
         "terncalls": "", "scheduling": "", "inheritance": "", "capabilities": "", "credentials": "",
-        "domains": "",
+        "domains": "", "intents": "",
         "badelf": "{}/crash"}
 # Hard on the machine, the same for both flavours: once is enough.
 ONCE = {"mapmodel": "2 10000", "huge": "", "epollstress": "", "socketstress": "", "hostile": "",

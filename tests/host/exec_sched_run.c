@@ -8,6 +8,7 @@
 #include "machine.h"
 
 #include <exec/sched.h>
+#include <sched_dis.h>
 
 #define THREADS 24
 #define CPUS 3
@@ -27,7 +28,8 @@ struct sim_thread {
 struct sim_cpu {
 	struct sim_thread *running; /* null: idle */
 	const struct scheduler_ops *policy;
-	unsigned ready;
+	unsigned ready, held;
+	bool watched;
 };
 
 static struct sim_thread threads[THREADS];
@@ -35,7 +37,8 @@ static struct sim_cpu cpus[CPUS];
 static nsec_t now;
 static struct test_random *dice;
 
-static const struct scheduler_ops *const policies[] = {&sched_prio, &sched_fifo, &sched_mlfq};
+static const struct scheduler_ops *const policies[] = {&sched_prio, &sched_fifo, &sched_mlfq,
+							&sched_dis};
 
 /* How long a thread below real-time may wait in a queue with `ready` others, where that is promised. */
 static nsec_t promise(const struct scheduler_ops *ops, unsigned ready)
@@ -44,8 +47,46 @@ static nsec_t promise(const struct scheduler_ops *ops, unsigned ready)
 		return ready * 100 * NSEC_PER_MSEC + 100 * NSEC_PER_MSEC;
 	if (ops == &sched_mlfq) /* the next boost, then a turn of each on the top level */
 		return 2 * 500 * NSEC_PER_MSEC + ready * 40 * NSEC_PER_MSEC;
+	if (ops == &sched_dis) /* each turn of its rank comes after 200 ms and turns of seven others */
+		return ready * (200 + 7 * 4) * NSEC_PER_MSEC;
 	return NSEC_NEVER;
 }
+
+/* ---- What policies call of the engine ---- */
+
+_Atomic cpuset_t sched_spared;
+
+void sched_hold(cpu_t cpu, uint32_t count)
+{
+	cpus[cpu].ready -= count;
+	cpus[cpu].held += count;
+}
+
+void sched_release(cpu_t cpu, uint32_t count)
+{
+	cpus[cpu].held -= count;
+	cpus[cpu].ready += count;
+}
+
+void sched_watch(cpu_t cpu, bool on)
+{
+	cpus[cpu].watched = on;
+}
+
+void dis_start(void)
+{
+}
+
+void dis_stop(void)
+{
+}
+
+uint8_t sched_priority_of(uint8_t policy, int nice, int realtime)
+{
+	return (uint8_t)(PRIORITY_NORMAL - nice);
+}
+
+/* ---- */
 
 static struct sim_thread *of(struct thread *t)
 {
@@ -83,6 +124,7 @@ static void charge(struct sim_thread *s)
 {
 	nsec_t ran = now - s->t.ran_since;
 
+	s->t.run_time += ran;
 	s->t.ran_since = now;
 	s->t.slice_left = s->t.slice_left > ran ? s->t.slice_left - ran : 0;
 }
@@ -132,7 +174,7 @@ static void settle(cpu_t cpu)
 		return;
 	}
 	if (c->policy->needs_reschedule(cpu, &c->running->t) ||
-	    (c->ready && c->policy->tick(cpu, &c->running->t, now - c->running->t.ran_since) == 0))
+	    ((c->ready || c->held || c->watched) && c->policy->tick(cpu, &c->running->t, now - c->running->t.ran_since) == 0))
 		reschedule(cpu, false, false);
 }
 
@@ -160,7 +202,7 @@ static void check_places(void)
 			EXPECT_EQ(cpus[threads[i].cpu].running, &threads[i]);
 	}
 	for (cpu_t c = 0; c < CPUS; c++)
-		EXPECT_EQ(queued[c], cpus[c].ready);
+		EXPECT_EQ(queued[c], cpus[c].ready + cpus[c].held);
 }
 
 static void pull(void)
@@ -193,6 +235,8 @@ static void change(const struct scheduler_ops *next)
 		struct sched_carry carry = {.version = 1};
 		struct thread *t;
 		unsigned moved = 0;
+		c->ready += c->held;
+		c->held = 0;
 		while ((t = old->drain(cpu))) {
 			old->export_thread(cpu, t, &carry);
 			next->add_thread(cpu, t, &carry);
@@ -249,6 +293,8 @@ static void start(const struct scheduler_ops *ops, unsigned realtime)
 static void finish(void)
 {
 	for (cpu_t cpu = 0; cpu < CPUS; cpu++) {
+		cpus[cpu].ready += cpus[cpu].held;
+		cpus[cpu].held = 0;
 		while (cpus[cpu].policy->drain(cpu))
 			cpus[cpu].ready--;
 		EXPECT_EQ(cpus[cpu].ready, 0);
@@ -267,9 +313,15 @@ static void change_priority(struct sim_thread *s)
 	EXPECT_EQ(s->t.priority, p);
 }
 
+static void pass(nsec_t span)
+{
+	host_time_advance(span);
+	now = time_now();
+}
+
 static void step(void)
 {
-	now += STEP;
+	pass(STEP);
 	for (cpu_t cpu = 0; cpu < CPUS; cpu++) {
 		struct sim_thread *s = cpus[cpu].running;
 		unsigned roll = test_random_below(dice, 100);
@@ -321,11 +373,17 @@ PROPERTY(sched_run_mlfq, 30)
 	run(&sched_mlfq);
 }
 
+PROPERTY(sched_run_dis, 30)
+{
+	dice = random;
+	run(&sched_dis);
+}
+
 /* A hundred changes in the middle of all that. */
 PROPERTY(sched_change_under_load, 20)
 {
 	dice = random;
-	start(policies[test_random_below(random, 3)], 3);
+	start(policies[test_random_below(random, ARRAY_SIZE(policies))], 3);
 	for (unsigned i = 0; i < 100 && test_failures() == 0; i++) {
 		for (unsigned k = test_random_below(random, 30); k > 0; k--)
 			step();
@@ -355,7 +413,7 @@ static nsec_t wait_of_lowest(const struct scheduler_ops *ops)
 		enqueue(&threads[i], i % CPUS, READY_NEW);
 	}
 	for (unsigned i = 0; i < 5000; i++) {
-		now += STEP;
+		pass(STEP);
 		for (cpu_t cpu = 0; cpu < CPUS; cpu++)
 			settle(cpu);
 	}
@@ -371,6 +429,7 @@ PROPERTY(sched_starvation_bound, 3)
 	dice = random;
 	EXPECT(wait_of_lowest(&sched_fifo) <= promise(&sched_fifo, THREADS / CPUS));
 	EXPECT(wait_of_lowest(&sched_mlfq) <= promise(&sched_mlfq, THREADS / CPUS));
+	EXPECT(wait_of_lowest(&sched_dis) <= promise(&sched_dis, THREADS / CPUS));
 	EXPECT(wait_of_lowest(&sched_prio) > 4 * NSEC_PER_SEC); /* no promise: it waits for ever */
 }
 
@@ -392,7 +451,7 @@ TEST(sched_mlfq_prefers_who_sleeps)
 	}
 	threads[0].place = ASLEEP;
 	for (unsigned i = 0; i < 100; i++) {
-		now += STEP;
+		pass(STEP);
 		settle(0);
 	}
 	enqueue(&threads[0], 0, READY_NEW);

@@ -27,6 +27,7 @@ enum lock_rank {
 	RANK_HEAP = 120,    /* mm: slab caches, kernel areas */
 	RANK_ZONE = 130,    /* mm: frame allocator zone */
 	RANK_TIMER = 140,   /* core: a CPU's timer queue */
+	RANK_INTENT = 145,  /* exec: what intents have reserved */
 	RANK_RUNQUEUE = 150, /* exec: a CPU's run queue */
 	RANK_FIGURES = 160, /* exec: which calls were missing */
 	RANK_IRQ = 170,     /* HAL: interrupt controller */

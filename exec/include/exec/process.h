@@ -136,6 +136,7 @@ struct process {
 	uint32_t personality; /* own; only ADDR_NO_RANDOMIZE means anything */
 	int16_t oom_adjust; /* oom_score_adj; written by anybody who may, read as it is */
 	int16_t oom_adjust_min; /* the superuser's last word; others do not go below */
+	uint64_t memory_budget; /* atomic; bytes, of intents; 0: none (exec/intent.c) */
 	struct rcu_head rcu;
 	struct process *hash_next; /* (tree lock; rcu) pid table */
 };

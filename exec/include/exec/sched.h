@@ -45,6 +45,8 @@ static inline uint64_t sched_switches(const struct sched_stats *s)
 struct scheduler_ops {
 	const char *name;
 	uint32_t version;
+	/* It wants to be asked exactly when tick() said, though a timer for a later time is set. */
+	bool exact;
 	/* Makes the queues of `cpus` CPUs. No lock held; may allocate. */
 	enum kerr (*init)(cpu_t cpus);
 	/* Gives back what init took: no CPU has this policy any more. No lock held. */
@@ -84,13 +86,15 @@ struct scheduler_ops {
 	void (*stats)(cpu_t cpu, struct sched_stats *out); /* adds what the policy counts */
 };
 
-extern const struct scheduler_ops sched_prio, sched_fifo, sched_mlfq;
+extern const struct scheduler_ops sched_prio, sched_fifo, sched_mlfq, sched_dis;
 #define SCHED_SLICE (10 * NSEC_PER_MSEC) /* SCHED_RR's, and of `prio` */
 
 /* For policies, run-queue lock of `cpu` held: `count` queued threads may not run now (they stay with
  * the policy, and pick_next does not give them); they may again. */
 void sched_hold(cpu_t cpu, uint32_t count);
 void sched_release(cpu_t cpu, uint32_t count);
+/* Ask tick() about what runs even if nobody waits (it has a budget), or no more. Lock as above. */
+void sched_watch(cpu_t cpu, bool on);
 
 /* ---- The policies there are (exec/sched_change.c) ---- */
 
@@ -124,6 +128,12 @@ void sched_set_priority(struct thread *t, uint8_t priority);
 void sched_lend(struct thread *t, uint8_t priority);
 /* Restricts it to `cpus` (at least one that runs: KERR_INVAL); moves it if need be. */
 enum kerr sched_set_affinity(struct thread *t, cpuset_t cpus);
+/* Whether the caller may change how t is scheduled: same user, or the capability; not across domains. */
+bool sched_may_change(const struct thread *t);
+/* The policy looks anew at what t is (its intent has changed): fn(t, arg) runs with t's run queue locked. */
+void sched_update(struct thread *t, void (*fn)(struct thread *t, const void *arg), const void *arg);
+/* The same without a change. */
+void sched_look(struct thread *t, void (*fn)(struct thread *t, const void *arg), const void *arg);
 void sched_stats(cpu_t cpu, struct sched_stats *out);
 const char *sched_name(void);
 

@@ -8,6 +8,7 @@
 #include <core/task.h>
 #include <core/time.h>
 #include <core/upcalls.h>
+#include <exec/intent.h>
 #include <lib/list.h>
 
 enum thread_state {
@@ -113,6 +114,7 @@ struct thread {
 	void (*entry)(void *arg); /* kernel code it starts in; null: straight to user mode */
 	void *entry_arg;
 	struct rcu_head rcu;
+	struct dis_task dis; /* intent, budget, what was learnt */
 };
 
 /* As Linux tells them apart: by its own will is who blocked. */

@@ -145,6 +145,10 @@ void aspace_name(struct aspace *as, vaddr_t addr, const char *name);
 void aspace_set_random(struct aspace *as, uint64_t stack, uint64_t map);
 /* Limits for growth, from rlimits; bytes. */
 void aspace_set_limits(struct aspace *as, uint64_t stack, uint64_t data, uint64_t total);
+/* Private pages that are there; no lock, any context. */
+uint64_t aspace_resident_pages(const struct aspace *as);
+/* Private writable memory, in bytes, promised or not: what the data limit counts. May sleep. */
+uint64_t aspace_data_bytes(struct aspace *as);
 
 /* The answer to a user page fault (VM-17). */
 enum fault_result {

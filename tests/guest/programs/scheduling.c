@@ -292,7 +292,7 @@ static bool set_policy(const char *name)
 
 static void policies(void)
 {
-	static const char *const names[] = {"fifo", "mlfq", "prio"};
+	static const char *const names[] = {"fifo", "mlfq", "prio", "dis"};
 	void *(*const kinds[])(void *) = {hog, hog, sleeper, echo, ask, hog};
 	char was[32] = "";
 	pthread_t t[6];
@@ -318,7 +318,7 @@ static void policies(void)
 	for (int i = 0; i < 6; i++)
 		pthread_create(&t[i], &plain, kinds[i], &rounds[i]);
 	for (int i = 0; i < 100; i++) {
-		all &= set_policy(names[i % 3]);
+		all &= set_policy(names[i % 4]);
 		usleep(1000);
 	}
 	check(all, "a hundred changes under load");

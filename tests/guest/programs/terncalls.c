@@ -39,7 +39,7 @@ static void reserved(void)
 {
 	check(syscall(TERN_NR_HOT_RELOAD, 0) == -1 && errno == EFAULT, "501 wants a structure");
 	check(syscall(TERN_NR_SELF_HEAL, 0) == -1 && errno == EFAULT, "502 wants a structure");
-	check(syscall(505, 0) == -1 && errno == ENOSYS, "505 is nothing");
+	check(syscall(507, 0) == -1 && errno == ENOSYS, "507 is nothing");
 }
 
 static void benchmark(void)

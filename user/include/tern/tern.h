@@ -1,5 +1,5 @@
 /*
- * Tern's own system calls, 500 to 504, for programs that run on it and for the kernel itself.
+ * Tern's own system calls, 500 to 505, for programs that run on it and for the kernel itself.
  *
  * Each takes the address of one structure, whose first field `size` the caller sets to
  * sizeof(struct ...) as it knows it. The kernel fills in no more than that, so that programs and
@@ -18,6 +18,7 @@
 #define TERN_NR_SELF_HEAL 502
 #define TERN_NR_BENCHMARK 503
 #define TERN_NR_INFO 504
+#define TERN_NR_INTENT 505
 
 /* ---- 500: what the scheduler did ---- */
 
@@ -69,7 +70,7 @@ struct tern_hot_reload {
 	4 /* `what` is to happen to the block device `name`, `times` times: crash, hang, lost,
 			      nomem, wild, wrong, bug (ENODEV: no such device; EOPNOTSUPP: its driver cannot) */
 
-/* CHECK, RESET and INJECT want the superuser (EPERM). */
+/* CHECK, RESET and INJECT want the capability hot_swap (EPERM). */
 struct tern_self_heal {
 	uint32_t size;
 	uint32_t op;
@@ -103,6 +104,7 @@ struct tern_benchmark {
 #define TERN_FEATURE_SELF_HEAL (1ull << 2)
 #define TERN_FEATURE_BENCHMARK (1ull << 3)
 #define TERN_FEATURE_INFO (1ull << 4)
+#define TERN_FEATURE_INTENT (1ull << 5)
 #define TERN_FEATURE_LOCK_CHECKS                                                                   \
 	(1ull << 16) /* lock ranks, sleeping in atomic context: debug builds */
 
@@ -120,3 +122,63 @@ struct tern_info {
 	char scheduler[16], frames[16]; /* the policies in use */
 };
 #define TERN_INFO_FIRST 232
+
+/* ---- 505: what a thread wants of the scheduler `dis` ---- */
+
+enum tern_intent_class {
+	TERN_CLASS_REALTIME, /* earliest deadline first; needs the right to SCHED_FIFO, like the next and critical */
+	TERN_CLASS_SOFT_REALTIME,
+	TERN_CLASS_INTERACTIVE,
+	TERN_CLASS_SERVER,
+	TERN_CLASS_BATCH,
+	TERN_CLASS_BACKGROUND,
+	TERN_CLASS_IDLE,
+	TERN_CLASS_CRITICAL, /* above all */
+};
+
+enum tern_intent_latency {
+	TERN_LATENCY_NONE,
+	TERN_LATENCY_BEST_EFFORT,
+	TERN_LATENCY_SOFT,    /* latency_ns is a target */
+	TERN_LATENCY_HARD,    /* a maximum: real-time and critical only */
+	TERN_LATENCY_BOUNDED, /* kept as long as the CPU is not overloaded: real-time to server */
+};
+
+enum tern_intent_budget {
+	TERN_BUDGET_UNLIMITED,
+	TERN_BUDGET_PERCENT, /* `amount` of one CPU, in each period_ns (0: 100 ms) */
+	TERN_BUDGET_QUOTA,   /* quota_ns in each period_ns */
+	TERN_BUDGET_SHARES,  /* `amount` against the others of the class; 1024 is nice 0 */
+};
+
+#define TERN_INTENT_ONE_CORE 1u  /* stays on the CPU that it is given */
+#define TERN_INTENT_ALL_CORES 2u
+#define TERN_INTENT_BOOT_CPU 4u
+#define TERN_INTENT_NUMA 8u
+#define TERN_INTENT_NO_INHERIT 16u
+
+#define TERN_INTENT_GET 0    /* op */
+#define TERN_INTENT_SET 1
+#define TERN_INTENT_PRESET 2 /* the preset that `preset` names */
+#define TERN_INTENT_CLEAR 3
+
+/* SET, PRESET and CLEAR also fill in what holds then. EINVAL: it contradicts itself; ERANGE: a budget
+ * or a time that cannot be kept; ENOENT: no such preset; EPERM; ESRCH: no such thread; EBUSY: the CPUs
+ * have been promised to others; ENOMEM: a memory budget below what the process has. Then nothing has changed. */
+struct tern_intent {
+	uint32_t size;
+	uint32_t op;
+	int32_t tid; /* 0: the calling thread */
+	uint32_t task_class, latency, budget, flags;
+	uint32_t amount;
+	uint64_t latency_ns;
+	uint64_t slice_ns; /* 0: what suits the class */
+	uint64_t quota_ns, period_ns;
+	uint64_t memory; /* bytes of private memory of the process; 0: unlimited */
+	char preset[24]; /* ended by 0 */
+	uint32_t declared; /* out: 0: there is none, and the fields above say nothing */
+	uint32_t reserved;
+	uint64_t throttles, throttled_ns; /* out: times and time held back for its budget */
+	uint64_t deadlines, misses; /* out: runs of a deadline class, and those that ended too late */
+};
+#define TERN_INTENT_FIRST 136

@@ -1,0 +1,414 @@
+/*
+ * Intents (DI-1, DI-2, DI-4): what they may say, who may say it, and keeping them.
+ *
+ * An intent belongs to a thread and outlives execve and a change of the scheduler. A new thread or child
+ * inherits it with an account of its own; but not the classes real-time, soft real-time and critical (a right
+ * to deadlines is for one thread), nor with the flag no-inherit. The memory budget is the process's:
+ * the last one that one of its threads declared; children have the same.
+ *
+ * Promises: an intent of class 0 or 1 with a quota reserves its share, of its CPU (one-core) or of all
+ * together; more than MOST thousandths are refused. Without a quota it reserves nothing and has what the
+ * deadline ranks have together.
+ *
+ * The memory budget is kept where memory is promised: mmap and brk fail with ENOMEM when the private
+ * writable memory of the process would be more than it, by the check that RLIMIT_DATA has anyway.
+ *
+ * Locks: intent_lock (a spinlock, rank INTENT) -> a run-queue lock. Address spaces' mutexes are taken with neither.
+ */
+#include "process_private.h"
+#include "sched_private.h"
+#include <core/cpu.h>
+#include <exec/domain.h>
+#include <exec/intent.h>
+#include <lib/string.h>
+#include <mm/commit.h>
+
+#define MOST 950 /* thousandths of a CPU that may be promised */
+#define LATENCY_LEAST (50 * NSEC_PER_USEC)
+#define SLICE_LEAST (100 * NSEC_PER_USEC)
+#define QUOTA_LEAST (100 * NSEC_PER_USEC)
+#define PERIOD_LEAST NSEC_PER_MSEC
+#define TIME_MOST (10 * NSEC_PER_SEC)
+#define PERIOD_DEFAULT (100 * NSEC_PER_MSEC)
+#define SHARES_LEAST 2
+#define SHARES_MOST 262144
+#define MEMORY_LEAST (64 * 1024)
+
+static struct spinlock intent_lock = SPINLOCK_INIT(RANK_INTENT, "intents");
+static uint32_t promised[CPU_MAX]; /* (intent_lock) thousandths, of each CPU */
+static uint32_t promised_anywhere; /* (intent_lock) on whichever CPU */
+
+/* ---- Presets (DI-2) ---- */
+
+#define MS(n) ((n) * NSEC_PER_MSEC)
+static const struct {
+	const char *name;
+	struct intent intent;
+} presets[INTENT_PRESETS] = {
+	{"audio_playback",
+	 {.class = INTENT_REALTIME,
+	  .latency = LATENCY_BOUNDED,
+	  .latency_time = MS(5),
+	  .slice = MS(1),
+	  .flags = INTENT_ONE_CORE}},
+	{"video_rendering",
+	 {.class = INTENT_REALTIME,
+	  .latency = LATENCY_BOUNDED,
+	  .latency_time = MS(16),
+	  .slice = MS(2)}},
+	{"ui_thread",
+	 {.class = INTENT_INTERACTIVE,
+	  .latency = LATENCY_SOFT,
+	  .latency_time = MS(8),
+	  .slice = MS(4),
+	  .flags = INTENT_BOOT_CPU}},
+	{"web_server",
+	 {.class = INTENT_SERVER,
+	  .latency = LATENCY_SOFT,
+	  .latency_time = MS(20),
+	  .slice = MS(10)}},
+	{"database",
+	 {.class = INTENT_SERVER,
+	  .latency = LATENCY_SOFT,
+	  .latency_time = MS(10),
+	  .slice = MS(8),
+	  .flags = INTENT_NUMA}},
+	{"compilation", {.class = INTENT_BATCH, .slice = MS(50), .flags = INTENT_ALL_CORES}},
+	{"backup", {.class = INTENT_BACKGROUND, .slice = MS(100)}},
+	{"gc", {.class = INTENT_BACKGROUND, .slice = MS(20)}},
+	{"monitoring", {.class = INTENT_IDLE, .slice = MS(200)}},
+};
+
+const char *intent_preset_name(unsigned index)
+{
+	return index < INTENT_PRESETS ? presets[index].name : nullptr;
+}
+
+enum kerr intent_preset(const char *name, struct intent *out)
+{
+	for (unsigned i = 0; i < INTENT_PRESETS; i++)
+		if (strcmp(name, presets[i].name) == 0) {
+			*out = presets[i].intent;
+			out->preset = (uint8_t)(i + 1);
+			return KERR_OK;
+		}
+	return KERR_NOENT;
+}
+
+/* ---- What an intent may say ---- */
+
+static bool within(nsec_t value, nsec_t least, nsec_t most)
+{
+	return value >= least && value <= most;
+}
+
+static enum kerr latency_complete(struct intent *i)
+{
+	bool deadline_class = i->class <= INTENT_SOFT_REALTIME;
+
+	if (deadline_class && i->latency == LATENCY_NONE && !i->latency_time) {
+		i->latency = LATENCY_BOUNDED;
+		i->latency_time = MS(10);
+	}
+	bool timed = i->latency >= LATENCY_SOFT;
+	if (timed != (i->latency_time != 0) || (deadline_class && !timed))
+		return KERR_INVAL;
+	if (i->latency == LATENCY_HARD && i->class != INTENT_REALTIME &&
+	    i->class != INTENT_CRITICAL)
+		return KERR_INVAL;
+	if (i->latency == LATENCY_BOUNDED && i->class > INTENT_SERVER)
+		return KERR_INVAL;
+	/* Who waits for everybody else cannot want to be quick. */
+	if (timed && (i->class == INTENT_BACKGROUND || i->class == INTENT_IDLE))
+		return KERR_INVAL;
+	if (timed && !within(i->latency_time, LATENCY_LEAST, TIME_MOST))
+		return KERR_RANGE;
+	if (i->slice && !within(i->slice, SLICE_LEAST, NSEC_PER_SEC))
+		return KERR_RANGE;
+	return i->slice && deadline_class && i->slice > i->latency_time ? KERR_INVAL : KERR_OK;
+}
+
+static enum kerr budget_complete(struct intent *i)
+{
+	if ((i->amount != 0) != (i->budget == BUDGET_PERCENT || i->budget == BUDGET_SHARES) ||
+	    (i->budget != BUDGET_QUOTA && i->budget != BUDGET_PERCENT && (i->quota || i->period)))
+		return i->budget == BUDGET_PERCENT || i->budget == BUDGET_SHARES ? KERR_RANGE
+										 : KERR_INVAL;
+	switch (i->budget) {
+	case BUDGET_PERCENT:
+		if (i->amount > 100)
+			return KERR_RANGE;
+		i->period = i->period ? i->period : PERIOD_DEFAULT;
+		if (!within(i->period, PERIOD_LEAST, TIME_MOST))
+			return KERR_RANGE;
+		i->quota = i->period / 100 * i->amount;
+		return i->quota < QUOTA_LEAST ? KERR_RANGE : KERR_OK;
+	case BUDGET_QUOTA:
+		if (!within(i->period, PERIOD_LEAST, TIME_MOST) ||
+		    !within(i->quota, QUOTA_LEAST, i->period))
+			return KERR_RANGE;
+		return KERR_OK;
+	case BUDGET_SHARES:
+		/* A weight means something only among those that share by weight. */
+		if (i->class != INTENT_INTERACTIVE && i->class != INTENT_SERVER)
+			return KERR_INVAL;
+		return i->amount < SHARES_LEAST || i->amount > SHARES_MOST ? KERR_RANGE : KERR_OK;
+	default:
+		return KERR_OK;
+	}
+}
+
+enum kerr intent_complete(struct intent *i)
+{
+	struct commit_totals memory;
+
+	if (i->class >= INTENT_CLASSES || i->latency >= LATENCY_KINDS ||
+	    i->budget >= BUDGET_KINDS || i->flags & ~INTENT_FLAGS || i->preset > INTENT_PRESETS)
+		return KERR_INVAL;
+	if (i->flags & INTENT_ONE_CORE && i->flags & INTENT_ALL_CORES)
+		return KERR_INVAL;
+	enum kerr err = latency_complete(i);
+	if (err == KERR_OK)
+		err = budget_complete(i);
+	if (err != KERR_OK || !i->memory)
+		return err;
+	commit_totals(&memory);
+	return within(i->memory, MEMORY_LEAST, memory.physical << PAGE_SHIFT) ? KERR_OK
+									      : KERR_RANGE;
+}
+
+/* ---- Who may ---- */
+
+bool sched_may_change(const struct thread *t)
+{
+	const struct credentials *me = &current_process()->credentials,
+				 *other = &t->process->credentials;
+
+	if (process_separated(t->process, DOMAIN_SIGNAL))
+		return false;
+	return me->euid == other->uid || me->euid == other->euid ||
+	       process_capable(TERN_CAP_ANY_PRIORITY, LINUX_CAP_SYS_NICE);
+}
+
+bool intent_allowed(const struct thread *t, unsigned class)
+{
+	if (!sched_may_change(t))
+		return false;
+	if (class > INTENT_SOFT_REALTIME && class != INTENT_CRITICAL)
+		return true;
+	return process_capable(TERN_CAP_REAL_TIME, LINUX_CAP_SYS_NICE) ||
+	       t->process->limits[RLIMIT_RTPRIO].current > 0;
+}
+
+/* ---- Promises ---- */
+
+static uint32_t share_of(const struct intent *i)
+{
+	bool deadline_class = i->class <= INTENT_SOFT_REALTIME;
+
+	return deadline_class && i->quota
+		       ? (uint32_t)((i->quota * 1000 + i->period - 1) / i->period)
+		       : 0;
+}
+
+static void give_back(struct thread *t)
+{
+	struct dis_task *k = &t->dis;
+
+	if (k->reserved_on < CPU_MAX)
+		promised[k->reserved_on] -= k->reserved;
+	else
+		promised_anywhere -= k->reserved;
+	k->reserved = 0;
+}
+
+/* The CPU with the least promised among those it may use. */
+static cpu_t least_promised(cpuset_t allowed)
+{
+	cpu_t best = CPU_NONE;
+
+	for (; allowed; allowed &= allowed - 1) {
+		cpu_t cpu = (cpu_t)__builtin_ctzll(allowed);
+		if (best == CPU_NONE || promised[cpu] < promised[best])
+			best = cpu;
+	}
+	return best;
+}
+
+/* intent_lock held. What t had is given back, or stays as it was on an error. */
+static enum kerr reserve(struct thread *t, const struct intent *i, cpu_t *bound)
+{
+	cpuset_t online = atomic_load_explicit(&sched_online, memory_order_relaxed);
+	struct dis_task *k = &t->dis;
+	uint32_t had = k->reserved, had_on = k->reserved_on, share = i ? share_of(i) : 0;
+	uint32_t sum = share, cpus = (uint32_t)__builtin_popcountll(online);
+	cpuset_t own = k->own_affinity ? k->own_affinity : t->affinity;
+
+	give_back(t);
+	*bound = CPU_NONE;
+	if (i && i->flags & INTENT_ONE_CORE)
+		*bound = least_promised(own & online);
+	for (cpu_t c = 0; c < CPU_MAX; c++)
+		sum += promised[c];
+	sum += promised_anywhere;
+	if (sum > MOST * cpus || (*bound != CPU_NONE && promised[*bound] + share > MOST)) {
+		k->reserved = had;
+		if (had_on < CPU_MAX)
+			promised[had_on] += had;
+		else
+			promised_anywhere += had;
+		return share ? KERR_BUSY : KERR_OK;
+	}
+	/* Who has no quota still takes its place where the fewest are. */
+	k->reserved =
+		*bound != CPU_NONE && i->class <= INTENT_SOFT_REALTIME ? MAX(share, 1u) : share;
+	k->reserved_on = *bound;
+	if (*bound < CPU_MAX)
+		promised[*bound] += k->reserved;
+	else
+		promised_anywhere += k->reserved;
+	return KERR_OK;
+}
+
+void intent_release(struct thread *t)
+{
+	atomic_store(&t->dis.gone, true);
+	if (likely(!READ_ONCE(t->dis.reserved)))
+		return;
+	bool on = spin_lock_irq(&intent_lock);
+	give_back(t);
+	spin_unlock_irq(&intent_lock, on);
+}
+
+/* ---- Declaring ---- */
+
+/* The run queue of t is locked. */
+static void install(struct thread *t, const void *arg)
+{
+	const struct intent *i = arg;
+
+	t->dis.declared = i;
+	if (i)
+		t->dis.intent = *i;
+	t->dis.used = 0;
+	t->dis.period_end = 0;
+}
+
+enum kerr intent_declare(struct thread *t, const struct intent *i)
+{
+	cpu_t bound;
+
+	if (!intent_allowed(t, i ? i->class : INTENT_SERVER))
+		return KERR_PERM;
+	if (t->dis.declared && !intent_allowed(t, t->dis.intent.class))
+		return KERR_PERM;
+	bool on = spin_lock_irq(&intent_lock);
+	enum kerr err = reserve(t, i, &bound);
+	if (err != KERR_OK)
+		goto unlock;
+	cpuset_t own = t->dis.own_affinity;
+	sched_update(t, install, i);
+	if (bound != CPU_NONE) {
+		t->dis.own_affinity = own ? own : t->affinity;
+		err = sched_set_affinity(t, cpu_bit(bound));
+	} else if (own) {
+		t->dis.own_affinity = 0;
+		err = sched_set_affinity(t, own);
+	}
+	if (atomic_load(&t->dis.gone))
+		give_back(t); /* it ended meanwhile */
+unlock:
+	spin_unlock_irq(&intent_lock, on);
+	return err;
+}
+
+/* A reference to t's process, with what may fail about its memory budget decided. */
+static enum kerr memory_check(int tid, const struct intent *i, struct process **out)
+{
+	rcu_read_lock();
+	struct thread *t = tid ? thread_find(tid) : current_thread();
+	struct process *p = t ? t->process : nullptr;
+	enum kerr err = !t                                                 ? KERR_SRCH
+			: !intent_allowed(t, i ? i->class : INTENT_SERVER) ? KERR_PERM
+									   : KERR_OK;
+	if (err == KERR_OK)
+		process_get(p);
+	rcu_read_unlock();
+	if (err != KERR_OK)
+		return err;
+	struct aspace *as = i && i->memory ? process_aspace(p) : nullptr;
+	if (as) {
+		if (aspace_data_bytes(as) > i->memory)
+			err = KERR_NOMEM;
+		aspace_put(as);
+	}
+	if (err != KERR_OK)
+		process_put(p);
+	else
+		*out = p;
+	return err;
+}
+
+void intent_memory_limits(const struct process *p, struct aspace *as)
+{
+	uint64_t budget = READ_ONCE(p->memory_budget), data = p->limits[RLIMIT_DATA].current;
+
+	aspace_set_limits(as, p->limits[RLIMIT_STACK].current, budget ? MIN(data, budget) : data,
+			  p->limits[RLIMIT_AS].current);
+}
+
+enum kerr intent_set(int tid, const struct intent *i)
+{
+	struct process *p;
+	enum kerr err = tid < 0 ? KERR_INVAL : memory_check(tid, i, &p);
+
+	if (err != KERR_OK)
+		return err;
+	rcu_read_lock();
+	struct thread *t = tid ? thread_find(tid) : current_thread();
+	err = t && t->process == p ? intent_declare(t, i) : KERR_SRCH;
+	rcu_read_unlock();
+	uint64_t memory = i ? i->memory : 0;
+	if (err == KERR_OK && READ_ONCE(p->memory_budget) != memory) {
+		WRITE_ONCE(p->memory_budget, memory);
+		struct aspace *as = process_aspace(p);
+		if (as) {
+			intent_memory_limits(p, as);
+			aspace_put(as);
+		}
+	}
+	process_put(p);
+	return err;
+}
+
+static void copy_out(struct thread *t, const void *arg)
+{
+	**(struct dis_task *const *)arg = t->dis;
+}
+
+enum kerr intent_look(int tid, struct dis_task *out)
+{
+	rcu_read_lock();
+	struct thread *t = tid < 0 ? nullptr : tid ? thread_find(tid) : current_thread();
+	if (t)
+		sched_look(t, copy_out, &out);
+	rcu_read_unlock();
+	return t ? KERR_OK : KERR_SRCH;
+}
+
+void intent_inherit(struct thread *child, const struct thread *parent)
+{
+	bool on = spin_lock_irq(&intent_lock);
+	const struct intent *i = &parent->dis.intent;
+
+	if (parent->dis.declared && !(i->flags & INTENT_NO_INHERIT) &&
+	    i->class > INTENT_SOFT_REALTIME && i->class != INTENT_CRITICAL) {
+		child->dis.declared = true;
+		child->dis.intent = *i;
+		child->dis.own_affinity = parent->dis.own_affinity;
+	} else if (parent->dis.own_affinity) {
+		atomic_store_explicit(&child->affinity, parent->dis.own_affinity,
+				      memory_order_relaxed);
+	}
+	spin_unlock_irq(&intent_lock, on);
+}
