@@ -20,8 +20,8 @@
 #define E_INVAL 22
 #define E_NOSYS 38
 
-static const char usage[] = "usage: tern-ctl info | stats | bench [NAME [ROUNDS]] |\n"
-			    "       domain [NAME [-- PROGRAM [ARGUMENT...]]]\n";
+static const char usage[] =
+	"usage: tern-ctl info | stats | bench [NAME [ROUNDS]] | domain [NAME [-- PROGRAM...]]\n";
 
 static bool same(const char *a, const char *b)
 {
