@@ -3,8 +3,9 @@
  *
  * A process is in one domain, a child in that of its parent. domain_table has a place for each of
  * the seven security domains under its number, "driver" behind them, and room for those that
- * programs create; a place is never freed, so a pointer to it is good for ever (a reader that is late sees
- * at worst the name of a successor). A domain only changes while no process is in it.
+ * programs create; a place is never freed, so a pointer to it is good for ever. It is used again
+ * once no process is in it and no socket made in it is left (who looks at a dead process may see the
+ * successor's name). A domain only changes while no process is in it.
  *
  *	domain     execution  isolation  capabilities
  *	kernel     kernel     none       all; the kernel's threads, nobody enters
@@ -261,7 +262,8 @@ enum kerr domain_create(struct domain *parent, const struct tern_domain *w, uint
 		return KERR_INVAL;
 	mutex_lock(&domain_lock);
 	for (size_t i = DRIVER + 1; i < DOMAIN_MAX && !d; i++)
-		if (!domain_table[i].used)
+		if (!domain_table[i].used &&
+		    !atomic_load_explicit(&domain_table[i].objects, memory_order_acquire))
 			d = &domain_table[i];
 	if (domain_find(w->name)) {
 		err = KERR_EXIST;

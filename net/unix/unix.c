@@ -23,6 +23,7 @@
 
 #include <core/init.h>
 #include <core/time.h>
+#include <exec/domain.h>
 #include <exec/process.h>
 #include <mm/heap.h>
 
@@ -38,6 +39,7 @@ struct unix_socket *unix_create(const struct socket_ops *ops)
 		return nullptr;
 	socket_init(&u->socket, AF_UNIX, ops);
 	u->domain = current_process()->domain;
+	domain_hold(u->domain);
 	mutex_init(&u->bind_lock, "socket.bind_lock");
 	mutex_init(&u->lock, "socket.lock");
 	ring_init(&u->ring);
@@ -83,7 +85,10 @@ static enum kerr create(int type, int protocol, struct socket **out)
 
 static void unix_freed(struct rcu_head *head)
 {
-	cache_free(unix_cache, container_of(head, struct unix_socket, socket.inode.rcu));
+	struct unix_socket *u = container_of(head, struct unix_socket, socket.inode.rcu);
+
+	domain_release(u->domain);
+	cache_free(unix_cache, u);
 }
 
 /* Closed, or never more than an object: an error on the way to a file. */

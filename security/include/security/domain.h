@@ -6,6 +6,8 @@
 #pragma once
 
 #include <hal/types.h>
+#include <lib/compiler.h>
+#include <lib/kerr.h>
 #include <security/capability.h>
 #include <tern/domain.h>
 
@@ -26,6 +28,8 @@ struct domain {
 	uint32_t process_limit, file_limit; /* UINT32_MAX: none */
 	uint64_t memory_limit; /* of an address space, bytes */
 	_Atomic uint32_t processes;
+	_Atomic uint32_t
+		objects; /* that name it as their maker's: its place is not used again before */
 	_Atomic uint64_t denied_calls, denied_access;
 };
 
@@ -50,6 +54,19 @@ bool domain_separates(const struct domain *from, const struct domain *to, enum d
 /* A process more; false: the limit is reached. */
 bool domain_join(struct domain *d);
 void domain_leave(struct domain *d);
+
+/* An object that will be compared with it later. */
+static inline void domain_hold(struct domain *d)
+{
+	if (!d->built_in)
+		atomic_fetch_add_explicit(&d->objects, 1, memory_order_relaxed);
+}
+
+static inline void domain_release(struct domain *d)
+{
+	if (!d->built_in)
+		atomic_fetch_sub_explicit(&d->objects, 1, memory_order_release);
+}
 
 /* Enters: PERM if that gave more than `from` allows. *out has one process more, the caller takes it out of `from`. */
 enum kerr domain_enter(struct domain *from, const char *name, struct domain **out);

@@ -64,11 +64,15 @@ static int cpu(void)
 	return policy(SCHED_BATCH, 0);
 }
 
+/* The call itself: a C library may have an error of its own. */
+static int mapped(int flags)
+{
+	return result(syscall(SYS_mmap, NULL, PAGE, PROT_READ, flags | MAP_ANONYMOUS, -1, 0));
+}
+
 static int memory(void)
 {
-	void *p = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	return p == MAP_FAILED ? errno : 0;
+	return mapped(MAP_PRIVATE);
 }
 
 static int io(void)
@@ -143,9 +147,7 @@ static int signals(void)
 
 static int shared(void)
 {
-	void *p = mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	return p == MAP_FAILED ? errno : 0;
+	return mapped(MAP_SHARED);
 }
 
 static int queue(void)
@@ -414,53 +416,96 @@ static const struct row {
 	int without, with; /* errors */
 	void (*prepare)(void), (*after)(void);
 } rows[TERN_CAP_COUNT] = {
-	[TERN_CAP_CPU] = {"cpu", cpu, EPERM},
-	[TERN_CAP_MEMORY] = {"memory", memory, EPERM},
-	[TERN_CAP_IO] = {"io", io, EPERM},
-	[TERN_CAP_NETWORK] = {"network", network, EPERM},
-	[TERN_CAP_FILESYSTEM] = {"filesystem", filesystem, EPERM},
-	[TERN_CAP_DEVICES] = {"devices", devices, EPERM},
-	[TERN_CAP_DMA] = {"dma"},
-	[TERN_CAP_PHYSICAL_MEMORY] = {"physical_memory", physical, EPERM},
-	[TERN_CAP_OWN_PRIORITY] = {"own_priority", cpu, EPERM},
-	[TERN_CAP_ANY_PRIORITY] = {"any_priority", any_priority, EACCES},
-	[TERN_CAP_AFFINITY] = {"affinity", affinity, EPERM},
-	[TERN_CAP_REAL_TIME] = {"real_time", real_time, EPERM},
-	[TERN_CAP_BYPASS_SCHEDULER] = {"bypass_scheduler", reservation, EPERM, EBUSY},
-	[TERN_CAP_NICE] = {"nice", nicer, EPERM},
-	[TERN_CAP_SIGNAL] = {"signal", signals, EPERM},
-	[TERN_CAP_SHARED_MEMORY] = {"shared_memory", shared, EPERM},
-	[TERN_CAP_MESSAGE_QUEUE] = {"message_queue", queue, EPERM, ENOSYS},
-	[TERN_CAP_SEMAPHORE] = {"semaphore", semaphore, EPERM},
-	[TERN_CAP_ANY_IPC] = {"any_ipc", any_ipc, EPERM},
-	[TERN_CAP_CREATE_TASK] = {"create_task", create_task, EPERM},
-	[TERN_CAP_KILL] = {"kill", kill_other, EPERM, 0, prepare_other},
-	[TERN_CAP_DEBUG] = {"debug", debug, EACCES},
-	[TERN_CAP_TRACE] = {"trace", trace, EPERM},
-	[TERN_CAP_PROC_ACCESS] = {"proc_access", proc_access, ENOENT},
-	[TERN_CAP_MOUNT] = {"mount", mounting, EPERM},
-	[TERN_CAP_LOAD_MODULE] = {"load_module", load_module, EPERM, ENOEXEC},
-	[TERN_CAP_CREATE_DOMAIN] = {"create_domain", create_domain, EPERM, 0, NULL, forget_domain},
-	[TERN_CAP_DELETE_DOMAIN] = {"delete_domain", delete_domain, EPERM, 0, prepare_domain,
-				    forget_domain},
-	[TERN_CAP_MODIFY_DOMAIN] = {"modify_domain", modify_domain, EPERM, 0, prepare_domain,
-				    forget_domain},
-	[TERN_CAP_GRANT] = {"grant", grant, EPERM},
-	[TERN_CAP_REVOKE] = {"revoke", take, EPERM},
-	[TERN_CAP_BYPASS_SECURITY] = {"bypass_security", bypass, EROFS, 0, prepare_paranoid,
-				      forget_domain},
-	[TERN_CAP_AUDIT] = {"audit", audit, EPERM},
-	[TERN_CAP_SHUTDOWN] = {"shutdown", powered_off, EPERM, NOT_TRIED},
-	[TERN_CAP_REBOOT] = {"reboot", rebooted, EPERM, NOT_TRIED},
-	[TERN_CAP_CONFIGURE_KERNEL] = {"configure_kernel", configure, EPERM},
-	[TERN_CAP_RESOURCE_ADMIN] = {"resource_admin", limits, EPERM},
-	[TERN_CAP_TIME_ADMIN] = {"time_admin", set_clock, EPERM},
-	[TERN_CAP_FILE_OVERRIDE] = {"file_override", override, EACCES, 0, prepare_file},
-	[TERN_CAP_FILE_OWNER] = {"file_owner", owner, EPERM, 0, prepare_file},
-	[TERN_CAP_IDENTITY] = {"identity", identity, EPERM},
-	[TERN_CAP_NETWORK_ADMIN] = {"network_admin", network_admin, EPERM},
-	[TERN_CAP_LOCK_MEMORY] = {"lock_memory", lock_memory, EPERM, 0, prepare_locks},
-	[TERN_CAP_HOT_SWAP] = {"hot_swap", hot_swap, EPERM},
+	[TERN_CAP_CPU] = {.name = "cpu", .try = cpu, .without = EPERM},
+	[TERN_CAP_MEMORY] = {.name = "memory", .try = memory, .without = EPERM},
+	[TERN_CAP_IO] = {.name = "io", .try = io, .without = EPERM},
+	[TERN_CAP_NETWORK] = {.name = "network", .try = network, .without = EPERM},
+	[TERN_CAP_FILESYSTEM] = {.name = "filesystem", .try = filesystem, .without = EPERM},
+	[TERN_CAP_DEVICES] = {.name = "devices", .try = devices, .without = EPERM},
+	[TERN_CAP_DMA] = {.name = "dma"},
+	[TERN_CAP_PHYSICAL_MEMORY] = {.name = "physical_memory", .try = physical, .without = EPERM},
+	[TERN_CAP_OWN_PRIORITY] = {.name = "own_priority", .try = cpu, .without = EPERM},
+	[TERN_CAP_ANY_PRIORITY] = {.name = "any_priority", .try = any_priority, .without = EACCES},
+	[TERN_CAP_AFFINITY] = {.name = "affinity", .try = affinity, .without = EPERM},
+	[TERN_CAP_REAL_TIME] = {.name = "real_time", .try = real_time, .without = EPERM},
+	[TERN_CAP_BYPASS_SCHEDULER] = {.name = "bypass_scheduler",
+				       .try = reservation,
+				       .without = EPERM,
+				       .with = EBUSY},
+	[TERN_CAP_NICE] = {.name = "nice", .try = nicer, .without = EPERM},
+	[TERN_CAP_SIGNAL] = {.name = "signal", .try = signals, .without = EPERM},
+	[TERN_CAP_SHARED_MEMORY] = {.name = "shared_memory", .try = shared, .without = EPERM},
+	[TERN_CAP_MESSAGE_QUEUE] = {.name = "message_queue",
+				    .try = queue,
+				    .without = EPERM,
+				    .with = ENOSYS},
+	[TERN_CAP_SEMAPHORE] = {.name = "semaphore", .try = semaphore, .without = EPERM},
+	[TERN_CAP_ANY_IPC] = {.name = "any_ipc", .try = any_ipc, .without = EPERM},
+	[TERN_CAP_CREATE_TASK] = {.name = "create_task", .try = create_task, .without = EPERM},
+	[TERN_CAP_KILL] = {.name = "kill",
+			   .try = kill_other,
+			   .without = EPERM,
+			   .prepare = prepare_other},
+	[TERN_CAP_DEBUG] = {.name = "debug", .try = debug, .without = EACCES},
+	[TERN_CAP_TRACE] = {.name = "trace", .try = trace, .without = EPERM},
+	[TERN_CAP_PROC_ACCESS] = {.name = "proc_access", .try = proc_access, .without = ENOENT},
+	[TERN_CAP_MOUNT] = {.name = "mount", .try = mounting, .without = EPERM},
+	[TERN_CAP_LOAD_MODULE] = {.name = "load_module",
+				  .try = load_module,
+				  .without = EPERM,
+				  .with = ENOEXEC},
+	[TERN_CAP_CREATE_DOMAIN] = {.name = "create_domain",
+				    .try = create_domain,
+				    .without = EPERM,
+				    .after = forget_domain},
+	[TERN_CAP_DELETE_DOMAIN] = {.name = "delete_domain",
+				    .try = delete_domain,
+				    .without = EPERM,
+				    .prepare = prepare_domain,
+				    .after = forget_domain},
+	[TERN_CAP_MODIFY_DOMAIN] = {.name = "modify_domain",
+				    .try = modify_domain,
+				    .without = EPERM,
+				    .prepare = prepare_domain,
+				    .after = forget_domain},
+	[TERN_CAP_GRANT] = {.name = "grant", .try = grant, .without = EPERM},
+	[TERN_CAP_REVOKE] = {.name = "revoke", .try = take, .without = EPERM},
+	[TERN_CAP_BYPASS_SECURITY] = {.name = "bypass_security",
+				      .try = bypass,
+				      .without = EROFS,
+				      .prepare = prepare_paranoid,
+				      .after = forget_domain},
+	[TERN_CAP_AUDIT] = {.name = "audit", .try = audit, .without = EPERM},
+	[TERN_CAP_SHUTDOWN] = {.name = "shutdown",
+			       .try = powered_off,
+			       .without = EPERM,
+			       .with = NOT_TRIED},
+	[TERN_CAP_REBOOT] = {.name = "reboot",
+			     .try = rebooted,
+			     .without = EPERM,
+			     .with = NOT_TRIED},
+	[TERN_CAP_CONFIGURE_KERNEL] = {.name = "configure_kernel",
+				       .try = configure,
+				       .without = EPERM},
+	[TERN_CAP_RESOURCE_ADMIN] = {.name = "resource_admin", .try = limits, .without = EPERM},
+	[TERN_CAP_TIME_ADMIN] = {.name = "time_admin", .try = set_clock, .without = EPERM},
+	[TERN_CAP_FILE_OVERRIDE] = {.name = "file_override",
+				    .try = override,
+				    .without = EACCES,
+				    .prepare = prepare_file},
+	[TERN_CAP_FILE_OWNER] = {.name = "file_owner",
+				 .try = owner,
+				 .without = EPERM,
+				 .prepare = prepare_file},
+	[TERN_CAP_IDENTITY] = {.name = "identity", .try = identity, .without = EPERM},
+	[TERN_CAP_NETWORK_ADMIN] = {.name = "network_admin",
+				    .try = network_admin,
+				    .without = EPERM},
+	[TERN_CAP_LOCK_MEMORY] = {.name = "lock_memory",
+				  .try = lock_memory,
+				  .without = EPERM,
+				  .prepare = prepare_locks},
+	[TERN_CAP_HOT_SWAP] = {.name = "hot_swap", .try = hot_swap, .without = EPERM},
 };
 
 /* The line of a capability in /sys/kernel/security/capabilities: its name agrees, *count is what was denied. */

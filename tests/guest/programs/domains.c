@@ -363,7 +363,7 @@ static int descriptors(void)
 		return 1;
 	if (write(file, "x", 1) != 1)
 		return 2;
-	if (mmap(NULL, 4096, PROT_READ, MAP_SHARED, mem, 0) != MAP_FAILED || errno != EPERM)
+	if (syscall(SYS_mmap, NULL, 4096, PROT_READ, MAP_SHARED, mem, 0) != -1 || errno != EPERM)
 		return 3;
 	if (write(setting, "2", 1) != -1 || errno != EPERM)
 		return 4;
@@ -403,8 +403,9 @@ static int passed(void)
 	if (status_of(sender) || domain_enter("sandbox") || recvmsg(p[1], &m, 0) != 1)
 		return 2;
 	memcpy(&got, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(got));
-	return mmap(NULL, 4096, PROT_READ, MAP_SHARED, got, 0) != MAP_FAILED || errno != EPERM ? 3
-											       : 0;
+	return syscall(SYS_mmap, NULL, 4096, PROT_READ, MAP_SHARED, got, 0) != -1 || errno != EPERM
+		       ? 3
+		       : 0;
 }
 
 static int touching_others(void)
