@@ -47,7 +47,7 @@ def command_line(target):
     return "" if p.returncode == 0 and got == want else f"status {p.returncode}: {got}"
 
 
-SLOTS = ("input", "scheduler", "frames", "heap")
+SLOTS = ("input", "scheduler", "frames", "heap", "tmpfs")
 CASES = {"console under continuous output": console, "scheduler beside a BusyBox load": command_line}
 
 

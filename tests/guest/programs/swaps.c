@@ -22,6 +22,7 @@ static struct pair {
 } pairs[] = {
 	{"scheduler", "scheduler", "fifo", "prio", ""}, {"frames", "frames", "bitmap", "buddy", ""},
 	{"frames", "frames", "hybrid", "buddy", ""},    {"heap", "heap", "list", "slab", ""},
+	{"tmpfs", "filesystem", "list", "tree", ""},
 };
 
 struct worker {
