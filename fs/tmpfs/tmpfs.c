@@ -25,10 +25,9 @@ static const struct inode_ops tmpfs_ops;
 void tmpfs_init(void)
 {
 	file_nodes = cache_create("tmpfs file", sizeof(struct tmpfs_node), 0);
-	directory_nodes = cache_create("tmpfs directory",
-				       offsetof(struct tmpfs_node, directory) +
-					       sizeof(struct tmpfs_directory),
-				       0);
+	directory_nodes = cache_create(
+		"tmpfs directory",
+		offsetof(struct tmpfs_node, directory) + sizeof(struct tmpfs_directory), 0);
 	other_nodes = cache_create("tmpfs inode", offsetof(struct tmpfs_node, object), 0);
 }
 

@@ -171,7 +171,8 @@ int process_parent_pid(struct process *p);
 /* The address space, referenced (aspace_put it); null: none, or not any more. */
 struct aspace *process_aspace(struct process *p);
 bool process_superuser(void); /* the current one: effective uid 0 */
-bool process_may_swap(void); /* whether it may exchange the kernel's parts: call 501, /sys/kernel/slots */
+bool process_may_swap(
+	void); /* whether it may exchange the kernel's parts: call 501, /sys/kernel/slots */
 uint64_t process_limit(unsigned limit); /* the current one's soft limit */
 
 uint64_t process_lock_limit(void); /* core's upcall lock_limit */
