@@ -16,6 +16,9 @@ static enum kerr filesystem_init(const struct boot_info *info)
 		return err;
 	fd_init();
 	tmpfs_init();
+	err = tmpfs_slot_init();
+	if (err != KERR_OK)
+		return err;
 	filesystem_register(&tmpfs_type);
 	filesystem_register(&devtmpfs_type);
 	filesystem_register(&proc_type);

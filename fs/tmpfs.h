@@ -11,10 +11,24 @@ struct tmpfs {
 	_Atomic uint64_t page_limit, inode_limit; /* 0: none */
 };
 
+struct directory_index;
+
+struct tmpfs_directory { /* (inode lock), but link */
+	uint64_t entries;
+	struct directory_index *index; /* how the entries are kept */
+	union {
+		struct rb_tree tree;
+		struct list list;
+	};
+	struct list link; /* (index_lock) among the directories of its index */
+};
+
 struct tmpfs_node {
 	struct inode inode;
-	uint64_t entries;         /* (inode lock) of a directory */
-	struct vm_object object;  /* regular files only: the rest of the struct is not there */
+	union { /* of other nodes nothing of it is there */
+		struct tmpfs_directory directory;
+		struct vm_object object; /* of a regular file */
+	};
 };
 
 static inline struct tmpfs *tmpfs_of(struct superblock *sb)
@@ -24,6 +38,11 @@ static inline struct tmpfs *tmpfs_of(struct superblock *sb)
 static inline struct tmpfs_node *tmpfs_node(struct inode *i)
 {
 	return container_of(i, struct tmpfs_node, inode);
+}
+
+static inline struct tmpfs_directory *tmpfs_directory(struct inode *i)
+{
+	return &tmpfs_node(i)->directory;
 }
 
 void tmpfs_init(void);
@@ -39,3 +58,13 @@ extern const struct vm_object_ops tmpfs_object_ops;
 extern const struct file_ops tmpfs_file_ops;
 enum kerr tmpfs_set_size(struct inode *i, uint64_t size);
 void tmpfs_node_free(struct tmpfs_node *n);
+
+/* index.c: the slot `tmpfs`. */
+enum kerr tmpfs_slot_init(void);
+/* The entries of a directory, by cookie. The directory's lock is held, but for begin and end. */
+void directory_begin(struct tmpfs_directory *dir);
+void directory_end(struct tmpfs_directory *dir); /* it is empty */
+void directory_insert(struct tmpfs_directory *dir, struct dentry *d, uint64_t cookie);
+void directory_remove(struct tmpfs_directory *dir, struct dentry *d);
+/* The first entry with a cookie >= position; null: none. */
+struct dentry *directory_at(struct tmpfs_directory *dir, uint64_t position);

@@ -108,27 +108,38 @@ static bool is_empty(struct slot *s)
 	return true;
 }
 
-static enum kerr gate_close(struct slot *s)
+enum kerr slot_gate_close(struct slot *s)
 {
-	if (s->quiet)
-		return s->quiet->close ? s->quiet->close(s) : KERR_OK;
 	atomic_store(&s->closed, true);
 	/* The store is seen before the loads are made. The language says so without the fence; without
 	 * it, emulated AArch64 was seen with old and new provider in use at once. */
 	atomic_thread_fence(memory_order_seq_cst);
-	return wait_until(&s->queue, is_empty(s), WAIT_OTHER, false, time_now() + QUIESCE_LIMIT);
+	enum kerr err =
+		wait_until(&s->queue, is_empty(s), WAIT_OTHER, false, time_now() + QUIESCE_LIMIT);
+	if (err != KERR_OK)
+		slot_gate_open(s);
+	return err;
 }
 
-/* Also when `close` failed or was never asked: only the gate is open then already. */
-static void gate_open(struct slot *s, bool closed)
+void slot_gate_open(struct slot *s)
 {
-	if (s->quiet) {
-		if (closed && s->quiet->open)
-			s->quiet->open(s);
-		return;
-	}
 	atomic_store(&s->closed, false);
 	wake_all(&s->queue);
+}
+
+static enum kerr quiesce(struct slot *s)
+{
+	if (!s->quiet)
+		return slot_gate_close(s);
+	return s->quiet->close ? s->quiet->close(s) : KERR_OK;
+}
+
+static void resume(struct slot *s)
+{
+	if (!s->quiet)
+		slot_gate_open(s);
+	else if (s->quiet->open)
+		s->quiet->open(s);
 }
 
 /* ---- Providers' functions, guarded if they are a module's ---- */
@@ -300,7 +311,7 @@ static enum kerr step_init(struct swap *w)
 
 static enum kerr step_quiesce(struct swap *w)
 {
-	return gate_close(w->slot);
+	return quiesce(w->slot);
 }
 
 static enum kerr step_export(struct swap *w)
@@ -356,7 +367,8 @@ static enum kerr exchange(struct swap *w)
 	} else if (w->at > SLOT_STEP_EXPORT && q && q->undo) {
 		q->undo(s, &w->state);
 	}
-	gate_open(s, w->at > SLOT_STEP_QUIESCE);
+	if (w->at > SLOT_STEP_QUIESCE)
+		resume(s);
 	return err;
 }
 
@@ -439,8 +451,9 @@ enum kerr slot_renew(const char *slot, const char *provider)
 enum kerr slot_drain(struct slot *s)
 {
 	mutex_lock(&s->swapping);
-	enum kerr err = gate_close(s);
-	gate_open(s, err == KERR_OK);
+	enum kerr err = slot_gate_close(s);
+	if (err == KERR_OK)
+		slot_gate_open(s);
 	mutex_unlock(&s->swapping);
 	return err;
 }

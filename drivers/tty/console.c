@@ -223,7 +223,7 @@ static enum kerr drivers_init(const struct boot_info *info)
 		if (err != KERR_OK)
 			return err;
 	}
-	enum kerr err = console_out_init(&console.lock);
+	enum kerr err = console_out_init();
 	if (err == KERR_OK)
 		err = kthread_create("console", PRIORITY_HIGH, console_thread, nullptr, &thread);
 	if (err == KERR_OK)

@@ -8,18 +8,19 @@
  *	write --> direct: console_write()
  *	      \-> buffered: ring --(thread, `out` held)--> console_write()
  *
- * Swap. State, version 1: the bytes that were written and have not gone out. close takes the terminal's lock,
- * so that no write is half done, and `out`, so that no byte is on its way: each is either out or in the ring,
- * and goes over to the new one's ring with the order kept. `direct` sends what it took over when the
- * swap is done, or before the next byte that is written. Until the switch the old ring is untouched, so going
- * back is only to let both locks go. The pause is the time between having the locks and giving them back;
- * waiting for a write that goes on is none, the terminal works meanwhile.
+ * Swap. State, version 1: the bytes that were written and have not gone out. Writers pass the slot's gate (with
+ * the terminal's lock held, so one at a time); when it is closed and empty, `handover` stops the thread, and `out`
+ * says that no byte is on its way: each is either out or in the ring, and goes over to the new one's ring
+ * with the order kept. `direct` sends what it took over when the swap is done, or before the next byte that is
+ * written. Until the switch the old ring is untouched, so going back is only to open again. The pause is the
+ * time between having it quiet and opening; while a write is waited for the UART works.
  *
  * The kernel's own log does not come through here. What a panic finds in the ring is not shown.
  *
- * Locks: tty.lock (mutex), then `out` (mutex). The thread takes only `out`. Rejected: a spinlock round the
- * ring (the UART is slow, and is written with it held); letting `direct` send while the swap is quiet (a
- * screenful is some milliseconds).
+ * Locks: tty.lock (mutex), the gate, `out` (mutex). The thread takes only `out`. Rejected: closing with the
+ * terminal's lock (writers that take it over and over leave the swap no turn on one CPU); a spinlock round
+ * the ring (the UART is slow, and is written with it held); letting `direct` send while the swap is quiet
+ * (a screenful is some milliseconds).
  */
 #include "console_out.h"
 
@@ -36,14 +37,14 @@
 
 struct console_out {
 	bool buffered;         /* const */
-	char *ring;            /* (tty lock and out to change) */
-	_Atomic uint32_t head; /* (tty lock) */
+	char *ring;            /* (quiet) */
+	_Atomic uint32_t head; /* (tty lock, inside the gate) */
 	_Atomic uint32_t tail; /* (out) */
 };
 
 static struct console_out direct, buffered = {.buffered = true};
-static struct console_out *current = &direct; /* (tty lock) */
-static struct mutex *tty_lock;                 /* (const after init) */
+static struct slot slot;
+static _Atomic bool handover; /* the thread is to leave the ring alone */
 static struct mutex out = MUTEX_INIT(out);
 static struct waitq queue = WAITQ_INIT(queue); /* bytes for the thread; room for a writer */
 static struct thread *feeder;                  /* (slot.swapping) */
@@ -68,7 +69,7 @@ static bool send_locked(struct console_out *o)
 	return true;
 }
 
-/* The terminal's lock is held. There is room for it. */
+/* One at a time. There is room for it. */
 static void put_locked(struct console_out *o, const char *bytes, uint32_t count)
 {
 	uint32_t head = o->head, first = MIN(count, RING - head % RING);
@@ -78,7 +79,7 @@ static void put_locked(struct console_out *o, const char *bytes, uint32_t count)
 	atomic_store_explicit(&o->head, head + count, memory_order_release);
 }
 
-static void flush_locked(struct console_out *o)
+static void flush(struct console_out *o)
 {
 	mutex_lock(&out);
 	while (send_locked(o))
@@ -86,16 +87,8 @@ static void flush_locked(struct console_out *o)
 	mutex_unlock(&out);
 }
 
-void console_out_write(const char *bytes, size_t count)
+static void put_all(struct console_out *o, const char *bytes, size_t count)
 {
-	struct console_out *o = current;
-
-	if (likely(!o->buffered)) {
-		if (unlikely(pending(o)))
-			flush_locked(o);
-		console_write(bytes, count);
-		return;
-	}
 	while (count) {
 		(void)wait_until(&queue, pending(o) < RING, WAIT_IO, false, NSEC_NEVER);
 		uint32_t n = (uint32_t)MIN(count, (size_t)(RING - pending(o)));
@@ -106,27 +99,48 @@ void console_out_write(const char *bytes, size_t count)
 	}
 }
 
+void console_out_write(const char *bytes, size_t count)
+{
+	unsigned in = slot_enter(&slot);
+	struct console_out *o = slot.instance;
+
+	if (unlikely(o->buffered)) {
+		put_all(o, bytes, count);
+	} else {
+		if (unlikely(pending(o)))
+			flush(o);
+		console_write(bytes, count);
+	}
+	slot_leave(&slot, in);
+}
+
 uint32_t console_out_unsent(void)
 {
-	return pending(current);
+	unsigned in = slot_enter(&slot);
+	uint32_t count = pending(slot.instance);
+
+	slot_leave(&slot, in);
+	return count;
 }
 
 void console_out_drain(void)
 {
-	mutex_lock(tty_lock);
-	flush_locked(current);
-	mutex_unlock(tty_lock);
+	unsigned in = slot_enter(&slot);
+
+	flush(slot.instance);
+	slot_leave(&slot, in);
 }
 
 static void feed(void *arg)
 {
 	for (;;) {
-		enum kerr err =
-			wait_until(&queue, pending(&buffered), WAIT_IO, true, NSEC_NEVER);
+		enum kerr err = wait_until(&queue, pending(&buffered) && !atomic_load(&handover),
+					   WAIT_IO, true, NSEC_NEVER);
 		if (err != KERR_OK)
 			continue;
 		mutex_lock(&out);
-		(void)send_locked(&buffered);
+		if (!atomic_load(&handover))
+			(void)send_locked(&buffered);
 		mutex_unlock(&out);
 		wake_all(&queue);
 	}
@@ -171,16 +185,14 @@ static void out_end(void *instance)
 {
 	struct console_out *o = instance;
 
-	mutex_lock(tty_lock);
 	mutex_lock(&out);
 	char *ring = o->ring;
 	o->ring = nullptr;
 	o->head = o->tail = 0;
 	mutex_unlock(&out);
-	if (!current->buffered && pending(current))
-		flush_locked(current); /* what it took over */
-	mutex_unlock(tty_lock);
 	heap_free(ring);
+	if (!((struct console_out *)slot.instance)->buffered)
+		flush(slot.instance); /* what it took over */
 }
 
 static enum kerr out_export(void *instance, struct slot_state *state)
@@ -218,7 +230,11 @@ static enum kerr out_prepare(struct slot *s, const struct slot_provider *to,
 
 static enum kerr out_close(struct slot *s)
 {
-	mutex_lock(tty_lock);
+	enum kerr err = slot_gate_close(s);
+
+	if (err != KERR_OK)
+		return err;
+	atomic_store(&handover, true);
 	mutex_lock(&out);
 	quiet_since = time_now();
 	return KERR_OK;
@@ -228,14 +244,16 @@ static void out_open(struct slot *s)
 {
 	pause = time_now() - quiet_since;
 	mutex_unlock(&out);
-	mutex_unlock(tty_lock);
+	atomic_store(&handover, false);
+	slot_gate_open(s);
 	wake_all(&queue);
 }
 
 static void out_turn(struct slot *s, const struct slot_provider *to, void *instance)
 {
-	current->tail = current->head; /* the new one has them */
-	current = instance;
+	struct console_out *old = s->instance;
+
+	old->tail = old->head; /* the new one has them */
 }
 
 static nsec_t out_pause(struct slot *s)
@@ -271,9 +289,8 @@ static struct slot_provider providers[] = {
 	},
 };
 
-enum kerr console_out_init(struct mutex *lock)
+enum kerr console_out_init(void)
 {
-	tty_lock = lock;
 	enum kerr err = slot_add(&slot, &providers[0]);
 	if (err != KERR_OK)
 		return err;

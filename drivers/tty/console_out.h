@@ -1,12 +1,14 @@
 /* The console terminal's output, and the slot `console`. */
 #pragma once
 
-#include <core/wait.h>
+#include <lib/kerr.h>
+#include <stddef.h>
+#include <stdint.h>
 
-/* `lock`: the terminal's, which is held in console_out_write. */
-enum kerr console_out_init(struct mutex *lock);
+enum kerr console_out_init(void);
+/* Thread context; one at a time, by the terminal's lock. */
 void console_out_write(const char *bytes, size_t count);
 /* How many bytes were written and have not gone out. */
 uint32_t console_out_unsent(void);
-/* Until they have. The lock is not held. */
+/* Until they have. */
 void console_out_drain(void);

@@ -99,8 +99,8 @@ struct window_size {
 
 struct tty {
 	const struct tty_driver *driver; /* (const) */
-	uint64_t device;                 /* (const) number */
-	struct mutex lock;               /* all below */
+	uint64_t device; /* (const) number */
+	struct mutex lock; /* all below */
 	struct termios termios;
 	struct window_size window;
 	/* Input: [tail, lines) complete lines, [lines, head) the line being edited. In raw mode lines

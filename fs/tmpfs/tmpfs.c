@@ -2,9 +2,9 @@
  * tmpfs: a filesystem in memory.
  *
  * Directories live in the dentry cache: a positive entry is the link, and stays hashed until it is
- * unlinked. The children of a directory are a tree ordered by cookie, a number that never comes
- * twice in one directory, so that getdents goes on at the right place whatever is made and removed
- * meanwhile.
+ * unlinked. The children of a directory are ordered by cookie, a number that never comes twice in one
+ * directory, so that getdents goes on at the right place whatever is made and removed meanwhile;
+ * index.c keeps them.
  *
  * Limits: size= (bytes, with k m g, or % of RAM), nr_blocks= (pages), nr_inodes=; half of RAM each if
  * nothing is said. Names, inodes and symlink texts are counted as inodes, not as pages.
@@ -18,13 +18,24 @@
 #define DIRECTORY_BASE 40u /* what ls shows as the size of a directory: base + entries * 20 */
 #define ENTRY_SIZE 20u
 
-static struct cache *file_nodes RO_AFTER_INIT, *other_nodes RO_AFTER_INIT;
+static struct cache *file_nodes RO_AFTER_INIT, *directory_nodes RO_AFTER_INIT,
+	*other_nodes RO_AFTER_INIT;
 static const struct inode_ops tmpfs_ops;
 
 void tmpfs_init(void)
 {
 	file_nodes = cache_create("tmpfs file", sizeof(struct tmpfs_node), 0);
+	directory_nodes = cache_create(
+		"tmpfs directory",
+		offsetof(struct tmpfs_node, directory) + sizeof(struct tmpfs_directory), 0);
 	other_nodes = cache_create("tmpfs inode", offsetof(struct tmpfs_node, object), 0);
+}
+
+static struct cache *nodes_of(uint32_t mode)
+{
+	return (mode & S_IFMT) == S_IFREG   ? file_nodes
+	       : (mode & S_IFMT) == S_IFDIR ? directory_nodes
+					    : other_nodes;
 }
 
 /* ---- Inodes ------------------------------------------------------------------------------------- */
@@ -34,7 +45,7 @@ static void node_free(struct rcu_head *head)
 	struct tmpfs_node *n = container_of(head, struct tmpfs_node, inode.rcu);
 
 	heap_free((void *)n->inode.link);
-	cache_free(inode_is(&n->inode, S_IFREG) ? file_nodes : other_nodes, n);
+	cache_free(nodes_of(n->inode.mode), n);
 }
 
 void tmpfs_node_free(struct tmpfs_node *n)
@@ -45,10 +56,13 @@ void tmpfs_node_free(struct tmpfs_node *n)
 static void node_release(struct inode *i)
 {
 	atomic_fetch_sub_explicit(&tmpfs_of(i->sb)->inodes, 1, memory_order_relaxed);
-	if (inode_is(i, S_IFREG))
+	if (inode_is(i, S_IFREG)) {
 		vm_object_put(i->object); /* the last one frees the node */
-	else
-		tmpfs_node_free(tmpfs_node(i));
+		return;
+	}
+	if (inode_is(i, S_IFDIR))
+		directory_end(tmpfs_directory(i));
+	tmpfs_node_free(tmpfs_node(i));
 }
 
 static enum kerr inode_charge(struct tmpfs *t)
@@ -79,10 +93,9 @@ enum kerr tmpfs_inode_create(struct superblock *sb, const struct inode *dir, uin
 			goto fail;
 		memcpy(text, target, length + 1);
 	}
-	n = cache_alloc(regular ? file_nodes : other_nodes);
+	n = cache_alloc(nodes_of(mode));
 	if (!n)
 		goto fail;
-	n->entries = 0;
 	struct inode *i = &n->inode;
 	inode_init(i, sb, &tmpfs_ops, mode);
 	inode_set_owner(i, dir, mode);
@@ -96,6 +109,7 @@ enum kerr tmpfs_inode_create(struct superblock *sb, const struct inode *dir, uin
 	} else if (inode_is(i, S_IFDIR)) {
 		i->file_ops = &cache_directory_ops;
 		i->links = 2;
+		directory_begin(&n->directory);
 	}
 	*out = i;
 	return KERR_OK;
@@ -110,7 +124,7 @@ static void get_attributes(struct inode *i, struct inode_attributes *a)
 	if (i->object)
 		a->blocks = vm_object_resident(i->object) * (PAGE_SIZE / 512);
 	else if (inode_is(i, S_IFDIR))
-		a->size = DIRECTORY_BASE + tmpfs_node(i)->entries * ENTRY_SIZE;
+		a->size = DIRECTORY_BASE + tmpfs_directory(i)->entries * ENTRY_SIZE;
 	else if (i->link)
 		a->size = strlen(i->link);
 }
@@ -122,20 +136,6 @@ static enum kerr set_attributes(struct inode *i, const struct inode_attributes *
 
 /* ---- Directories -------------------------------------------------------------------------------- */
 
-/* Enters `d` into its parent's tree at `cookie`. */
-static void tree_insert(struct dentry *parent, struct dentry *d, uint64_t cookie)
-{
-	struct rb_node **link = &parent->children.root, *above = nullptr;
-
-	d->cookie = cookie;
-	while (*link) {
-		above = *link;
-		link = cookie < rb_entry(above, struct dentry, order)->cookie ? &above->left
-									      : &above->right;
-	}
-	rb_insert(&parent->children, &d->order, above, link);
-}
-
 static uint64_t cookie_next(struct dentry *parent)
 {
 	return 2 + parent->next_cookie++; /* 0 and 1 are . and .. */
@@ -145,8 +145,7 @@ static void enter(struct inode *dir, struct dentry *d, struct inode *i)
 {
 	struct dentry *parent = dentry_parent(d);
 
-	tree_insert(parent, d, cookie_next(parent));
-	tmpfs_node(dir)->entries++;
+	directory_insert(tmpfs_directory(dir), d, cookie_next(parent));
 	dentry_set_inode(d, i);
 	if (!dentry_hashed(d)) /* it fell out of the negative queue */
 		dentry_hash(d);
@@ -176,11 +175,10 @@ static enum kerr link(struct inode *old, struct inode *dir, struct dentry *d)
 	return KERR_OK;
 }
 
-/* Takes a name out of its directory's tree. */
+/* Takes a name out of its directory. */
 static void leave(struct inode *dir, struct dentry *d)
 {
-	rb_remove(&dentry_parent(d)->children, &d->order);
-	tmpfs_node(dir)->entries--;
+	directory_remove(tmpfs_directory(dir), d);
 	inode_touch(dir);
 }
 
@@ -195,9 +193,14 @@ static void unlinked(struct inode *dir, struct inode *i)
 	i->ctime = time_wall();
 }
 
+static bool is_empty(struct inode *i)
+{
+	return !inode_is(i, S_IFDIR) || tmpfs_directory(i)->entries == 0;
+}
+
 static enum kerr unlink(struct inode *dir, struct dentry *d)
 {
-	if (rb_first(&d->children))
+	if (!is_empty(dentry_inode(d)))
 		return KERR_NOTEMPTY;
 	leave(dir, d);
 	unlinked(dir, dentry_inode(d));
@@ -208,11 +211,11 @@ static enum kerr rename(struct inode *from_dir, struct dentry *from, struct inod
 			struct dentry *to, bool exchange)
 {
 	struct inode *i = dentry_inode(from), *victim = dentry_inode(to);
-	struct dentry *from_parent = dentry_parent(from), *to_parent = dentry_parent(to);
+	struct dentry *to_parent = dentry_parent(to);
 	uint64_t from_cookie = from->cookie;
 	uint64_t to_cookie = victim ? to->cookie : 0;
 
-	if (victim && !exchange && rb_first(&to->children))
+	if (victim && !exchange && !is_empty(victim))
 		return KERR_NOTEMPTY;
 	leave(from_dir, from);
 	if (inode_is(i, S_IFDIR)) {
@@ -228,15 +231,13 @@ static enum kerr rename(struct inode *from_dir, struct dentry *from, struct inod
 				to_dir->links--;
 				from_dir->links++;
 			}
-			tree_insert(from_parent, to, from_cookie);
-			tmpfs_node(from_dir)->entries++;
+			directory_insert(tmpfs_directory(from_dir), to, from_cookie);
 			victim->ctime = time_wall();
 		}
 	} else {
 		to_cookie = cookie_next(to_parent);
 	}
-	tree_insert(to_parent, from, to_cookie);
-	tmpfs_node(to_dir)->entries++;
+	directory_insert(tmpfs_directory(to_dir), from, to_cookie);
 	i->ctime = time_wall();
 	return KERR_OK;
 }
@@ -250,23 +251,6 @@ static const struct inode_ops tmpfs_ops = {
 	.set_attributes = set_attributes,
 	.release = node_release,
 };
-
-/* The first entry with cookie >= position. The directory's lock is held. */
-static struct dentry *entry_at(struct dentry *dir, uint64_t position)
-{
-	struct dentry *found = nullptr;
-
-	for (struct rb_node *n = dir->children.root; n;) {
-		struct dentry *d = rb_entry(n, struct dentry, order);
-		if (d->cookie >= position) {
-			found = d;
-			n = n->left;
-		} else {
-			n = n->right;
-		}
-	}
-	return found;
-}
 
 static void fill_entry(struct directory_entry *out, const struct inode *i, const char *name,
 		       uint32_t length)
@@ -296,7 +280,7 @@ static enum kerr read_directory(struct file *f, uint64_t *position, struct direc
 		return KERR_OK;
 	}
 	mutex_lock(&i->lock);
-	d = entry_at(dir, *position);
+	d = directory_at(tmpfs_directory(i), *position);
 	if (d) {
 		const struct dentry_name *n = dentry_name(d);
 		fill_entry(out, dentry_inode(d), n->text, n->length);

@@ -31,7 +31,8 @@
 static struct zone zones[NODE_MAX][ZONES_USED];
 /* By node: all zones with memory, best first, ended by null. Constant after init. */
 static struct zone *fallback[NODE_MAX][NODE_MAX * ZONES_USED + 1];
-const struct frame_allocator_ops *frame_allocator; /* (swapping of the slot `frames`; others peek) */
+const struct frame_allocator_ops
+	*frame_allocator; /* (swapping of the slot `frames`; others peek) */
 
 static const char *const zone_names[ZONE_COUNT] = {
 	[ZONE_DMA] = "DMA",   [ZONE_DMA32] = "DMA32",   [ZONE_NORMAL] = "Normal",

@@ -111,7 +111,9 @@ static bool grow(size_t need)
 
 static void *large(size_t size)
 {
-	char *range = size <= SIZE_MAX - PAGE_SIZE ? kmap_alloc_tagged(size + PAGE_SIZE, HEAP_TAG_BUMP) : nullptr;
+	char *range = size <= SIZE_MAX - PAGE_SIZE
+			      ? kmap_alloc_tagged(size + PAGE_SIZE, HEAP_TAG_BUMP)
+			      : nullptr;
 	if (!range)
 		return nullptr;
 	void *block = range + PAGE_SIZE;

@@ -19,6 +19,7 @@ import machines
 import memory
 import modules
 import programs
+import swaps
 from harness import Tap, Target
 from tern.common import Failure
 
@@ -32,6 +33,7 @@ GROUPS = {
     "machines": machines.run,
     "memory": memory.run,
     "modules": modules.breaks,
+    "swaps": swaps.run,
     "locks": locks.run,
     "budget": budget.run,
     "kernel": kernel.inside,

@@ -21,7 +21,7 @@ BOTH = {"threads": "", "signals": "", "memory": "", "files": "", "processes": ""
 # Hard on the machine, the same for both flavours: once is enough.
 ONCE = {"mapmodel": "2 10000", "huge": "", "epollstress": "", "socketstress": "", "hostile": "",
         "forkbomb": "", "exhaust": "", "devmem": "", "deferred": "", "modules": "", "slots": "",
-        "swaps": "", "heal": ""}
+        "heal": ""}
 # What a loader and shared libraries may change.
 SHARED = {"threads": "", "signals": "", "processes": ""}
 

@@ -142,6 +142,15 @@ static inline void inode_get(struct inode *i)
 {
 	atomic_fetch_add_explicit(&i->references, 1, memory_order_relaxed);
 }
+/* The same of one that may be about to end: false, if it is. Something else keeps its memory. */
+static inline bool inode_get_live(struct inode *i)
+{
+	uint32_t n = atomic_load_explicit(&i->references, memory_order_relaxed);
+
+	while (n && !atomic_compare_exchange_weak(&i->references, &n, n + 1))
+		;
+	return n;
+}
 void inode_put(struct inode *i);
 static inline bool inode_is(const struct inode *i, uint32_t type)
 {
@@ -180,9 +189,11 @@ struct dentry {
 	struct dentry_name *_Atomic name; /* replaced whole by rename, freed after a grace period */
 	struct dentry *_Atomic hash_next; /* (dcache lock for writing) */
 	struct superblock *sb;
-	struct rb_node order; /* (parent inode's lock) for filesystems whose directories */
-	uint64_t cookie; /* live in this cache: position in the directory */
-	struct rb_tree children; /* (own inode's lock) */
+	union { /* (parent inode's lock) for filesystems whose directories live in this cache */
+		struct rb_node order;
+		struct list siblings;
+	};
+	uint64_t cookie; /* position in the directory */
 	uint64_t next_cookie; /* (own inode's lock) */
 	struct list negative; /* (dcache lock) */
 	uint32_t negative_children; /* (dcache lock) */

@@ -62,13 +62,14 @@ struct slot_provider {
 	struct list link; /* (slots_lock) in slot.providers */
 };
 
-/* For a slot whose users do not come through the gate: what it does instead. Any may be null. */
+/* For a slot whose users do not come through the gate, or where that is not all: what it does instead. Any may
+ * be null. */
 struct slot_quiet {
 	/* Before the pause: room for what export will write, and what else may sleep. On an error it has
 	 * taken nothing, or `fini` gives it back. */
 	enum kerr (*prepare)(struct slot *s, const struct slot_provider *to,
 			     struct slot_state *room);
-	/* Until `open` nobody is inside. */
+	/* Until `open` nobody is inside. (slot_gate_close, slot_gate_open may be part of it.) */
 	enum kerr (*close)(struct slot *s);
 	void (*open)(struct slot *s);
 	/* (quiet) The step after export failed, or the import itself, or it was never begun: the old
@@ -127,6 +128,11 @@ static inline void slot_leave(struct slot *s, unsigned gate)
 	if (unlikely(atomic_load(&s->closed)))
 		wake_all(&s->queue);
 }
+
+/* For struct slot_quiet. Nobody is inside and who comes sleeps; TIMEDOUT: somebody stayed for a second, and the
+ * gate is open again. */
+enum kerr slot_gate_close(struct slot *s);
+void slot_gate_open(struct slot *s);
 
 /* Opens a slot with its first provider, which is initialised. */
 enum kerr slot_add(struct slot *s, struct slot_provider *first);
