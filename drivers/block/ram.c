@@ -24,7 +24,8 @@ static uint64_t blocks; /* (const) */
 
 void *ram_block(uint64_t block)
 {
-	return block < blocks ? atomic_load_explicit(&frames[block], memory_order_acquire) : nullptr;
+	return block < blocks ? atomic_load_explicit(&frames[block], memory_order_acquire)
+			      : nullptr;
 }
 EXPORT_SYMBOL(ram_block);
 

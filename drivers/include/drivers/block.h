@@ -5,8 +5,8 @@
 #pragma once
 
 #include <core/wait.h>
-#include <heal/heal.h>
 #include <hal/types.h>
+#include <heal/heal.h>
 #include <module/slot.h>
 
 #define BLOCK_SIZE PAGE_SIZE /* what a request is counted in */

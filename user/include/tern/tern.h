@@ -42,7 +42,8 @@ struct tern_sched_stats {
 #define TERN_HEAL_EVENT 1 /* the first event after number `number` (ENOENT: none) */
 #define TERN_HEAL_CHECK 2 /* checks `name`, or all if it is empty, now (ENOENT) */
 #define TERN_HEAL_RESET 3 /* an isolated `name` is restarted and watched again */
-#define TERN_HEAL_INJECT 4 /* `what` is to happen to the block device `name`, `times` times: crash, hang, lost,
+#define TERN_HEAL_INJECT                                                                           \
+	4 /* `what` is to happen to the block device `name`, `times` times: crash, hang, lost,
 			      nomem, wild, wrong, bug (ENODEV: no such device; EOPNOTSUPP: its driver cannot) */
 
 /* CHECK, RESET and INJECT want the superuser (EPERM). */
