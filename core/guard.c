@@ -57,17 +57,27 @@ static _Atomic uint64_t faults, panics, hangs, escalated;
 
 /* Routines that hold nothing and are as good as part of their caller. */
 static const char *const leaves[] = {
-	"memcpy",           "memmove",
-	"memset",           "memcmp",
-	"memchr",           "strlen",
-	"strnlen",          "strcmp",
-	"strncmp",          "strchr",
-	"strlcpy",          "str_to_u64",
-	"core_panic",       "guard_panic",
+	"memcpy",
+	"memmove",
+	"memset",
+	"memcmp",
+	"memchr",
+	"strlen",
+	"strnlen",
+	"strcmp",
+	"strncmp",
+	"strchr",
+	"strlcpy",
+	"str_to_u64",
+	"core_panic",
+	"guard_panic",
 	"assert_failed",
-	"spin_wait",        "spin_debug_check",
-	"spin_debug_acquired", "spin_debug_release",
-	"module_hal_relax", "module_hal_now",
+	"spin_wait",
+	"spin_debug_check",
+	"spin_debug_acquired",
+	"spin_debug_release",
+	"module_hal_relax",
+	"module_hal_now",
 	"module_hal_current",
 };
 
@@ -95,7 +105,8 @@ static bool is_leaf(vaddr_t ip)
 /* Preemption is off as often as the module's own locks say. */
 static bool is_accounted(const struct guard *g, uint32_t preempt_count)
 {
-	return preempt_count == g->preempt_count + g->spin_count + g->masked + (g->wanted != nullptr);
+	return preempt_count ==
+	       g->preempt_count + g->spin_count + g->masked + (g->wanted != nullptr);
 }
 
 /* All frames from ip, fp up to the guard are the module's. `lost`: ip is where it jumped, and says nothing. */
@@ -215,7 +226,8 @@ void guard_panic(const char *reason)
 	if (likely(!g) || !is_guarded)
 		return;
 	vaddr_t here = (vaddr_t)(uintptr_t)assert_failed;
-	if (!is_own(g, here, (vaddr_t)__builtin_frame_address(0), true, current_task()->preempt_count)) {
+	if (!is_own(g, here, (vaddr_t)__builtin_frame_address(0), true,
+		    current_task()->preempt_count)) {
 		atomic_fetch_add(&escalated, 1);
 		return;
 	}

@@ -93,9 +93,9 @@ static const struct {
 	const char *word;
 	void (*fn)(void);
 } ways[] = {
-	{"null", break_null}, {"text", break_text}, {"data", break_data},
-	{"bug", break_bug},   {"trap", break_trap}, {"hang", break_hang},
-	{"spin", break_spin}, {"twice", break_twice}, {"locked", break_locked},
+	{"null", break_null},   {"text", break_text},   {"data", break_data},
+	{"bug", break_bug},     {"trap", break_trap},   {"hang", break_hang},
+	{"spin", break_spin},   {"twice", break_twice}, {"locked", break_locked},
 	{"wrong", break_wrong},
 };
 

@@ -245,7 +245,8 @@ int ctl_heal(int argc, char **argv)
 		return err < 0 ? refused(argv[0], err) : 0;
 	}
 	bool help = argc == 1 && same(argv[0], "help");
-	print(help ? 1 : 2, "usage: tern-ctl heal [status | check [NAME] | reset NAME | inject WHAT [TIMES] | "
-			    "demo [WHAT]]\n");
+	print(help ? 1 : 2,
+	      "usage: tern-ctl heal [status | check [NAME] | reset NAME | inject WHAT [TIMES] | "
+	      "demo [WHAT]]\n");
 	return help ? 0 : 2;
 }

@@ -205,8 +205,8 @@ static void healer(void *arg)
 	nsec_t poll = time_now() + POLL;
 
 	for (;;) {
-		enum kerr err = wait_until(&queue, atomic_load(&kicked), WAIT_OTHER, false,
-					   next_due(poll));
+		enum kerr err =
+			wait_until(&queue, atomic_load(&kicked), WAIT_OTHER, false, next_due(poll));
 		(void)err; /* either way there is something to look at */
 		atomic_store(&kicked, false);
 		bool polls = time_now() >= poll;

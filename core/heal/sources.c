@@ -43,9 +43,8 @@ static enum kerr subsystem_isolate(struct heal_component *c)
 	return KERR_OK;
 }
 
-static const struct heal_ops can_restart = {.check = subsystem_check,
-					    .restart = subsystem_restart,
-					    .isolate = subsystem_isolate};
+static const struct heal_ops can_restart = {
+	.check = subsystem_check, .restart = subsystem_restart, .isolate = subsystem_isolate};
 static const struct heal_ops cannot_restart = {.check = subsystem_check,
 					       .isolate = subsystem_isolate};
 

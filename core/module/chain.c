@@ -172,8 +172,8 @@ static bool is_module_code(vaddr_t ip)
 	for (struct loaded *l = next_of(nullptr); l && !found; l = next_of(l))
 		found = (l->memory.run[PART_TEXT] &&
 			 ip - l->memory.run[PART_TEXT] < l->part_size[PART_TEXT]) ||
-			(l->init && ip - l->memory.run[PART_INIT_TEXT] <
-					    l->part_size[PART_INIT_TEXT]);
+			(l->init &&
+			 ip - l->memory.run[PART_INIT_TEXT] < l->part_size[PART_INIT_TEXT]);
 	rcu_read_unlock();
 	return found;
 }

@@ -164,8 +164,9 @@ static enum kerr prepare(struct loaded *l, const struct module_image *img, const
 static enum kerr start(struct loaded *l)
 {
 	struct module_record *record = l->record;
-	enum kerr err = record->init ? module_call(&record->module, MODULE_FN(record->init), 0, 0, 0, 0)
-				     : KERR_OK;
+	enum kerr err = record->init
+				? module_call(&record->module, MODULE_FN(record->init), 0, 0, 0, 0)
+				: KERR_OK;
 	if (err != KERR_OK) {
 		log_error("module %s: init failed: %s", l->name, kerr_name(err));
 		return err;
@@ -256,7 +257,8 @@ enum kerr module_unload(const char *name)
 	mutex_unlock(&modules_lock);
 	if (err != KERR_OK)
 		return err;
-	if (l->record->exit && module_call_last(&l->record->module, MODULE_FN(l->record->exit), 0) != KERR_OK)
+	if (l->record->exit &&
+	    module_call_last(&l->record->module, MODULE_FN(l->record->exit), 0) != KERR_OK)
 		return KERR_IO; /* what it had registered may still lead into it: it stays */
 	rcu_synchronize();
 	discard(l);
@@ -282,8 +284,9 @@ enum kerr module_health(const char *name)
 	mutex_unlock(&modules_lock);
 	if (!got)
 		return err;
-	err = l->record->health ? module_call(&l->record->module, MODULE_FN(l->record->health), 0, 0, 0, 0)
-				: KERR_OPNOTSUPP;
+	err = l->record->health
+		      ? module_call(&l->record->module, MODULE_FN(l->record->health), 0, 0, 0, 0)
+		      : KERR_OPNOTSUPP;
 	module_put(&l->record->module);
 	return err;
 }

@@ -155,9 +155,10 @@ static void issue(struct block_device *d, struct block_request *r, bool again)
 		atomic_fetch_add_explicit(&d->reissued, 1, memory_order_relaxed);
 	unclaim(d, r, err);
 	if (err != KERR_OK)
-		block_accuse(d, epoch, err == KERR_NOMEM ? "the driver has no memory"
-				       : err == KERR_IO  ? "the driver crashed at a request"
-							 : "the driver takes no requests");
+		block_accuse(d, epoch,
+			     err == KERR_NOMEM ? "the driver has no memory"
+			     : err == KERR_IO  ? "the driver crashed at a request"
+					       : "the driver takes no requests");
 }
 
 bool block_complete(struct block_request *r, enum kerr result)
@@ -339,7 +340,8 @@ static void device_thread(void *arg)
 
 	for (;;) {
 		nsec_t limit = atomic_load(&d->in_flight) ? time_now() + d->limit / 2 : NSEC_NEVER;
-		enum kerr err = wait_until(&d->queue, atomic_load(&d->kicked), WAIT_IO, false, limit);
+		enum kerr err =
+			wait_until(&d->queue, atomic_load(&d->kicked), WAIT_IO, false, limit);
 		(void)err; /* either way there is something to look at */
 		atomic_store(&d->kicked, false);
 		if (atomic_exchange(&d->wanted, false)) {

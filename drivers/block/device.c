@@ -57,8 +57,8 @@ static enum kerr write_part(struct block_device *d, const struct part *p, uint8_
 		err = block_transfer(d, BLOCK_READ, last, 1, around);
 		memcpy(buffer + end, around + end % BLOCK_SIZE, whole - end);
 	}
-	if (err == KERR_OK)
-		err = ram_prepare(p->block, p->count);
+	if (err == KERR_OK && d->prepare)
+		err = d->prepare(p->block, p->count);
 	if (err == KERR_OK)
 		err = block_transfer(d, BLOCK_WRITE, p->block, p->count, buffer);
 	block_stripe_unlock(d, p->block, true);
@@ -182,7 +182,7 @@ enum kerr block_node_add(struct block_device *d)
 		.mode = 0660,
 		.block = true,
 		.open = device_open,
-		.driver = "ramdisk",
+		.driver = d->driver,
 	};
 	enum kerr err = device_add(node);
 	if (err != KERR_OK)

@@ -10,6 +10,8 @@
 #include <lib/string.h>
 #include <module/call.h>
 
+#define TRIES 8u
+
 static enum kerr check(struct heal_component *c)
 {
 	struct block_device *d = c->arg;
@@ -29,6 +31,13 @@ static enum kerr renew(struct block_device *d, const char *provider)
 {
 	enum kerr err = slot_renew(d->slot->name, provider);
 
+	/* BUSY: somebody else exchanges it now. TIMEDOUT: a call that hangs has not been ended yet, which takes
+	 * as long as it gets little of the CPU. */
+	for (unsigned i = 0; i < TRIES && (err == KERR_BUSY || err == KERR_TIMEDOUT); i++) {
+		err = slot_drain(d->slot);
+		if (err == KERR_OK)
+			err = slot_renew(d->slot->name, provider);
+	}
 	if (err == KERR_OK)
 		atomic_store(&d->isolated, false);
 	return err;

@@ -24,12 +24,13 @@ static uint64_t blocks; /* (const) */
 
 void *ram_block(uint64_t block)
 {
-	return block < blocks ? atomic_load_explicit(&frames[block], memory_order_acquire) : nullptr;
+	return block < blocks ? atomic_load_explicit(&frames[block], memory_order_acquire)
+			      : nullptr;
 }
 EXPORT_SYMBOL(ram_block);
 
-/* Called with the block's stripe locked for writing. */
-enum kerr ram_prepare(uint64_t block, uint32_t count)
+/* For each block there will be memory. */
+static enum kerr ram_prepare(uint64_t block, uint32_t count)
 {
 	for (uint64_t b = block; b < block + count; b++) {
 		if (b >= blocks || ram_block(b))
@@ -96,6 +97,8 @@ static struct slot_provider direct = {
 static struct slot slot = {.name = "block", .kind = SLOT_DRIVER};
 static struct block_device ram0 = {
 	.name = "ram0",
+	.driver = "ramdisk",
+	.prepare = ram_prepare,
 	.number = (uint64_t)1 << 8,
 	.slot = &slot,
 	.limit = 300 * NSEC_PER_MSEC,

@@ -39,9 +39,9 @@ static unsigned guarded_poll(struct file *f, struct poll_table *table)
 
 	if (!f->guarded->poll)
 		return POLL_IN | POLL_OUT | POLL_RDNORM | POLL_WRNORM;
-	enum kerr err = module_call_long(f->owner, MODULE_FN(f->guarded->poll),
-					 (const uintptr_t[]){MODULE_ARG(f), MODULE_ARG(table), 0, 0},
-					 &events);
+	enum kerr err = module_call_long(
+		f->owner, MODULE_FN(f->guarded->poll),
+		(const uintptr_t[]){MODULE_ARG(f), MODULE_ARG(table), 0, 0}, &events);
 	return err == KERR_OK ? (unsigned)events : POLL_ERR;
 }
 

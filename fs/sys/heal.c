@@ -12,8 +12,9 @@ enum kerr sysfs_show_heal(struct text *t, const struct proc_subject *s)
 	struct heal_event e = {};
 	struct guard_figures g;
 
-	text_print(t, "%-16s %-10s %8s %8s %8s %6s %8s %9s %11s %10s\n", "component", "state", "checks",
-		   "failures", "restarts", "swaps", "isolated", "escalated", "repair (us)", "max (us)");
+	text_print(t, "%-16s %-10s %8s %8s %8s %6s %8s %9s %11s %10s\n", "component", "state",
+		   "checks", "failures", "restarts", "swaps", "isolated", "escalated",
+		   "repair (us)", "max (us)");
 	for (size_t i = 0; heal_view_get(i, &v); i++)
 		text_print(t, "%-16s %-10s %8lu %8lu %8lu %6lu %8lu %9lu %11lu %10lu\n", v.name,
 			   heal_state_name(v.state), (unsigned long)v.counters.checks,

@@ -281,3 +281,64 @@ KERNEL_TEST(cpu_describes_itself)
 		EXPECT_EQ(strlen(text), 9);
 	}
 }
+
+/* ---- Guarded calls ----------------------------------------------------------------------------- */
+
+static uintptr_t guard, inner_guard;
+static unsigned deepest;
+
+static long add_up(uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d)
+{
+	return (long)(a + 10 * b + 100 * c + 1000 * d);
+}
+
+static NOINLINE void sink(unsigned depth, const uintptr_t *end)
+{
+	volatile uint64_t filling[16];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(filling); i++)
+		filling[i] = ~0ull;
+	deepest = depth;
+	if (depth == 0)
+		hal.cpu.guarded_end(end);
+	sink(depth - 1, end);
+	deepest = (unsigned)filling[depth % ARRAY_SIZE(filling)];
+}
+
+static long ended(uintptr_t depth, uintptr_t end, uintptr_t c, uintptr_t d)
+{
+	sink((unsigned)depth, (const uintptr_t *)end);
+	return 77;
+}
+
+static long nested(uintptr_t end, uintptr_t b, uintptr_t c, uintptr_t d)
+{
+	const uintptr_t args[4] = {5, end, 0, 0};
+	return hal.cpu.guarded_call(&inner_guard, (void (*)(void))ended, args) + 40;
+}
+
+KERNEL_TEST(cpu_guarded_calls_end)
+{
+	const uintptr_t plain[4] = {1, 2, 3, 4};
+	uint64_t a = hal.timer.now(), b = a * 3, c = a ^ b, d = c + 7, e = d * 5;
+
+	EXPECT_EQ(hal.cpu.guarded_call(&guard, (void (*)(void))add_up, plain), 4321);
+	for (uintptr_t depth = 0; depth < 20; depth++) {
+		const uintptr_t args[4] = {depth, (uintptr_t)&guard, 0, 0};
+		bool on = depth % 2 && hal.cpu.irq_save();
+		deepest = 99;
+		EXPECT_EQ(hal.cpu.guarded_call(&guard, (void (*)(void))ended, args), 0);
+		EXPECT_EQ(deepest, 0);
+		EXPECT_EQ(hal.cpu.irq_enabled(), depth % 2 == 0);
+		hal.cpu.irq_restore(on);
+	}
+	/* Only the one that was named. */
+	const uintptr_t inner[4] = {(uintptr_t)&inner_guard}, outer[4] = {(uintptr_t)&guard};
+	EXPECT_EQ(hal.cpu.guarded_call(&guard, (void (*)(void))nested, inner), 40);
+	EXPECT_EQ(hal.cpu.guarded_call(&guard, (void (*)(void))nested, outer), 0);
+	/* What the caller had in registers is there still. */
+	EXPECT_EQ(b, a * 3);
+	EXPECT_EQ(c, a ^ b);
+	EXPECT_EQ(d, c + 7);
+	EXPECT_EQ(e, d * 5);
+}

@@ -5,8 +5,8 @@
 #pragma once
 
 #include <core/wait.h>
-#include <heal/heal.h>
 #include <hal/types.h>
+#include <heal/heal.h>
 #include <module/slot.h>
 
 #define BLOCK_SIZE PAGE_SIZE /* what a request is counted in */
@@ -62,10 +62,13 @@ struct block_ops {
 
 struct block_device {
 	const char *name;
+	const char *driver; /* for /proc/devices */
 	uint64_t number; /* of the node */
 	uint64_t blocks;
 	struct slot *slot; /* whose provider's ops are a struct block_ops */
 	nsec_t limit; /* a request that takes longer is a fault of the driver */
+	/* Before blocks are written, their stripe locked for writing. NOMEM. Null: nothing to do. */
+	enum kerr (*prepare)(uint64_t block, uint32_t count);
 	uint32_t *sums; /* (stripes) per block: of what was written; null: not checked */
 	/* block.c's: */
 	struct spinlock lock;
@@ -104,5 +107,3 @@ void block_adopt(const char *device);
 
 /* The frame of a block in the direct map; null: nothing was written there yet. */
 void *ram_block(uint64_t block);
-/* For each block there will be memory. NOMEM. Sleeps. */
-enum kerr ram_prepare(uint64_t block, uint32_t count);

@@ -114,7 +114,8 @@ struct file {
 	struct mutex position; /* read/write with the shared offset; not taken for streams */
 	void *private; /* the ops' own */
 	struct module *owner; /* (const) of the ops, referenced; null: the kernel */
-	const struct file_ops *guarded; /* (const) the module's own, which `ops` call (fs/dev/guarded.c) */
+	const struct file_ops
+		*guarded; /* (const) the module's own, which `ops` call (fs/dev/guarded.c) */
 	struct epoll_item
 		*_Atomic watchers; /* (ipc/epoll_item.c's watch lock) who watches it; mostly null */
 	struct rcu_head rcu;

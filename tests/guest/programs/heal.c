@@ -77,8 +77,7 @@ static struct tern_self_heal component(void)
 	struct tern_self_heal h = {};
 
 	for (uint32_t i = 0;; i++) {
-		h = (struct tern_self_heal){
-			.size = sizeof(h), .op = TERN_HEAL_STATUS, .index = i};
+		h = (struct tern_self_heal){.size = sizeof(h), .op = TERN_HEAL_STATUS, .index = i};
 		if (syscall(TERN_NR_SELF_HEAL, &h) != 0 || strcmp(h.name, "ram0") == 0)
 			return h;
 	}
@@ -110,9 +109,11 @@ static void disk(void)
 	check(write(fd, in, 10) == -1 && errno == ENOSPC, "write at the end");
 	check(lseek(fd, 1, SEEK_END) == -1 && errno == EINVAL, "seek behind the end");
 	check(ioctl(fd, 0x1234, 0) == -1 && errno == ENOTTY, "an unknown ioctl");
-	check(pread(fd, in, sizeof(in), (off_t)size - 100) == 100, "a read that reaches over the end");
+	check(pread(fd, in, sizeof(in), (off_t)size - 100) == 100,
+	      "a read that reaches over the end");
 	memset(out, 1, sizeof(out));
-	check(pread(fd, in, sizeof(in), (off_t)size / 2) == sizeof(in), "read what was never written");
+	check(pread(fd, in, sizeof(in), (off_t)size / 2) == sizeof(in),
+	      "read what was never written");
 	for (size_t i = 0; i < sizeof(out); i++) {
 		if (in[i])
 			shared->wrong++;
@@ -235,7 +236,8 @@ static void one(const char *what)
 	check(after.failures > before.failures && after.restarts > before.restarts,
 	      "%s: found, and the driver restarted", what);
 	check(progress(20), "%s: requests go on", what);
-	check(shared->failed == 0 && shared->wrong == 0, "%s: no call failed, no byte is wrong", what);
+	check(shared->failed == 0 && shared->wrong == 0, "%s: no call failed, no byte is wrong",
+	      what);
 	check(provider_is("queued", false), "%s: the same driver", what);
 	after = component();
 	printf("# %s: %s; healed within %lu us\n", what, after.why,
@@ -257,8 +259,10 @@ static void many(void)
 	      (unsigned long)(after.restarts - before.restarts));
 	check(progress(20), "always: requests go on");
 	check(provider_is("direct", false), "always: with the other driver");
-	check(shared->failed == 0 && shared->wrong == 0, "always: no call failed, no byte is wrong");
-	check(swap("block queued") == -1 && errno == ENODEV, "the one that failed is not taken again");
+	check(shared->failed == 0 && shared->wrong == 0,
+	      "always: no call failed, no byte is wrong");
+	check(swap("block queued") == -1 && errno == ENODEV,
+	      "the one that failed is not taken again");
 	check(syscall(SYS_delete_module, "ramqueue", O_NONBLOCK) == 0, "its module goes");
 	check(module_load("ramqueue") == 0 && swap("block queued") == 0, "and comes again, as new");
 	check(progress(20), "it works");
@@ -266,7 +270,8 @@ static void many(void)
 
 static void injections(void)
 {
-	static const char *const ways[] = {"crash", "hang", "lost", "nomem", "wild", "wrong", "bug"};
+	static const char *const ways[] = {"crash", "hang",  "lost", "nomem",
+					   "wild",  "wrong", "bug"};
 	pid_t pids[WORKERS];
 
 	check(swap("block queued") == 0, "the driver that breaks");
@@ -278,8 +283,7 @@ static void injections(void)
 	workers_end(pids);
 	check(shared->failed == 0 && shared->wrong == 0, "no call failed, no byte is wrong");
 	check(strcmp(component().what, "good") == 0, "the component is good");
-	check(swap("block direct") == 0 &&
-		      syscall(SYS_delete_module, "ramqueue", O_NONBLOCK) == 0,
+	check(swap("block direct") == 0 && syscall(SYS_delete_module, "ramqueue", O_NONBLOCK) == 0,
 	      "everything as before");
 }
 
@@ -298,10 +302,13 @@ static void bad_calls(void)
 	h = (struct tern_self_heal){.size = sizeof(h), .op = TERN_HEAL_RESET};
 	memset(h.name, 'x', sizeof(h.name));
 	check(syscall(TERN_NR_SELF_HEAL, &h) == -1 && errno == EINVAL, "502: a name without end");
-	check(heal(TERN_HEAL_RESET, "nix", "", 0) == -1 && errno == ENOENT, "502: no such component");
+	check(heal(TERN_HEAL_RESET, "nix", "", 0) == -1 && errno == ENOENT,
+	      "502: no such component");
 	check(heal(TERN_HEAL_CHECK, "", "", 0) == 0, "502: check all");
-	check(heal(TERN_HEAL_INJECT, "nix", "crash", 1) == -1 && errno == ENODEV, "502: no such device");
-	check(heal(TERN_HEAL_INJECT, "ram0", "nix", 1) == -1 && errno == EINVAL, "502: no such fault");
+	check(heal(TERN_HEAL_INJECT, "nix", "crash", 1) == -1 && errno == ENODEV,
+	      "502: no such device");
+	check(heal(TERN_HEAL_INJECT, "ram0", "nix", 1) == -1 && errno == EINVAL,
+	      "502: no such fault");
 	check(heal(TERN_HEAL_INJECT, "ram0", "crash", 1) == -1 && errno == EOPNOTSUPP,
 	      "502: a driver that does not break");
 	check(in_child(_exit(setuid(1000) || heal(TERN_HEAL_CHECK, "", "", 0) != -1 ||
@@ -318,7 +325,8 @@ static void bad_calls(void)
 
 int main(void)
 {
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
 	disk();
 	bad_calls();
 	swaps();

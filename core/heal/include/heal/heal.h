@@ -13,7 +13,8 @@ struct heal_component;
 /* All may sleep, and are called by one thread, one at a time. Null: there is no such rung (check: only told). */
 struct heal_ops {
 	enum kerr (*check)(struct heal_component *c); /* whether it works */
-	enum kerr (*restart)(struct heal_component *c); /* the same implementation anew, with its state */
+	enum kerr (*restart)(
+		struct heal_component *c); /* the same implementation anew, with its state */
 	enum kerr (*swap)(struct heal_component *c); /* another one */
 	enum kerr (*isolate)(struct heal_component *c); /* nobody uses it any more */
 };

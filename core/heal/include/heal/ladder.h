@@ -22,7 +22,8 @@ struct heal_limits {
 	uint32_t restarts; /* in a window, at most HEAL_TIMES; more of them do not help */
 	uint32_t swaps; /* in a window, at most HEAL_TIMES */
 	nsec_t window;
-	nsec_t backoff, backoff_max; /* before the second restart of a window, doubled for each further one */
+	nsec_t backoff,
+		backoff_max; /* before the second restart of a window, doubled for each further one */
 	bool required; /* cannot be isolated: escalates */
 };
 
