@@ -76,7 +76,8 @@ uint64_t dis_resident(const struct thread *t)
 
 const char *dis_strategy_name(unsigned s)
 {
-	static const char *const names[DIS_STRATEGIES] = {"slice", "priority", "affinity", "energy"};
+	static const char *const names[DIS_STRATEGIES] = {"slice", "priority", "affinity",
+							  "energy"};
 
 	return s < DIS_STRATEGIES ? names[s] : nullptr;
 }

@@ -14,9 +14,9 @@
 #include <lib/format.h>
 #include <lib/string.h>
 
-static const char *const class_names[INTENT_CLASSES] = {
-	"realtime", "soft-realtime", "interactive", "server",
-	"batch",    "background",    "idle",        "critical"};
+static const char *const class_names[INTENT_CLASSES] = {"realtime", "soft-realtime", "interactive",
+							"server",   "batch",         "background",
+							"idle",     "critical"};
 static const char *const latency_names[LATENCY_KINDS] = {"none", "best-effort", "soft", "hard",
 							 "bounded"};
 static const char *const budget_names[BUDGET_KINDS] = {"unlimited", "percent", "quota", "shares"};

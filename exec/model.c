@@ -3,9 +3,9 @@
  *
  * A sample is a run: from waking to sleeping. Of four figures (run, interval between wake-ups, wait for a
  * CPU, growth of memory) the mean and the mean deviation are kept, in exponential averages over
- * some 16 samples, and a fast mean over 4. Three predictors of the next run compete: the mean, the
- * last run, the last but one (which is right for what alternates); the one whose fading sum of errors
- * is the least is used. Memory is foretold by its trend.
+ * some 16 samples, and a fast mean over 4. Four predictors of the next run compete: the mean, the
+ * last run, the last but one (which is right for what alternates), the middle one (which outliers do
+ * not move); the one whose fading sum of errors is the least is used. Memory is foretold by its trend.
  *
  * An anomaly: after LEARNT samples the fast mean of a figure leaves the slow one by more than four
  * deviations and half of it. The slow mean follows, so that what stays becomes the new habit
@@ -100,7 +100,7 @@ static void learn(struct model *m, unsigned index, struct model_figure *f, uint6
 
 static uint64_t candidate(const struct model *m, unsigned which)
 {
-	return which == 0 ? m->run.slow : m->last[which - 1];
+	return which == 0 ? m->run.slow : which == 3 ? m->middle : m->last[which - 1];
 }
 
 static void predict_run(struct model *m, uint64_t ran)
@@ -114,6 +114,13 @@ static void predict_run(struct model *m, uint64_t ran)
 			m->loss[i] += apart(candidate(m, i), ran) - m->loss[i] / 8;
 	}
 	learn(m, 0, &m->run, ran, FLOOR_NS);
+	/* A sixteenth towards each sample, however far it lies. */
+	if (m->samples == 0)
+		m->middle = ran;
+	else if (ran > m->middle)
+		m->middle += MIN(ran - m->middle, m->middle / 16 + 1);
+	else
+		m->middle -= MIN(m->middle - ran, m->middle / 16 + 1);
 	m->last[1] = m->last[0];
 	m->last[0] = ran;
 	m->best = 0;
@@ -190,7 +197,7 @@ uint64_t model_rest(const struct model *m)
 
 /* ---- Behaviour ---- */
 
-#define SETTLED 8                      /* samples */
+#define SETTLED 8 /* samples */
 #define LONG_RUN (200 * NSEC_PER_MSEC) /* without sleep: it computes */
 #define SHORT_RUN NSEC_PER_MSEC
 
@@ -219,9 +226,9 @@ enum behaviour model_behaviour(const struct model *m)
 
 const char *behaviour_name(unsigned behaviour)
 {
-	static const char *const names[] = {"unknown",  "cpu-bound", "io-bound",
-					    "mixed",    "bursty",    "periodic",
-					    "event-driven", "latency", "throughput"};
+	static const char *const names[] = {"unknown",      "cpu-bound", "io-bound",
+					    "mixed",        "bursty",    "periodic",
+					    "event-driven", "latency",   "throughput"};
 	return behaviour < ARRAY_SIZE(names) ? names[behaviour] : "?";
 }
 
@@ -236,20 +243,23 @@ const char *anomaly_name(unsigned index)
 void model_advise(const struct model *m, struct model_advice *out)
 {
 	static const uint8_t classes[BEHAVIOURS] = {
-		[BEHAVIOUR_UNKNOWN] = INTENT_SERVER,	  [BEHAVIOUR_CPU_BOUND] = INTENT_BATCH,
-		[BEHAVIOUR_IO_BOUND] = INTENT_INTERACTIVE, [BEHAVIOUR_MIXED] = INTENT_SERVER,
-		[BEHAVIOUR_BURSTY] = INTENT_SERVER,	  [BEHAVIOUR_PERIODIC] = INTENT_INTERACTIVE,
-		[BEHAVIOUR_EVENT_DRIVEN] = INTENT_SERVER,  [BEHAVIOUR_LATENCY] = INTENT_INTERACTIVE,
+		[BEHAVIOUR_UNKNOWN] = INTENT_SERVER,
+		[BEHAVIOUR_CPU_BOUND] = INTENT_BATCH,
+		[BEHAVIOUR_IO_BOUND] = INTENT_INTERACTIVE,
+		[BEHAVIOUR_MIXED] = INTENT_SERVER,
+		[BEHAVIOUR_BURSTY] = INTENT_SERVER,
+		[BEHAVIOUR_PERIODIC] = INTENT_INTERACTIVE,
+		[BEHAVIOUR_EVENT_DRIVEN] = INTENT_SERVER,
+		[BEHAVIOUR_LATENCY] = INTENT_INTERACTIVE,
 		[BEHAVIOUR_THROUGHPUT] = INTENT_BATCH,
 	};
 	uint64_t ran = m->run_time + m->current, all = ran + m->sleep_time;
 	unsigned b = m->current > LONG_RUN ? (unsigned)BEHAVIOUR_CPU_BOUND : m->behaviour;
 
 	/* A quarter more than foretold, so that the run ends in it. */
-	out->slice = m->samples < SETTLED
-			     ? 0
-			     : MIN(MAX(m->predicted + m->predicted / 4, NSEC_PER_MSEC),
-				   20 * NSEC_PER_MSEC);
+	out->slice = m->samples < SETTLED ? 0
+					  : MIN(MAX(m->predicted + m->predicted / 4, NSEC_PER_MSEC),
+						20 * NSEC_PER_MSEC);
 	out->class = classes[b < BEHAVIOURS ? b : 0];
 	out->stay = m->samples >= SETTLED && m->interval.slow < 20 * NSEC_PER_MSEC;
 	out->consolidate = m->samples >= SETTLED && ran * 8 < all;

@@ -147,17 +147,17 @@ SYSCALL(tern_benchmark)
 
 SYSCALL(tern_info)
 {
-	struct tern_info in, info = {
-				     .cpus = (uint32_t)__builtin_popcountll(cpu_online()),
-				     .features = TERN_FEATURE_SCHED_STATS | TERN_FEATURE_BENCHMARK |
-						 TERN_FEATURE_INFO | TERN_FEATURE_INTENT |
-						 BUILD_FEATURES,
-				     .boot_ns = boot_time_user() - boot_time_entered(),
-				     .version = TERN_VERSION,
-				     .release = TERN_RELEASE,
-				     .build = BUILD,
-				     .compiler = __VERSION__,
-			     };
+	struct tern_info in,
+		info = {
+			.cpus = (uint32_t)__builtin_popcountll(cpu_online()),
+			.features = TERN_FEATURE_SCHED_STATS | TERN_FEATURE_BENCHMARK |
+				    TERN_FEATURE_INFO | TERN_FEATURE_INTENT | BUILD_FEATURES,
+			.boot_ns = boot_time_user() - boot_time_entered(),
+			.version = TERN_VERSION,
+			.release = TERN_RELEASE,
+			.build = BUILD,
+			.compiler = __VERSION__,
+		};
 	uint32_t size;
 	enum kerr err = struct_in(a0, &in, TERN_INFO_FIRST, sizeof(in), &size);
 

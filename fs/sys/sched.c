@@ -116,9 +116,9 @@ static enum kerr show_dis_stats(struct text *t, const struct proc_subject *s)
 {
 	struct dis_stats d;
 
-	text_print(t, "%-4s %10s %10s %10s %10s %10s %10s %10s %10s %8s %8s %8s %9s %8s %8s\n", "cpu",
-		   "critical", "realtime", "soft", "interact", "server", "batch", "backgr", "idle",
-		   "rescues", "overruns", "throttle", "deadlines", "misses", "kept");
+	text_print(t, "%-4s %10s %10s %10s %10s %10s %10s %10s %10s %8s %8s %8s %9s %8s %8s\n",
+		   "cpu", "critical", "realtime", "soft", "interact", "server", "batch", "backgr",
+		   "idle", "rescues", "overruns", "throttle", "deadlines", "misses", "kept");
 	for (cpu_t c = 0; c < cpu_count; c++) {
 		if (dis_stats(c, &d) != KERR_OK)
 			continue;

@@ -9,15 +9,15 @@
 #include <lib/kerr.h>
 
 enum intent_class { /* the numbers programs use */
-	INTENT_REALTIME,
-	INTENT_SOFT_REALTIME,
-	INTENT_INTERACTIVE,
-	INTENT_SERVER,
-	INTENT_BATCH,
-	INTENT_BACKGROUND,
-	INTENT_IDLE,
-	INTENT_CRITICAL, /* above all */
-	INTENT_CLASSES,
+		    INTENT_REALTIME,
+		    INTENT_SOFT_REALTIME,
+		    INTENT_INTERACTIVE,
+		    INTENT_SERVER,
+		    INTENT_BATCH,
+		    INTENT_BACKGROUND,
+		    INTENT_IDLE,
+		    INTENT_CRITICAL, /* above all */
+		    INTENT_CLASSES,
 };
 
 /* How soon it wants to run after it woke (and to be done, for the deadline classes). */
@@ -33,15 +33,15 @@ enum intent_latency {
 enum intent_budget {
 	BUDGET_UNLIMITED,
 	BUDGET_PERCENT, /* `amount` of one CPU, in each `period` */
-	BUDGET_QUOTA,   /* `quota` in each `period` */
-	BUDGET_SHARES,  /* a weight beside its equals; 1024 is that of nice 0 */
+	BUDGET_QUOTA, /* `quota` in each `period` */
+	BUDGET_SHARES, /* a weight beside its equals; 1024 is that of nice 0 */
 	BUDGET_KINDS,
 };
 
-#define INTENT_ONE_CORE 1u  /* stays on the CPU that it is given */
+#define INTENT_ONE_CORE 1u /* stays on the CPU that it is given */
 #define INTENT_ALL_CORES 2u
-#define INTENT_BOOT_CPU 4u  /* is not taken away from CPU 0 */
-#define INTENT_NUMA 8u      /* is not taken to another node */
+#define INTENT_BOOT_CPU 4u /* is not taken away from CPU 0 */
+#define INTENT_NUMA 8u /* is not taken to another node */
 #define INTENT_NO_INHERIT 16u /* children start without an intent */
 #define INTENT_FLAGS 31u
 
@@ -49,31 +49,32 @@ struct intent {
 	uint8_t class, latency, budget;
 	uint8_t preset; /* index + 1 of the one it came from, 0: none */
 	uint32_t flags;
-	uint32_t amount;      /* percent or shares */
-	nsec_t latency_time;  /* 0 without a number */
-	nsec_t slice;         /* 0: what suits the class */
+	uint32_t amount; /* percent or shares */
+	nsec_t latency_time; /* 0 without a number */
+	nsec_t slice; /* 0: what suits the class */
 	nsec_t quota, period; /* filled in for percent, too */
-	uint64_t memory;      /* bytes of private memory of the process; 0: unlimited */
+	uint64_t memory; /* bytes of private memory of the process; 0: unlimited */
 };
 
 struct thread;
 
 /* In each thread; zero to begin with. */
 struct dis_task {
-	bool declared;          /* (run queue lock) `intent` holds */
-	struct intent intent;   /* (run queue lock; written under intent_lock, too) */
-	uint64_t own_affinity;  /* (intent_lock) before INTENT_ONE_CORE bound it; 0: it is not bound */
-	_Atomic bool gone;      /* it has ended: reserves nothing any more */
-	uint32_t reserved;      /* (intent_lock) of `reserved_on`, thousandths */
-	uint32_t reserved_on;   /* (intent_lock) */
+	bool declared; /* (run queue lock) `intent` holds */
+	struct intent intent; /* (run queue lock; written under intent_lock, too) */
+	uint64_t
+		own_affinity; /* (intent_lock) before INTENT_ONE_CORE bound it; 0: it is not bound */
+	_Atomic bool gone; /* it has ended: reserves nothing any more */
+	uint32_t reserved; /* (intent_lock) of `reserved_on`, thousandths */
+	uint32_t reserved_on; /* (intent_lock) */
 	nsec_t used, period_end; /* (run queue lock) the budget's account */
 	nsec_t throttled_since; /* (run queue lock) 0: it is not */
-	nsec_t throttled;       /* (run queue lock) in all */
+	nsec_t throttled; /* (run queue lock) in all */
 	uint64_t throttles, deadlines, misses; /* (run queue lock) */
-	struct model model;     /* (run queue lock) */
+	struct model model; /* (run queue lock) */
 };
 
-/* ---- exec/intent.c ---- */
+/* ---- exec/intent_rules.c ---- */
 
 #define INTENT_PRESETS 9
 const char *intent_preset_name(unsigned index); /* null: no more */
@@ -82,6 +83,8 @@ enum kerr intent_preset(const char *name, struct intent *out);
 /* Fills in what follows from the rest. INVAL: it contradicts itself; RANGE: a budget or a time that no
  * machine can keep; PERM comes from intent_declare. */
 enum kerr intent_complete(struct intent *i);
+/* ---- exec/intent.c ---- */
+
 /* `t` (the caller holds rcu) has this intent from now on; null: none. On an error the old one stays. PERM: the
  * caller may not; BUSY: the CPUs have promised too much already. Says nothing of memory. */
 enum kerr intent_declare(struct thread *t, const struct intent *i);
@@ -118,10 +121,10 @@ void dis_strategy_set(unsigned s, bool on);
 #define DIS_RANKS 9 /* 0: the idle thread; 1 to 7: classes idle to real-time; 8: critical */
 struct dis_stats {
 	uint64_t picked[DIS_RANKS];
-	uint64_t rescues;   /* turns given to a level that had waited too long */
-	uint64_t overruns;  /* times the deadline classes had used up their share of a CPU */
+	uint64_t rescues; /* turns given to a level that had waited too long */
+	uint64_t overruns; /* times the deadline classes had used up their share of a CPU */
 	uint64_t throttles, deadlines, misses;
-	uint64_t kept;      /* threads that were not taken away for their warm cache */
+	uint64_t kept; /* threads that were not taken away for their warm cache */
 };
 /* KERR_NODEV: `dis` is not the scheduler. */
 enum kerr dis_stats(uint32_t cpu, struct dis_stats *out);
