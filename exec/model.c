@@ -3,9 +3,9 @@
  *
  * A sample is a run: from waking to sleeping. Of four figures (run, interval between wake-ups, wait for a
  * CPU, growth of memory) the mean and the mean deviation are kept, in exponential averages over
- * some 16 samples, and a fast mean over 4. Three predictors of the next run compete: the mean, the
- * last run, the last but one (which is right for what alternates); the one whose fading sum of errors
- * is the least is used. Memory is foretold by its trend.
+ * some 16 samples, and a fast mean over 4. Four predictors of the next run compete: the mean, the
+ * last run, the last but one (which is right for what alternates), the middle one (which outliers do
+ * not move); the one whose fading sum of errors is the least is used. Memory is foretold by its trend.
  *
  * An anomaly: after LEARNT samples the fast mean of a figure leaves the slow one by more than four
  * deviations and half of it. The slow mean follows, so that what stays becomes the new habit
@@ -100,7 +100,7 @@ static void learn(struct model *m, unsigned index, struct model_figure *f, uint6
 
 static uint64_t candidate(const struct model *m, unsigned which)
 {
-	return which == 0 ? m->run.slow : m->last[which - 1];
+	return which == 0 ? m->run.slow : which == 3 ? m->middle : m->last[which - 1];
 }
 
 static void predict_run(struct model *m, uint64_t ran)
@@ -114,6 +114,13 @@ static void predict_run(struct model *m, uint64_t ran)
 			m->loss[i] += apart(candidate(m, i), ran) - m->loss[i] / 8;
 	}
 	learn(m, 0, &m->run, ran, FLOOR_NS);
+	/* A sixteenth towards each sample, however far it lies. */
+	if (m->samples == 0)
+		m->middle = ran;
+	else if (ran > m->middle)
+		m->middle += MIN(ran - m->middle, m->middle / 16 + 1);
+	else
+		m->middle -= MIN(m->middle - ran, m->middle / 16 + 1);
 	m->last[1] = m->last[0];
 	m->last[0] = ran;
 	m->best = 0;

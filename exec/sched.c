@@ -44,6 +44,8 @@ static cpu_t choose_cpu(struct thread *t)
 			target = (cpu_t)__builtin_ctzll(idle);
 		/* Reserved: the next wake-up looks for another one. */
 		atomic_fetch_and_explicit(&sched_idle, ~cpu_bit(target), memory_order_relaxed);
+	} else if (unlikely(READ_ONCE(runqueues[last].policy)->place)) {
+		target = runqueues[last].policy->place(t, last, allowed);
 	} else if (!(allowed & cpu_bit(last))) {
 		target = (cpu_t)__builtin_ctzll(allowed);
 	}

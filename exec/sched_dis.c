@@ -43,6 +43,7 @@
 #define GRANULARITY NSEC_PER_MSEC /* who woke must be that much better to preempt in a fair rank */
 
 static struct queue *queues; /* (run queue lock of each; set by init) */
+static _Atomic uint8_t stands[CPU_MAX]; /* what each CPU runs now; for placing */
 static uint32_t weights[PRIORITY_COUNT]; /* (const after the first init) */
 
 /* Clocks of several CPUs, and readings before and after a lock, may differ by a little. */
@@ -508,6 +509,7 @@ static struct thread *op_pick_next(cpu_t cpu)
 		t = first_of(q, rank);
 	q->running = nullptr;
 	if (!t) {
+		atomic_store_explicit(&stands[cpu], RANK_NOBODY, memory_order_relaxed);
 		sched_watch(cpu, false);
 		return nullptr;
 	}
@@ -516,6 +518,7 @@ static struct thread *op_pick_next(cpu_t cpu)
 	d->rescued = rescue;
 	q->served[rank] = now;
 	q->running = t;
+	atomic_store_explicit(&stands[cpu], rescue ? RANK_INTERACTIVE : rank, memory_order_relaxed);
 	q->stats.picked[rank]++;
 	q->stats.rescues += rescue;
 	if (is_fair(rank)) {
@@ -623,6 +626,8 @@ static void op_thread_ready(cpu_t cpu, struct thread *t, enum ready_reason why)
 	struct dis_thread *d = dis_data(t);
 	nsec_t now = time_now();
 	bool first = why == READY_PREEMPTED && t->slice_left > 0;
+	/* Its turn was cut short by a deadline: it is still due. */
+	bool due = d->rescued && t->run_time - d->run_mark < RESCUE_TURN / 4;
 
 	account(q, t, now);
 	d->rescued = false;
@@ -646,6 +651,8 @@ static void op_thread_ready(cpu_t cpu, struct thread *t, enum ready_reason why)
 		hold(q, cpu, t, now);
 	else
 		put(q, t, first, now);
+	if (unlikely(due) && d->place != PLACE_HELD)
+		q->served[rank] = since(now, STARVE);
 }
 
 static enum model_sleep sleep_kind(const struct thread *t)
@@ -813,6 +820,25 @@ static struct thread *op_pull(cpu_t cpu, cpu_t to)
 	return nullptr;
 }
 
+/* Where it ran if it may run there at once; else where what runs counts least. */
+static cpu_t op_place(struct thread *t, cpu_t last, cpuset_t allowed)
+{
+	uint8_t rank = rank_of(t), least = RANK_CRITICAL + 1;
+	cpu_t best = last;
+
+	for (cpuset_t left = allowed; left; left &= left - 1) {
+		cpu_t cpu = (cpu_t)__builtin_ctzll(left);
+		uint8_t runs = atomic_load_explicit(&stands[cpu], memory_order_relaxed);
+		if (cpu == last && runs < rank)
+			return last;
+		if (runs < least) {
+			least = runs;
+			best = cpu;
+		}
+	}
+	return least < rank || !(allowed & cpu_bit(last)) ? best : last;
+}
+
 static void op_stats(cpu_t cpu, struct sched_stats *out)
 {
 	out->boosts = queues[cpu].boosts;
@@ -844,4 +870,5 @@ const struct scheduler_ops sched_dis = {
 	.needs_reschedule = op_needs_reschedule,
 	.pull = op_pull,
 	.stats = op_stats,
+	.place = op_place,
 };

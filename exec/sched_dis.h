@@ -28,16 +28,16 @@ enum dis_place { PLACE_NONE, PLACE_TREE, PLACE_LIST, PLACE_HELD };
 
 struct dis_thread { /* in sched_data */
 	struct rb_node node;
-	uint64_t key;    /* in the tree: what it is sorted by */
-	uint64_t when;   /* deadline; virtual time in the fair ranks */
+	uint64_t key; /* in the tree: what it is sorted by */
+	uint64_t when; /* deadline; virtual time in the fair ranks */
 	nsec_t run_mark; /* run_time when it was charged last */
 	union { /* fair ranks */
-		int64_t lag;      /* in no queue: virtual time ahead of the queue's */
+		int64_t lag; /* in no queue: virtual time ahead of the queue's */
 		nsec_t queued_at; /* in the tree */
 	};
 	uint8_t rank, sub;
-	uint8_t place;   /* enum dis_place */
-	bool rescued;    /* runs only because its rank had waited too long */
+	uint8_t place; /* enum dis_place */
+	bool rescued; /* runs only because its rank had waited too long */
 	bool slept;
 	uint32_t boost : 24; /* of the last boost that it had */
 };
@@ -45,15 +45,15 @@ static_assert(sizeof(struct dis_thread) <= SCHED_DATA_SIZE);
 
 struct queue {
 	struct levels levels;
-	struct rb_tree trees[4];    /* ranks server, interactive, soft, real */
+	struct rb_tree trees[4]; /* ranks server, interactive, soft, real */
 	uint32_t waiting[DIS_RANKS];
-	nsec_t served[DIS_RANKS];   /* when the rank last got the CPU, or began to wait for it */
-	uint64_t fair[2];           /* virtual time of the fair ranks */
-	struct list arrivals[2];    /* their threads, who waits longest first */
-	struct list holds;          /* threads over their budget */
+	nsec_t served[DIS_RANKS]; /* when the rank last got the CPU, or began to wait for it */
+	uint64_t fair[2]; /* virtual time of the fair ranks */
+	struct list arrivals[2]; /* their threads, who waits longest first */
+	struct list holds; /* threads over their budget */
 	uint32_t held;
-	struct thread *running;     /* null: none of ours */
-	bool edf_over;              /* the deadline ranks have used up their share of the window */
+	struct thread *running; /* null: none of ours */
+	bool edf_over; /* the deadline ranks have used up their share of the window */
 	nsec_t edf_from, edf_used;
 	nsec_t next_boost;
 	uint32_t boost : 24;

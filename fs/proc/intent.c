@@ -39,8 +39,8 @@ static void print_learnt(struct text *t, const struct model *m)
 	struct model_advice a;
 
 	model_advise(m, &a);
-	text_print(t, "dis_behaviour : %s\ndis_samples : %u\n",
-		   behaviour_name(model_behaviour(m)), m->samples);
+	text_print(t, "dis_behaviour : %s\ndis_samples : %u\n", behaviour_name(model_behaviour(m)),
+		   m->samples);
 	text_print(t, "dis_predicted_run_ns : %lu\ndis_predicted_pages : %lu\n",
 		   (unsigned long)m->predicted, (unsigned long)m->memory_next);
 	text_print(t, "dis_run_error_thousandths : %lu\ndis_run_close_thousandths : %lu\n",
@@ -66,8 +66,8 @@ void proc_print_dis(struct text *t, const struct proc_subject *s)
 
 	if (intent_look(s->tid, &k) != KERR_OK)
 		return;
-	text_print(t, "sleep_sum_ns : %lu\nio_wait_ns : %lu\n",
-		   (unsigned long)k.model.sleep_total, (unsigned long)k.model.io_wait);
+	text_print(t, "sleep_sum_ns : %lu\nio_wait_ns : %lu\n", (unsigned long)k.model.sleep_total,
+		   (unsigned long)k.model.io_wait);
 	text_print(t, "dis_throttles : %lu\ndis_throttled_ns : %lu\n", (unsigned long)k.throttles,
 		   (unsigned long)k.throttled);
 	text_print(t, "dis_deadlines : %lu\ndis_misses : %lu\n", (unsigned long)k.deadlines,

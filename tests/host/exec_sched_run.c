@@ -38,7 +38,7 @@ static nsec_t now;
 static struct test_random *dice;
 
 static const struct scheduler_ops *const policies[] = {&sched_prio, &sched_fifo, &sched_mlfq,
-							&sched_dis};
+						       &sched_dis};
 
 /* How long a thread below real-time may wait in a queue with `ready` others, where that is promised. */
 static nsec_t promise(const struct scheduler_ops *ops, unsigned ready)
@@ -47,7 +47,8 @@ static nsec_t promise(const struct scheduler_ops *ops, unsigned ready)
 		return ready * 100 * NSEC_PER_MSEC + 100 * NSEC_PER_MSEC;
 	if (ops == &sched_mlfq) /* the next boost, then a turn of each on the top level */
 		return 2 * 500 * NSEC_PER_MSEC + ready * 40 * NSEC_PER_MSEC;
-	if (ops == &sched_dis) /* each turn of its rank comes after 200 ms and turns of seven others */
+	if (ops ==
+	    &sched_dis) /* each turn of its rank comes after 200 ms and turns of seven others */
 		return ready * (200 + 7 * 4) * NSEC_PER_MSEC;
 	return NSEC_NEVER;
 }
@@ -79,6 +80,20 @@ void dis_start(void)
 
 void dis_stop(void)
 {
+}
+
+/* For exec_dis.c, which has a machine of its own. */
+void sim_ready_add(cpu_t cpu, int count);
+bool sim_asks(cpu_t cpu);
+
+void sim_ready_add(cpu_t cpu, int count)
+{
+	cpus[cpu].ready += (unsigned)count;
+}
+
+bool sim_asks(cpu_t cpu)
+{
+	return cpus[cpu].ready || cpus[cpu].held || cpus[cpu].watched;
 }
 
 uint8_t sched_priority_of(uint8_t policy, int nice, int realtime)
@@ -174,7 +189,8 @@ static void settle(cpu_t cpu)
 		return;
 	}
 	if (c->policy->needs_reschedule(cpu, &c->running->t) ||
-	    ((c->ready || c->held || c->watched) && c->policy->tick(cpu, &c->running->t, now - c->running->t.ran_since) == 0))
+	    ((c->ready || c->held || c->watched) &&
+	     c->policy->tick(cpu, &c->running->t, now - c->running->t.ran_since) == 0))
 		reschedule(cpu, false, false);
 }
 

@@ -33,6 +33,7 @@ Options of bench:
   --vs linux          the same on Debian's Linux, and what the whole system needs
   -k PATTERN          only operations with PATTERN in their name
   --ram               also the smallest memory that boots to a prompt
+  --latency           only the latencies beside processes that compute, by scheduler
   --profile NAME      the instructions of one operation by function (-v: by source line too;
                       with --vs linux: those of Linux)
   --update-budget     write down what ten operations may need (tests/bench/budget.json)
@@ -170,6 +171,7 @@ def bench_call(words):
     parser.add_argument("--vs", metavar="SYSTEM")
     parser.add_argument("-k", dest="pattern", metavar="PATTERN")
     parser.add_argument("--ram", action="store_true")
+    parser.add_argument("--latency", action="store_true")
     parser.add_argument("--update-budget", action="store_true")
     parser.add_argument("--profile", metavar="NAME")
     parser.add_argument("--preset")
@@ -186,6 +188,9 @@ def bench_call(words):
     if options.update_budget:
         from tern.bench import budget
         return budget.update(ARCHES if arch == "all" else [arch])
+    if options.latency:
+        from tern.bench import latency
+        return latency.bench(ARCHES if arch == "all" else [arch], options.preset, bool(options.vs))
     if options.profile:
         from tern.bench import profile
         return profile.profile(arch, options.preset, options.profile, bool(options.vs),

@@ -74,7 +74,7 @@ struct dis_task {
 	struct model model; /* (run queue lock) */
 };
 
-/* ---- exec/intent.c ---- */
+/* ---- exec/intent_rules.c ---- */
 
 #define INTENT_PRESETS 9
 const char *intent_preset_name(unsigned index); /* null: no more */
@@ -83,6 +83,8 @@ enum kerr intent_preset(const char *name, struct intent *out);
 /* Fills in what follows from the rest. INVAL: it contradicts itself; RANGE: a budget or a time that no
  * machine can keep; PERM comes from intent_declare. */
 enum kerr intent_complete(struct intent *i);
+/* ---- exec/intent.c ---- */
+
 /* `t` (the caller holds rcu) has this intent from now on; null: none. On an error the old one stays. PERM: the
  * caller may not; BUSY: the CPUs have promised too much already. Says nothing of memory. */
 enum kerr intent_declare(struct thread *t, const struct intent *i);

@@ -29,7 +29,7 @@ enum model_sleep { SLEEP_IO, SLEEP_TIMER, SLEEP_EVENT, MODEL_SLEEPS };
 #define ANOMALY_WAIT 8u     /* time it waits for a CPU */
 #define ANOMALY_KINDS 4
 
-#define MODEL_PREDICTORS 3 /* the mean, the last, the last but one */
+#define MODEL_PREDICTORS 4 /* the mean, the last, the last but one, the middle */
 
 struct model_figure {
 	uint64_t slow, deviation; /* learnt, over some 16 samples */
@@ -45,6 +45,7 @@ struct model {
 	uint64_t anomaly_from[ANOMALY_KINDS], anomaly_to[ANOMALY_KINDS]; /* of the last of each */
 	struct model_figure run, interval, wait, growth;
 	uint64_t last[2];          /* runs */
+	uint64_t middle;           /* about as many runs are longer as are shorter */
 	uint64_t loss[MODEL_PREDICTORS]; /* of each predictor, fading */
 	uint64_t predicted;        /* ns, for the run in progress or the next one */
 	uint64_t error, total;     /* sums of |predicted - ran| and of what ran */

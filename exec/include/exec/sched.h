@@ -84,6 +84,9 @@ struct scheduler_ops {
 	/* Takes a thread that may run on `to` and is not on a CPU out of the queue; null: none. */
 	struct thread *(*pull)(cpu_t cpu, cpu_t to);
 	void (*stats)(cpu_t cpu, struct sched_stats *out); /* adds what the policy counts */
+	/* Where t, which wakes and ran on `last`, should be queued, of `allowed`; no CPU idles. No lock. Null:
+	 * where it ran, if that is allowed. */
+	cpu_t (*place)(struct thread *t, cpu_t last, cpuset_t allowed);
 };
 
 extern const struct scheduler_ops sched_prio, sched_fifo, sched_mlfq, sched_dis;

@@ -11,7 +11,7 @@ import statistics
 import time
 
 from tern import qemu
-from tern.bench import budget, chart, guest, hal, inside, locks, native, page, report, system
+from tern.bench import budget, chart, guest, hal, inside, latency, locks, native, page, report, system
 from tern.common import Failure, relative, say
 
 RUNS = {1: 3, 2: 5, 4: 5}  # of the wall-time measurement, by CPUs: several are less steady
@@ -89,6 +89,7 @@ def whole_system(kernels, results, ram):
                     results)
     attempt(results, "inside the kernel", inside.measure, results["arch"], results)
     attempt(results, "the HAL's cost", hal.measure, results["arch"], results)
+    attempt(results, "latencies", latency.into, results, *kernels)
     attempt(results, "locks taken", locks.measure, results["arch"], results)
 
 

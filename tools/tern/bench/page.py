@@ -2,7 +2,7 @@
 
 import shutil
 
-from tern.bench import chart, inside, locks, native, report, system
+from tern.bench import chart, inside, latency, locks, native, report, system
 from tern.common import ARCHES, ROOT, relative, say
 
 PAGE = ROOT / "docs" / "performance.md"
@@ -202,6 +202,7 @@ def lines(kept):
         yield f"## {cpus} CPUs, wall time in nanoseconds"
         yield ""
         yield from operations(kept, cpus, "wall")
+    yield from latency.lines(kept)
     yield "## The whole system"
     yield ""
     yield ("Counted from outside, by a plugin of the emulator that watches for the kernel's first instruction, program "
@@ -249,6 +250,21 @@ def lines(kept):
     yield ("**Guard.** `./tern test ARCH -k budget` fails when one of ten counted operations rises more than 5 % over "
            "`tests/bench/budget.json`; `./tern bench ARCH --update-budget` writes the file. `./tern bench ARCH --profile "
            "NAME` shows the instructions of one operation by function, `-v` by source line, `--vs linux` those of Linux.")
+
+
+def publish_latency():
+    """Puts the table of latencies into the page and leaves the rest as it is."""
+    kept = {arch: report.load(arch) for arch in ARCHES}
+    section = "\n".join(latency.lines(kept)) + "\n"
+    text = PAGE.read_text()
+    before, found, rest = text.partition(latency.TITLE + "\n")
+    if found:
+        rest = rest[rest.index("\n## ") + 1:]
+    else:
+        before, mark, rest = text.partition("## The whole system\n")
+        rest = mark + rest
+    PAGE.write_text(before + section + rest)
+    say(f"wrote the latencies into {relative(PAGE)}")
 
 
 def publish():
