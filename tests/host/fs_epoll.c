@@ -53,21 +53,21 @@ static size_t collect(struct file *ep, size_t max, struct collected *c)
 
 #define FILES 12
 
-struct model {
+struct expected {
 	struct file *file;
 	uint64_t count;
 	bool added, armed, edge; /* edge: something happened that was not told yet */
 	uint32_t events;
 };
 
-static bool model_tells(const struct model *m)
+static bool model_tells(const struct expected *m)
 {
 	if (!m->added || !m->armed || !(m->events & POLL_IN) || m->count == 0)
 		return false;
 	return m->events & EPOLL_EDGE ? m->edge : true;
 }
 
-static void model_step(struct file *ep, struct model *m, int fd, struct test_random *random)
+static void model_step(struct file *ep, struct expected *m, int fd, struct test_random *random)
 {
 	static const uint32_t modes[] = {0, EPOLL_EDGE, EPOLL_ONESHOT, EPOLL_EDGE | EPOLL_ONESHOT};
 	struct epoll_event event = {.events = (test_random_below(random, 5) ? POLL_IN : 0) |
@@ -107,7 +107,7 @@ static void model_step(struct file *ep, struct model *m, int fd, struct test_ran
 	}
 }
 
-static void model_compare(struct file *ep, struct model *models)
+static void model_compare(struct file *ep, struct expected *models)
 {
 	struct collected c;
 	size_t expected = 0;
@@ -129,7 +129,7 @@ static void model_compare(struct file *ep, struct model *models)
 
 PROPERTY(epoll_model, 40)
 {
-	struct model models[FILES] = {};
+	struct expected models[FILES] = {};
 	struct file *ep;
 
 	fixture_boot(nullptr);
@@ -144,7 +144,7 @@ PROPERTY(epoll_model, 40)
 		if (test_random_below(random, 40) ==
 		    0) { /* a new file: the watch of the old one ends */
 			file_put(models[i].file);
-			models[i] = (struct model){};
+			models[i] = (struct expected){};
 			EXPECT_OK(eventfd_create(0, false, O_NONBLOCK, &models[i].file));
 		}
 	}

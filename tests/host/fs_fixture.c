@@ -5,6 +5,7 @@
 #include <core/rcu.h>
 #include <exec/domain.h>
 #include <exec/exec.h>
+#include <exec/intent.h>
 #include <exec/oom.h>
 #include <exec/sched.h>
 #include <exec/signal.h>
@@ -55,6 +56,30 @@ bool process_separated_slow(struct process *p, enum domain_access what)
 bool process_may_look(struct process *p)
 {
 	return true;
+}
+
+enum kerr intent_set(int tid, const struct intent *i)
+{
+	return KERR_SRCH;
+}
+
+enum kerr intent_look(int tid, struct dis_task *out)
+{
+	return KERR_SRCH;
+}
+
+enum kerr dis_stats(cpu_t cpu, struct dis_stats *out)
+{
+	return KERR_NOENT;
+}
+
+bool dis_strategy_on(unsigned which)
+{
+	return false;
+}
+
+void dis_strategy_set(unsigned which, bool on)
+{
 }
 
 void process_signal(struct process *p, int signo)
