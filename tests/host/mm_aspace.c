@@ -683,6 +683,79 @@ TEST(aspace_forks_on_four_cpus_threads)
 	each_seed(family_threads, 4);
 }
 
+/*
+ * A file shrinks and grows again, while other CPUs split and join the regions that map it and touch its
+ * pages: when it has shrunk, nothing of the rest can be reached; and in the end no page counts.
+ */
+#define SHRUNK 12u
+
+static struct vm_object *shrunk;
+static _Atomic bool shrunk_done;
+
+static void shrink_and_look(struct test_random *random)
+{
+	uint8_t got;
+	for (int n = 0; n < 120; n++) {
+		unsigned left = n % 2 ? (unsigned)test_random_below(random, SHRUNK) : 0;
+		vm_object_truncate(shrunk, left * PAGE_SIZE);
+		for (unsigned p = left; p < SHRUNK; p++)
+			trouble += hal.user.copy(&got, (void *)page_address(p), 1) == 0;
+		vm_object_truncate(shrunk, SHRUNK * PAGE_SIZE);
+		preempt_check();
+	}
+	shrunk_done = true;
+}
+
+static void split_or_touch(cpu_t cpu, void *arg)
+{
+	struct test_random random = {.state = host_config()->seed * 31 + cpu};
+	run_in(common);
+	if (cpu == 0)
+		shrink_and_look(&random);
+	while (!shrunk_done) {
+		uint8_t value = (uint8_t)cpu;
+		unsigned p = (unsigned)test_random_below(&random, SHRUNK);
+		if (cpu == 1) {
+			EXPECT_OK(aspace_protect(common, page_address(p), PAGE_SIZE, PROT_READ));
+			EXPECT_OK(aspace_protect(common, page_address(p), PAGE_SIZE,
+						 PROT_READ | PROT_WRITE));
+		} else {
+			(void)!hal.user.copy((void *)page_address(p), &value, 1);
+		}
+		preempt_check();
+	}
+	run_in(nullptr);
+}
+
+static uint64_t shrinks_simulated(uint64_t seed)
+{
+	vaddr_t at = BASE;
+	test_kernel(&(struct host_config){.cpus = 4,
+					  .interleave = 2 + (unsigned)(seed % 8),
+					  .ram_dirty = true,
+					  .seed = seed});
+	test_upcalls.page_fault = answer_fault;
+	EXPECT_OK(aspace_create(&common));
+	EXPECT_OK(vm_object_create_anonymous(SHRUNK * PAGE_SIZE, &shrunk));
+	EXPECT_OK(aspace_map(common, &at, SHRUNK * PAGE_SIZE, PROT_READ | PROT_WRITE,
+			     MMAP_SHARED | MMAP_FIXED, shrunk, 0));
+	test_on_all_cpus(split_or_touch, nullptr);
+	EXPECT_EQ(trouble, 0);
+	aspace_put(common);
+	vm_object_put(shrunk);
+	settle();
+	struct memory_stats m;
+	memory_stats(&m);
+	EXPECT_EQ(m.cached, 0);
+	EXPECT_EQ(m.committed, 0);
+	return passed();
+}
+
+TEST(aspace_file_shrinks_while_regions_split)
+{
+	each_seed(shrinks_simulated, 12);
+}
+
 static uint64_t four_simulated(uint64_t seed)
 {
 	struct test_random random = {.state = seed * 77};
