@@ -756,6 +756,62 @@ TEST(aspace_file_shrinks_while_regions_split)
 	each_seed(shrinks_simulated, 12);
 }
 
+/*
+ * Some CPUs read a page for the first time while others write to it: afterwards all see what was written,
+ * though nobody writes again.
+ */
+static _Atomic unsigned met;
+
+static void meet(unsigned *all)
+{
+	*all += host_config()->cpus;
+	atomic_fetch_add(&met, 1);
+	while (atomic_load(&met) < *all)
+		hal.cpu.relax();
+}
+
+static void read_or_write(cpu_t cpu, void *arg)
+{
+	unsigned all = 0;
+	run_in(common);
+	for (unsigned n = 1; n < 200; n++) {
+		vaddr_t at = BASE;
+		uint8_t value = (uint8_t)n, got;
+		if (cpu == 0)
+			EXPECT_OK(aspace_map(common, &at, PAGE_SIZE, PROT_READ | PROT_WRITE,
+					     MMAP_PRIVATE | MMAP_FIXED, nullptr, 0));
+		meet(&all);
+		trouble += hal.user.copy(cpu < 2 ? (void *)(BASE + cpu) : &got,
+					 cpu < 2 ? &value : (void *)BASE, 1) != 0;
+		meet(&all);
+		for (unsigned i = 0; i < 2; i++)
+			trouble += hal.user.copy(&got, (void *)(BASE + i), 1) != 0 || got != value;
+		meet(&all);
+		preempt_check();
+	}
+	run_in(nullptr);
+}
+
+static uint64_t first_touch_simulated(uint64_t seed)
+{
+	test_kernel(&(struct host_config){.cpus = 4,
+					  .interleave = 2 + (unsigned)(seed % 8),
+					  .ram_dirty = true,
+					  .seed = seed});
+	test_upcalls.page_fault = answer_fault;
+	EXPECT_OK(aspace_create(&common));
+	test_on_all_cpus(read_or_write, nullptr);
+	EXPECT_EQ(trouble, 0);
+	aspace_put(common);
+	settle();
+	return passed();
+}
+
+TEST(aspace_page_read_and_written_at_once)
+{
+	each_seed(first_touch_simulated, 8);
+}
+
 static uint64_t four_simulated(uint64_t seed)
 {
 	struct test_random random = {.state = seed * 77};
