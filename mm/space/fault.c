@@ -19,10 +19,11 @@
  *
  * Entries hold no references: frames stay because whoever takes them away excludes faults and
  * removes entries first. A frame that this code itself replaces (copy-on-write) is put after
- * its entry is gone and flushed. Another thread may have looked up the old frame a moment ago and may
- * still install it in an empty entry: so the one that replaced it sets the entry last,
- * whatever is there (entry_set), and then puts the frame. Who only reads replaces another frame's
- * entry only if the slot still says what it said (window_current), else it looks again.
+ * its entry is gone and flushed, perhaps by another thread (put_replaced). Another thread may have
+ * looked up the old frame a moment ago and may still install it in an empty entry: so the one that
+ * replaced it sets the entry last, whatever is there (entry_set), and then puts the frame. Who only
+ * reads replaces another frame's entry only if the slot still says what it said (window_current), else it
+ * looks again.
  *
  * W^X (VM-6): an entry is never writable and executable. In a region with both rights a page is one
  * or the other and changes over on a fault.
@@ -89,6 +90,7 @@ ALWAYS_INLINE bool entry_set(struct fault *x, pte_t new, const struct window *w)
 				hal.mmu.publish();
 				return true;
 			}
+			x->flushed = false;
 			continue;
 		}
 		struct pte_parts was = hal.mmu.decode(old, 0), is = hal.mmu.decode(new, 0);
@@ -111,6 +113,7 @@ ALWAYS_INLINE bool entry_set(struct fault *x, pte_t new, const struct window *w)
 		if (mapper_swap(x->entry, &old, (pte_t){0})) {
 			tlb_flush(&x->as->tlb, x->va, 1, false);
 			old = (pte_t){0};
+			x->flushed = true;
 		}
 	}
 }
@@ -317,6 +320,15 @@ static struct frame *write_slot(struct fault *x, struct frame **old, enum kerr *
 	}
 }
 
+/* Another thread may have found the new frame in the slot, have taken the old one's entry out, and not yet
+ * told the other CPUs: they must have forgotten the frame before it goes. */
+static void put_replaced(struct fault *x, struct frame *old)
+{
+	if (unlikely(!x->flushed) && tlb_elsewhere(&x->as->tlb))
+		tlb_flush(&x->as->tlb, x->va, 1, false);
+	anonymous_put(old);
+}
+
 static enum fault_result fault_write(struct fault *x)
 {
 	for (;;) {
@@ -331,7 +343,7 @@ static enum fault_result fault_write(struct fault *x)
 			x->promote = mapper_index(x->va, 0) == MAPPER_ENTRIES - 1;
 			(void)entry_set(x, make_entry(x->r, f, x->r->prot & PROT_WRITE), nullptr);
 			if (old)
-				anonymous_put(old);
+				put_replaced(x, old);
 			return FAULT_CONTINUE;
 		}
 		if (err == KERR_NOMEM)
