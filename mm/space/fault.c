@@ -19,9 +19,11 @@
  *
  * Entries hold no references: frames stay because whoever takes them away excludes faults and
  * removes entries first. A frame that this code itself replaces (copy-on-write) is put after
- * its entry is gone and flushed. Another thread may have looked up the old frame a moment ago and may
- * still install it in an empty entry: so the one that replaced it sets the entry last,
- * whatever is there (entry_set), and then puts the frame.
+ * its entry is gone and flushed, perhaps by another thread (put_replaced). Another thread may have
+ * looked up the old frame a moment ago and may still install it in an empty entry: so the one that
+ * replaced it sets the entry last, whatever is there (entry_set), and then puts the frame. Who only
+ * reads replaces another frame's entry only if the slot still says what it said (window_current), else it
+ * looks again.
  *
  * W^X (VM-6): an entry is never writable and executable. In a region with both rights a page is one
  * or the other and changes over on a fault.
@@ -73,7 +75,12 @@ static bool only_gains(map_flags_t was, map_flags_t is)
 	return !(was & MAP_WRITABLE & ~is) && !(is & MAP_NO_EXECUTE & ~was);
 }
 
-ALWAYS_INLINE void entry_set(struct fault *x, pte_t new)
+struct window;
+static bool window_current(const struct fault *x, const struct window *w);
+
+/* w: what `new` was made of, null: a private page that is the newest there can be. False: another frame is
+ * there, and rightly so. */
+ALWAYS_INLINE bool entry_set(struct fault *x, pte_t new, const struct window *w)
 {
 	pte_t old = mapper_load(x->entry);
 	mapper_mark(x->table, mapper_index(x->va, 0));
@@ -81,43 +88,47 @@ ALWAYS_INLINE void entry_set(struct fault *x, pte_t new)
 		if (likely(!old.raw)) {
 			if (mapper_swap(x->entry, &old, new)) {
 				hal.mmu.publish();
-				return;
+				return true;
 			}
+			x->flushed = false;
 			continue;
 		}
 		struct pte_parts was = hal.mmu.decode(old, 0), is = hal.mmu.decode(new, 0);
 		bool same = was.address == is.address;
 		if (same && fault_allows(was, x->access)) {
 			tlb_flush_local(&x->as->tlb, x->va);
-			return;
+			return true;
 		}
 		/* More rights on the same frame: stale entries elsewhere fault and come here. */
 		if (same && only_gains(was.flags, is.flags)) {
 			if (mapper_swap(x->entry, &old, new)) {
 				tlb_flush_local(&x->as->tlb, x->va);
-				return;
+				return true;
 			}
 			continue;
 		}
+		if (w && !window_current(x, w))
+			return false;
 		/* Break before make. */
 		if (mapper_swap(x->entry, &old, (pte_t){0})) {
 			tlb_flush(&x->as->tlb, x->va, 1, false);
 			old = (pte_t){0};
+			x->flushed = true;
 		}
 	}
 }
 
 void fault_set_entry(struct fault *x, pte_t new)
 {
-	entry_set(x, new);
+	(void)entry_set(x, new, nullptr);
 }
 
 /* ---- Reading: a window ---------------------------------------------------------------------- */
 
 struct window {
-	uint64_t first;   /* page number */
+	uint64_t first; /* page number */
 	unsigned count;
-	unsigned target;  /* index of the faulting page */
+	unsigned target; /* index of the faulting page */
 	bool exclusive;
 	page_slot_t private[WINDOW], object[WINDOW];
 };
@@ -194,7 +205,19 @@ static pte_t window_entry(const struct fault *x, const struct window *w, unsigne
 	return i == w->target ? make_entry(r, zero_frame, false) : (pte_t){0};
 }
 
-static void window_install(struct fault *x, const struct window *w)
+/* Whether the page is still in the frame that was seen. (An object's stays, by the region's lock.) */
+static NOINLINE bool window_current(const struct fault *x, const struct window *w)
+{
+	if (x->r->shared)
+		return true;
+	rcu_read_lock();
+	page_slot_t now = pagetree_get(&x->as->pages, x->va >> PAGE_SHIFT);
+	rcu_read_unlock();
+	return page_slot_frame(now) == page_slot_frame(w->private[w->target]);
+}
+
+/* False: the page is in another frame by now. */
+static bool window_install(struct fault *x, const struct window *w)
 {
 	pte_t *entries = x->entry - w->target;
 	unsigned base = mapper_index(x->va, 0) - w->target;
@@ -210,7 +233,7 @@ static void window_install(struct fault *x, const struct window *w)
 	pte_t new = window_entry(x, w, w->target);
 	x->private = w->private[w->target];
 	x->frame = frame_table + (hal.mmu.decode(new, 0).address >> PAGE_SHIFT);
-	entry_set(x, new);
+	return entry_set(x, new, w);
 }
 
 static enum fault_result object_error(enum kerr err)
@@ -230,17 +253,18 @@ static enum fault_result fault_window(struct fault *x)
 		rcu_read_lock();
 		bool ready = window_fill(x, &w);
 		rcu_read_unlock();
-		if (likely(ready))
-			break;
+		/* The frames stay: objects' by the region lock, private ones as entry_set's rule says. */
+		if (likely(ready)) {
+			if (likely(window_install(x, &w)))
+				return FAULT_CONTINUE;
+			continue;
+		}
 		struct frame *f;
 		enum kerr err = vm_object_page(x->r->object, object_index(x->r, x->va), true, &f);
 		if (err != KERR_OK)
 			return object_error(err);
 		frame_put(f); /* the object keeps it: truncation waits for us */
 	}
-	/* The frames stay: objects' by the region lock, private ones as entry_set's rule says. */
-	window_install(x, &w);
-	return FAULT_CONTINUE;
 }
 
 /* ---- Writing private memory ----------------------------------------------------------------- */
@@ -296,6 +320,15 @@ static struct frame *write_slot(struct fault *x, struct frame **old, enum kerr *
 	}
 }
 
+/* Another thread may have found the new frame in the slot, have taken the old one's entry out, and not yet
+ * told the other CPUs: they must have forgotten the frame before it goes. */
+static void put_replaced(struct fault *x, struct frame *old)
+{
+	if (unlikely(!x->flushed) && tlb_elsewhere(&x->as->tlb))
+		tlb_flush(&x->as->tlb, x->va, 1, false);
+	anonymous_put(old);
+}
+
 static enum fault_result fault_write(struct fault *x)
 {
 	for (;;) {
@@ -308,9 +341,9 @@ static enum fault_result fault_write(struct fault *x)
 			x->frame = f;
 			x->private = true;
 			x->promote = mapper_index(x->va, 0) == MAPPER_ENTRIES - 1;
-			entry_set(x, make_entry(x->r, f, x->r->prot & PROT_WRITE));
+			(void)entry_set(x, make_entry(x->r, f, x->r->prot & PROT_WRITE), nullptr);
 			if (old)
-				anonymous_put(old);
+				put_replaced(x, old);
 			return FAULT_CONTINUE;
 		}
 		if (err == KERR_NOMEM)

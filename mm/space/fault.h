@@ -14,6 +14,7 @@ struct fault {
 	struct frame *table;     /* it lies in */
 	struct frame *frame;     /* result */
 	bool private;            /* result: it is from the page tree */
+	bool flushed;            /* result: what was in the entry before, nobody has any more */
 	bool promote;            /* result: the end of a window was written, see huge_promote */
 };
 

@@ -11,8 +11,9 @@
  * frame is. Truncation: set the size; visit each region that maps the object, take its lock for
  * writing (which waits for faults that still saw the old size), take the entries away and flush; then
  * free the pages. Regions that come meanwhile see the new size. The list keeps regions not yet
- * visited in front: a region is visited if its `epoch` is not the truncation's, and one that is
- * split off another inherits its epoch and goes where it belongs.
+ * visited in front: a region is to be visited if its `epoch` is not the truncation's. It gets that
+ * at the end of the visit, still locked: one that was split off before inherits the old epoch and
+ * is visited, too, and one that swallows another which is to be visited becomes such a one.
  *
  * Lock order: object.grow (truncation) -> region.lock -> object.maps_lock. A fault holds region.lock
  * and never takes grow.
@@ -365,6 +366,17 @@ void object_add_region(struct vm_object *o, struct region *r, const struct regio
 	spin_unlock(&o->maps_lock);
 }
 
+void object_merge_region(struct vm_object *o, struct region *r, const struct region *next)
+{
+	spin_lock(&o->maps_lock);
+	if (r->epoch == o->maps_epoch && next->epoch != r->epoch) {
+		r->epoch = next->epoch;
+		list_remove(&r->object_link);
+		list_add_head(&o->maps, &r->object_link);
+	}
+	spin_unlock(&o->maps_lock);
+}
+
 void object_remove_region(struct vm_object *o, struct region *r)
 {
 	spin_lock(&o->maps_lock);
@@ -379,17 +391,25 @@ static struct region *next_region(struct vm_object *o, uint32_t epoch)
 	spin_lock(&o->maps_lock);
 	if (!list_empty(&o->maps)) {
 		r = list_first(&o->maps, struct region, object_link);
-		if (r->epoch == epoch) {
+		if (r->epoch == epoch)
 			r = nullptr;
-		} else {
-			r->epoch = epoch;
-			list_remove(&r->object_link);
-			list_add_tail(&o->maps, &r->object_link);
+		else
 			region_get(r);
-		}
 	}
 	spin_unlock(&o->maps_lock);
 	return r;
+}
+
+/* r is write-locked; it may have left the list. */
+static void region_seen(struct vm_object *o, struct region *r, uint32_t epoch)
+{
+	spin_lock(&o->maps_lock);
+	if (!list_empty(&r->object_link)) {
+		r->epoch = epoch;
+		list_remove(&r->object_link);
+		list_add_tail(&o->maps, &r->object_link);
+	}
+	spin_unlock(&o->maps_lock);
 }
 
 /* Takes [first, last] (indices) out of every address space; afterwards no fault that started before
@@ -403,6 +423,7 @@ static void unmap_everywhere(struct vm_object *o, uint64_t first, uint64_t last)
 	while ((r = next_region(o, epoch))) {
 		rwlock_write_lock(&r->lock);
 		region_unmap_pages(r, first, last);
+		region_seen(o, r, epoch);
 		rwlock_write_unlock(&r->lock);
 		region_put(r);
 	}
@@ -417,15 +438,14 @@ static void zero_part(struct vm_object *o, uint64_t start, uint64_t end)
 	frame_put(f);
 }
 
-/* Frees pages first .. last. o->grow held. */
+/* Frees pages first .. last. o->grow held. Regions are visited even if there seem to be no pages: a fault
+ * may be about to make one; and those that it makes in front of `first` do not count. */
 static void free_pages(struct vm_object *o, uint64_t first, uint64_t last)
 {
-	uint64_t before = vm_object_resident(o);
-	if (!before || first > last)
+	if (first > last)
 		return;
 	unmap_everywhere(o, first, last);
-	pagetree_remove(&o->pages, first, last, first, last);
-	uncharge(o, before - vm_object_resident(o));
+	uncharge(o, pagetree_remove(&o->pages, first, last, first, last));
 }
 
 void vm_object_truncate(struct vm_object *o, uint64_t size)

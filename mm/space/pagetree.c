@@ -661,6 +661,7 @@ static uint64_t node_pages(struct pagetree_node *n)
 struct removal {
 	struct pagetree *t;
 	uint64_t first, last, gap_first, gap_last;
+	uint64_t removed; /* pages */
 };
 
 static void remove_slot(struct removal *r, struct pagetree_node *leaf, unsigned i)
@@ -669,7 +670,7 @@ static void remove_slot(struct removal *r, struct pagetree_node *leaf, unsigned 
 	if (!v)
 		return;
 	unmark(leaf, i);
-	atomic_fetch_sub_explicit(&r->t->pages, 1, memory_order_relaxed);
+	r->removed++;
 	if (r->t->kind == PAGETREE_OBJECT)
 		frame_put_deferred(page_slot_frame(v));
 	else
@@ -692,7 +693,7 @@ static void remove_leaf(struct removal *r, struct pagetree_node *leaf, uint64_t 
 		for (unsigned i = 0; i < PAGETREE_FANOUT; i++)
 			atomic_store_explicit(&leaf->slots[i], 0, memory_order_relaxed);
 		atomic_store_explicit(&leaf->bitmap, 0, memory_order_relaxed);
-		atomic_fetch_sub_explicit(&r->t->pages, PAGETREE_FANOUT, memory_order_relaxed);
+		r->removed += PAGETREE_FANOUT;
 		anonymous_put_run(run);
 		return;
 	}
@@ -712,7 +713,7 @@ static void remove_at(struct removal *r, _Atomic page_slot_t *slot)
 			remove_at(r, slot); /* a node was put in above n */
 			return;
 		}
-		atomic_fetch_sub_explicit(&r->t->pages, node_pages(n), memory_order_relaxed);
+		r->removed += node_pages(n);
 		node_put(n, r->t->kind == PAGETREE_OBJECT ? END_FRAMES : END_LIVE);
 		return;
 	}
@@ -742,15 +743,18 @@ static _Atomic page_slot_t *remove_start(struct removal *r)
 	}
 }
 
-void pagetree_remove(struct pagetree *t, uint64_t first, uint64_t last, uint64_t gap_first,
-		     uint64_t gap_last)
+uint64_t pagetree_remove(struct pagetree *t, uint64_t first, uint64_t last, uint64_t gap_first,
+			 uint64_t gap_last)
 {
-	struct removal r = {t, first, last, gap_first, gap_last};
+	struct removal r = {t, first, last, gap_first, gap_last, 0};
 	if (!atomic_load_explicit(&t->root, memory_order_relaxed))
-		return;
+		return 0;
 	rcu_read_lock();
 	remove_at(&r, remove_start(&r));
 	rcu_read_unlock();
+	if (r.removed)
+		atomic_fetch_sub_explicit(&t->pages, r.removed, memory_order_relaxed);
+	return r.removed;
 }
 
 void pagetree_destroy(struct pagetree *t)

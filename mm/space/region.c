@@ -206,6 +206,8 @@ bool region_merge(struct aspace *as, struct region *r, struct region *next)
 	rwlock_write_lock(&r->lock);
 	rwlock_write_lock(&next->lock);
 	vaddr_t end = next->end;
+	if (r->object)
+		object_merge_region(r->object, r, next);
 	region_remove(as, next);
 	WRITE_ONCE(r->end, end);
 	rwlock_write_unlock(&next->lock);

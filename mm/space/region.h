@@ -92,6 +92,8 @@ void object_setup(void);
 enum kerr object_create_promised(uint64_t size, struct vm_object **out);
 void object_add_region(struct vm_object *o, struct region *r, const struct region *like);
 void object_remove_region(struct vm_object *o, struct region *r);
+/* r is about to swallow `next`, both write-locked: what a truncation still has to visit it visits. */
+void object_merge_region(struct vm_object *o, struct region *r, const struct region *next);
 
 /* ---- Regions (region.c) ---------------------------------------------------------------------- */
 

@@ -57,7 +57,11 @@ static enum kerr move(struct aspace *as, struct region *r, vaddr_t old, size_t o
 	/* Faults stay away from the old range while its pages leave; the new region is not in the tree
 	 * yet. */
 	rwlock_write_lock(&r->lock);
-	if (!r->shared && keep)
+	if (leaves) /* nor must it fail to unmap what is left */
+		err = pagetree_prepare(&as->pages, old >> PAGE_SHIFT,
+				       (old + old_size - 1) >> PAGE_SHIFT, old >> PAGE_SHIFT,
+				       (old + old_size - 1) >> PAGE_SHIFT);
+	if (err == KERR_OK && !r->shared && keep)
 		err = pagetree_move(&as->pages, old >> PAGE_SHIFT, to >> PAGE_SHIFT,
 				    keep >> PAGE_SHIFT);
 	if (err == KERR_OK && keep) {

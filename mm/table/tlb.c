@@ -356,6 +356,13 @@ void tlb_flush_kernel(vaddr_t va, size_t pages, bool tables)
 	tlb_flush(nullptr, va, pages, tables);
 }
 
+bool tlb_elsewhere(const struct tlb_context *ctx)
+{
+	cpuset_t known = atomic_load_explicit(&ctx->seen, memory_order_seq_cst) |
+			 atomic_load_explicit(&ctx->active, memory_order_seq_cst);
+	return known & ~cpu_bit(cpu_id());
+}
+
 void tlb_flush_local(struct tlb_context *ctx, vaddr_t va)
 {
 	hal.mmu.flush(tag_of(atomic_load_explicit(&ctx->asid, memory_order_relaxed)), va, 1, false);

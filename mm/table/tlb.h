@@ -61,6 +61,8 @@ void tlb_batch_finish(struct tlb_batch *b);
  * context as tlb_batch_finish. */
 void tlb_flush(struct tlb_context *context, vaddr_t va, size_t pages, bool tables);
 void tlb_flush_kernel(vaddr_t va, size_t pages, bool tables);
+/* Whether another CPU than this may know anything of `context`. */
+bool tlb_elsewhere(const struct tlb_context *context);
 /* This CPU alone forgets one page (a fault that the tables do not explain). */
 void tlb_flush_local(struct tlb_context *context, vaddr_t va);
 

@@ -301,21 +301,22 @@ TLB_MODEL_TESTS(huge, run, 5)
 
 static uint64_t run_with_drop(uint64_t drop)
 {
-	return run(&(struct host_config){.cpus = 4,
-					 .interleave = 5,
-					 .asid_bits = 8,
-					 .broadcast = true,
-					 .split_root = true,
-					 .seed = test_seed()},
-		   (unsigned)drop);
+	return 1 + run(&(struct host_config){.cpus = 4,
+					     .interleave = 5,
+					     .asid_bits = 8,
+					     .broadcast = true,
+					     .split_root = true,
+					     .seed = test_seed()},
+		       (unsigned)drop);
 }
 
 TEST(huge_dropped_flush_is_noticed)
 {
 	unsigned noticed = 0;
 
+	/* 1: nothing; more: something stale; 0: a CPU that faults at a stale entry for ever has died. */
 	for (unsigned drop = 10; drop <= STEPS; drop += 10)
-		noticed += test_in_child(run_with_drop, drop) > 0;
+		noticed += test_in_child(run_with_drop, drop) != 1;
 	ktest_note("%u of 25 dropped flushes noticed", noticed);
 	EXPECT(noticed >= 2);
 }

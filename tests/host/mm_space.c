@@ -52,6 +52,7 @@ static void write_pages(unsigned first, unsigned pages)
  *	16..23  private, read only        48..55  a file, private, half of it written
  *	24..31  a hole                    56..63  shared, written
  *	32..39  private, no access        70..    the heap (brk)
+ *	120..131  private, the first 8 written; 132..135 read only, before that written
  */
 static void begin(void)
 {
@@ -68,6 +69,10 @@ static void begin(void)
 	put_map(40, 8, RW, MMAP_SHARED, file);
 	put_map(48, 8, RW, MMAP_PRIVATE, file);
 	put_map(56, 8, RW, MMAP_SHARED, nullptr);
+	put_map(120, 16, RW, MMAP_PRIVATE, nullptr);
+	write_pages(120, 8);
+	write_pages(132, 4);
+	EXPECT_OK(aspace_protect(as, page(132), 4 * PAGE_SIZE, PROT_READ));
 	write_pages(0, 16);
 	write_pages(40, 12);
 	write_pages(56, 8);
@@ -233,6 +238,12 @@ static enum kerr op_move_file(void)
 	return remap(50, 4, 0, 3, 100);
 }
 
+/* Its last leaf holds only others' pages. */
+static enum kerr op_move_edge(void)
+{
+	return remap(122, 8, 0, 3, 100);
+}
+
 static enum kerr op_move_keep(void)
 {
 	return remap(4, 4, 0, 5, 100);
@@ -375,6 +386,7 @@ static const struct operation {
 	{.name = "move", .fn = op_move},
 	{.name = "move to grow", .fn = op_move_grow},
 	{.name = "move a file", .fn = op_move_file},
+	{.name = "move, from the edge of others", .fn = op_move_edge},
 	{.name = "move, leaving", .fn = op_move_keep},
 	{.name = "duplicate", .fn = op_duplicate},
 	{.name = "shrink", .fn = op_shrink},

@@ -99,12 +99,12 @@ void pagetree_clone(struct pagetree *from, struct pagetree *to);
 /*
  * Removal of [first, last]. `gap_first`, `gap_last`: the keys round it where nothing else is and
  * nobody works; whole nodes in it go. pagetree_prepare does what can fail (KERR_NOMEM: copying
- * shared nodes at the edges), pagetree_remove cannot fail after it. Frames are put.
+ * shared nodes at the edges), pagetree_remove cannot fail after it. Frames are put; it tells how many.
  */
 enum kerr pagetree_prepare(struct pagetree *t, uint64_t first, uint64_t last, uint64_t gap_first,
 			   uint64_t gap_last);
-void pagetree_remove(struct pagetree *t, uint64_t first, uint64_t last, uint64_t gap_first,
-		     uint64_t gap_last);
+uint64_t pagetree_remove(struct pagetree *t, uint64_t first, uint64_t last, uint64_t gap_first,
+			 uint64_t gap_last);
 /* The first key >= `from` and <= last that has a frame; false: none. The caller excludes changes. */
 bool pagetree_next(struct pagetree *t, uint64_t from, uint64_t last, uint64_t *key);
 /* Moves the pages of [from, from + count) to `to` on; the ranges are apart, the target empty, both

@@ -276,7 +276,9 @@ static int do_unmap(struct thread *t)
 	return 0;
 }
 
-/* A call on a range that does what comes before a hole and then says ENOMEM. */
+/* A call on a range that does what comes before a hole and then says ENOMEM. It says the same if there
+ * was no memory for what comes before: under pressure the caller has that done once more, without a
+ * hole. */
 static int expect_hole(int result, bool hole)
 {
 	int err = result ? errno : 0;
@@ -290,6 +292,9 @@ static int do_protect(struct thread *t)
 	some_range(t, &first, &count);
 	unsigned whole = mapped_pages(t, first, count);
 	int err = expect_hole(mprotect(at(t, first), count * PAGE, (int)prot), whole < count);
+	if (!err && pressure && whole && whole < count &&
+	    mprotect(at(t, first), whole * PAGE, (int)prot))
+		return errno;
 	for (unsigned i = 0; !err && i < whole; i++)
 		t->page[first + i].prot = (uint8_t)prot;
 	return err;
@@ -313,6 +318,11 @@ static int do_discard(struct thread *t)
 		return 0;
 	bool hole = mapped_pages(t, first, count) < count;
 	int err = expect_hole(madvise(at(t, first), count * PAGE, MADV_DONTNEED), hole);
+	for (unsigned i = 0, n; !err && pressure && hole && i < count; i += n + 1) {
+		n = mapped_pages(t, first + i, count - i);
+		if (n && madvise(at(t, first + i), n * PAGE, MADV_DONTNEED))
+			return errno;
+	}
 	for (unsigned i = 0; !err && i < count; i++)
 		if (t->page[first + i].kind == ANON || t->page[first + i].kind == PRIVATE_FILE)
 			discard(&t->page[first + i]);
