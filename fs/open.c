@@ -57,6 +57,16 @@ static bool device_harmless(const struct inode *i)
 	return i->rdev == device_number(5, 0);
 }
 
+static enum kerr device_allowed(const struct path *p, const struct inode *i)
+{
+	if (p->mount->flags & MS_NODEV)
+		return KERR_ACCESS;
+	if (!device_harmless(i) &&
+	    (!process_has(TERN_CAP_IO) || process_isolated(DOMAIN_NO_DEVICES)))
+		return KERR_PERM;
+	return KERR_OK;
+}
+
 /* May this inode be opened with these flags? */
 static enum kerr open_allowed(const struct path *p, const struct inode *i, int flags, bool created)
 {
@@ -70,11 +80,11 @@ static enum kerr open_allowed(const struct path *p, const struct inode *i, int f
 	if ((want & 2) && (inode_is(i, S_IFREG) || inode_is(i, S_IFDIR)) &&
 	    mount_writable(p->mount) != KERR_OK)
 		return KERR_ROFS;
-	if ((inode_is(i, S_IFCHR) || inode_is(i, S_IFBLK)) && (p->mount->flags & MS_NODEV))
-		return KERR_ACCESS;
-	if ((inode_is(i, S_IFCHR) || inode_is(i, S_IFBLK)) && !device_harmless(i) &&
-	    (!process_has(TERN_CAP_IO) || process_isolated(DOMAIN_NO_DEVICES)))
-		return KERR_PERM;
+	if (inode_is(i, S_IFCHR) || inode_is(i, S_IFBLK)) {
+		enum kerr err = device_allowed(p, i);
+		if (err != KERR_OK)
+			return err;
+	}
 	/* Who creates a file may use it as asked, whatever its mode. */
 	return created ? KERR_OK : inode_permission(i, want);
 }

@@ -9,6 +9,7 @@
 #include <lib/compiler.h>
 #include <lib/kerr.h>
 #include <security/capability.h>
+#include <stdatomic.h>
 #include <tern/domain.h>
 
 #define DOMAIN_MAX 64 /* at a time, built-in ones too */
