@@ -10,6 +10,8 @@
 #include "counter.h"
 
 #include <core/log.h>
+#include <core/time.h>
+#include <core/wait.h>
 #include <fs/device.h>
 #include <lib/export.h>
 #include <lib/string.h>
@@ -20,6 +22,9 @@
 
 static uint32_t first;
 MODULE_PARAM_UINT(first, "the number that comes first");
+static uint32_t linger;
+MODULE_PARAM_UINT(linger,
+		  "milliseconds that a taker stays inside: a provider that does not become quiet");
 
 static struct slot counter_slot = {.name = "counter", .kind = SLOT_DRIVER, .owner = THIS_MODULE};
 
@@ -86,6 +91,11 @@ uint64_t counter_take(uint64_t count)
 	unsigned in = slot_enter(&counter_slot);
 	const struct counter_ops *ops = counter_slot.current->ops;
 	uint64_t number = ops->take(counter_slot.instance, count);
+	if (unlikely(linger)) {
+		struct waitq nobody = WAITQ_INIT(nobody);
+		(void)wait_until(&nobody, false, WAIT_OTHER, false,
+				 time_now() + linger * NSEC_PER_MSEC);
+	}
 	slot_leave(&counter_slot, in);
 	return number;
 }

@@ -47,7 +47,8 @@ static enum kerr frames_import(void *instance, const struct slot_state *in)
 		return err;
 	total = state.total;
 	replaced = frame_policy_current();
-	return frame_policy_change(instance);
+	frame_policy_change(instance);
+	return KERR_OK;
 }
 
 static enum kerr frames_check(void *instance)
@@ -65,9 +66,8 @@ static enum kerr frames_prepare(struct slot *s, const struct slot_provider *to,
 
 static void frames_undo(struct slot *s, const struct slot_state *state)
 {
-	/* That the numbers differ was said already, and all there is goes back. */
 	if (replaced)
-		(void)frame_policy_change(replaced);
+		frame_policy_change(replaced);
 }
 
 static void frames_end(void *instance)

@@ -41,8 +41,10 @@ struct frame_allocator_ops {
 	/* Free blocks by order, as /proc/buddyinfo shows them. May be slow. */
 	void (*blocks)(const struct zone *z, uint64_t blocks[FRAME_ORDERS]);
 	/* For a change of policy: all that is free goes into `out`, which is empty and spans the zone;
-	 * nothing stays with this policy, which can get it back by `add`. */
+	 * nothing stays with this policy, which can get it back. */
 	void (*export)(struct zone *z, struct frame_bitmap *out);
+	/* Takes it over, having nothing yet. Null: `add`, run by run, does. */
+	void (*import)(struct zone *z, const struct frame_bitmap *in);
 	bool keeps_bitmap; /* zone.bitmap is its own */
 	bool loses; /* what is freed is lost: not to be changed to */
 };
@@ -134,12 +136,12 @@ void zone_free_batch(struct frame **frames, size_t count);
 uint64_t zone_free_frames(void);
 uint64_t zone_managed_frames(void);
 void zone_figures(struct zone *z, struct zone_info *out);
-/* What is free goes from the zone's policy to `next`, by way of `free`, which is empty and spans the zone. False:
- * the frames are not as many as the zone has counted. *held: ns for which the lock was held. */
-bool zone_change_policy(struct zone *z, const struct frame_allocator_ops *next,
-			struct frame_bitmap *free, nsec_t *held);
+/* What is free goes from the zone's policy to `next`, by way of `free`, which is empty and spans the zone. The
+ * time in ns for which the lock was held. */
+nsec_t zone_change_policy(struct zone *z, const struct frame_allocator_ops *next,
+			  struct frame_bitmap *free);
 /* Whether the policy has as many frames as the zone has counted. May be slow. */
-bool zone_audit(struct zone *z);
+bool zone_audit(struct zone *z, nsec_t *held);
 
 /* The largest order of a block that begins at `pfn` and has at most `count` frames. */
 static inline unsigned frame_run_order(pfn_t pfn, size_t count)

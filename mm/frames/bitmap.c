@@ -243,13 +243,21 @@ void bitmap_blocks(const struct zone *z, uint64_t blocks[FRAME_ORDERS])
 
 /* ---- Changes of policy ---- */
 
+/* A whole block is 32 words: they are not looked at one by one. */
 void bitmap_mark(struct frame_bitmap *b, pfn_t pfn, size_t count)
 {
 	uint64_t at = pfn - b->base;
+	size_t first = at / BITS, words = count / BITS;
 
-	for (size_t i = at / BITS; i <= (at + count - 1) / BITS; i++)
+	b->lowest = MIN(b->lowest, first);
+	if (at % BITS == 0 && count % BITS == 0 && BITS % words == 0 && first % words == 0) {
+		memset(b->words + first, 0xff, words * sizeof(uint64_t));
+		b->summary[first / BITS] |= (words == BITS ? ~0ull : (1ull << words) - 1)
+					    << (first % BITS);
+		return;
+	}
+	for (size_t i = first; i <= (at + count - 1) / BITS; i++)
 		word_set(b, i, b->words[i] | mask_in(i, at, count));
-	b->lowest = MIN(b->lowest, at / BITS);
 }
 
 bool bitmap_next_run(const struct frame_bitmap *b, uint64_t *at, pfn_t *pfn, size_t *count)
@@ -276,6 +284,32 @@ void bitmap_export(struct zone *z, struct frame_bitmap *out)
 	b->lowest = b->count;
 }
 
+/* The words and their summary are one piece of memory, and both bitmaps have the same span. */
+static size_t used_bytes(const struct frame_bitmap *b)
+{
+	return (b->count + (b->count + BITS - 1) / BITS) * sizeof(uint64_t);
+}
+
+static void copy(struct frame_bitmap *to, const struct frame_bitmap *from)
+{
+	memcpy(to->words, from->words, used_bytes(from));
+	to->lowest = from->lowest;
+}
+
+static void bitmap_export_all(struct zone *z, struct frame_bitmap *out)
+{
+	struct frame_bitmap *b = &z->bitmap;
+
+	copy(out, b);
+	memset(b->words, 0, used_bytes(b));
+	b->lowest = b->count;
+}
+
+static void bitmap_import(struct zone *z, const struct frame_bitmap *in)
+{
+	copy(&z->bitmap, in);
+}
+
 const struct frame_allocator_ops frame_allocator_bitmap = {
 	.name = "bitmap",
 	.init = bitmap_init,
@@ -286,6 +320,7 @@ const struct frame_allocator_ops frame_allocator_bitmap = {
 	.deallocate = bitmap_deallocate,
 	.is_free = bitmap_is_free,
 	.blocks = bitmap_blocks,
-	.export = bitmap_export,
+	.export = bitmap_export_all,
+	.import = bitmap_import,
 	.keeps_bitmap = true,
 };

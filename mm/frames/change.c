@@ -100,24 +100,22 @@ enum kerr frame_policy_prepare(const struct frame_allocator_ops *next)
 	return err;
 }
 
-enum kerr frame_policy_change(const struct frame_allocator_ops *next)
+void frame_policy_change(const struct frame_allocator_ops *next)
 {
-	enum kerr err = KERR_OK;
 	struct zone *z;
 
 	BUG_ON(!transfer);
 	pause = 0;
 	for (size_t i = 0; (z = zone_get(i)); i++) {
 		struct frame_bitmap free = {};
-		nsec_t held = 0;
+		if (z->policy == next)
+			continue;
 		memset(transfer, 0, bitmap_bytes(z));
 		bitmap_place(&free, z, transfer);
-		if (z->policy != next && !zone_change_policy(z, next, &free, &held))
-			err = KERR_IO;
+		nsec_t held = zone_change_policy(z, next, &free);
 		pause = MAX(pause, held);
 	}
 	WRITE_ONCE(frame_allocator, next);
-	return err;
 }
 
 bool frame_policy_audit(void)
@@ -125,8 +123,11 @@ bool frame_policy_audit(void)
 	struct zone *z;
 	bool good = true;
 
-	for (size_t i = 0; (z = zone_get(i)); i++)
-		good &= zone_audit(z);
+	for (size_t i = 0; (z = zone_get(i)); i++) {
+		nsec_t held;
+		good &= zone_audit(z, &held);
+		pause = MAX(pause, held);
+	}
 	return good;
 }
 

@@ -337,36 +337,38 @@ void zone_free_batch(struct frame **frames, size_t count)
 /* ---- Another policy ------------------------------------------------------------------------- */
 
 /* Frames that CPUs have in their caches are out, for this purpose as for any other. */
-bool zone_change_policy(struct zone *z, const struct frame_allocator_ops *next,
-			struct frame_bitmap *free, nsec_t *held)
+nsec_t zone_change_policy(struct zone *z, const struct frame_allocator_ops *next,
+			  struct frame_bitmap *free)
 {
-	uint64_t at = 0, frames = 0;
+	uint64_t at = 0;
 	size_t count;
 	pfn_t pfn;
 
 	bool on = spin_lock_irq(&z->lock);
 	nsec_t began = time_now();
 	z->policy->export(z, free);
-	while (bitmap_next_run(free, &at, &pfn, &count)) {
-		next->add(z, pfn, count);
-		frames += count;
-	}
+	if (next->import)
+		next->import(z, free);
+	else
+		while (bitmap_next_run(free, &at, &pfn, &count))
+			next->add(z, pfn, count);
 	z->policy = next;
-	bool good = frames == atomic_load_explicit(&z->free_frames, memory_order_relaxed);
-	*held = time_now() - began;
+	nsec_t held = time_now() - began;
 	spin_unlock_irq(&z->lock, on);
-	return good;
+	return held;
 }
 
-bool zone_audit(struct zone *z)
+bool zone_audit(struct zone *z, nsec_t *held)
 {
 	uint64_t blocks[FRAME_ORDERS] = {}, frames = 0;
 
 	bool on = spin_lock_irq(&z->lock);
+	nsec_t began = time_now();
 	z->policy->blocks(z, blocks);
 	for (unsigned o = 0; o < FRAME_ORDERS; o++)
 		frames += blocks[o] << o;
 	bool good = frames == atomic_load_explicit(&z->free_frames, memory_order_relaxed);
+	*held = time_now() - began;
 	spin_unlock_irq(&z->lock, on);
 	return good;
 }

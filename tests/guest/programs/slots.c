@@ -26,7 +26,7 @@ static bool fails(long result, int error)
 	return result < 0 && errno == error;
 }
 
-static long load(const char *name)
+static long load_with(const char *name, const char *parameters)
 {
 	struct utsname u;
 	char path[256];
@@ -34,11 +34,16 @@ static long load(const char *name)
 	uname(&u);
 	snprintf(path, sizeof(path), "/lib/modules/%s/%s.ko", u.release, name);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	long result = syscall(SYS_finit_module, fd, "", 0);
+	long result = syscall(SYS_finit_module, fd, parameters, 0);
 	int error = errno;
 	close(fd);
 	errno = error;
 	return result;
+}
+
+static long load(const char *name)
+{
+	return load_with(name, "");
 }
 
 static long unload(const char *name)
@@ -198,6 +203,33 @@ static void in_the_middle(void)
 	      "the slot is whole");
 }
 
+/* Somebody stays inside for longer than a swap waits: it is told so, and the old one goes on. */
+static void never_quiet(void)
+{
+	unsigned long swaps, rollbacks;
+	uint64_t n = 0;
+
+	check(load_with("counter", "linger=2500 first=100") == 0 && load("countlock") == 0,
+	      "a provider that does not become quiet");
+	fflush(stdout);
+	pid_t pid = fork();
+	if (pid == 0) {
+		int fd = open("/dev/counter", O_RDONLY);
+		_exit(read(fd, &n, sizeof(n)) != sizeof(n) || n != 100);
+	}
+	usleep(500000);
+	check(fails(swap("counter locked"), ETIMEDOUT), "a swap gives up after a second");
+	check(slot_is("atomic", &swaps, &rollbacks, false) && swaps == 0 && rollbacks == 1 &&
+		      status_of(pid) == 0,
+	      "who was inside got its number");
+	check(in_child(int fd = open("/dev/counter", O_RDONLY);
+		       _exit(read(fd, &n, sizeof(n)) != sizeof(n) || n != 101)) == 0,
+	      "the state is intact");
+	check(swap("counter locked") == 0 && swap("counter atomic") == 0,
+	      "later it can be swapped");
+	check(unload("countlock") == 0 && unload("counter") == 0, "and unloaded");
+}
+
 int main(void)
 {
 	unsigned long swaps, rollbacks;
@@ -222,5 +254,6 @@ int main(void)
 	check(swap("counter atomic") == 0 && unload("countlock") == 0 && unload("counter") == 0,
 	      "they go when they are not used");
 	check(!slot_is("atomic", &swaps, &rollbacks, false), "the slot went too");
+	never_quiet();
 	return tap_end();
 }
