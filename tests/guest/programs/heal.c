@@ -189,12 +189,20 @@ static void workers_end(pid_t pids[WORKERS])
 		status_of(pids[i]);
 }
 
+static double seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 /* They have done `count` more reads; false: not within twenty seconds. */
 static bool progress(uint64_t count)
 {
 	uint64_t goal = shared->reads + count;
 
-	for (unsigned i = 0; i < 20000 && shared->reads < goal; i++)
+	for (double end = seconds() + 20; shared->reads < goal && seconds() < end;)
 		usleep(1000);
 	return shared->reads >= goal;
 }
@@ -229,13 +237,16 @@ static void one(const char *what)
 	struct tern_self_heal before = component(), after = before;
 
 	check(heal(TERN_HEAL_INJECT, "ram0", what, 1) == 0, "%s: asked for", what);
-	for (unsigned i = 0; i < 10000 && after.restarts == before.restarts; i++) {
+	for (double end = seconds() + 15; after.restarts == before.restarts && seconds() < end;) {
 		usleep(1000);
 		after = component();
 	}
 	check(after.failures > before.failures && after.restarts > before.restarts,
 	      "%s: found, and the driver restarted", what);
-	check(progress(20), "%s: requests go on", what);
+	if (!progress(20)) {
+		check(false, "%s: requests go on", what);
+		_exit(1); /* the workers would be waited for without end */
+	}
 	check(shared->failed == 0 && shared->wrong == 0, "%s: no call failed, no byte is wrong",
 	      what);
 	check(provider_is("queued", false), "%s: the same driver", what);
@@ -251,7 +262,7 @@ static void many(void)
 	struct tern_self_heal before = component(), after = before;
 
 	check(heal(TERN_HEAL_INJECT, "ram0", "crash", 1000000) == 0, "always: asked for");
-	for (unsigned i = 0; i < 20000 && after.swaps == before.swaps; i++) {
+	for (double end = seconds() + 30; after.swaps == before.swaps && seconds() < end;) {
 		usleep(1000);
 		after = component();
 	}
