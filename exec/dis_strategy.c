@@ -14,6 +14,7 @@
 #include <mm/numa.h>
 
 #define SOON (300 * NSEC_PER_USEC)
+#define QUICK (4 * NSEC_PER_MSEC) /* an answer that stands before the server class */
 
 bool dis_strategies[DIS_STRATEGIES] = {
 	[DIS_SLICE] = true, [DIS_PRIORITY] = true, [DIS_AFFINITY] = true, [DIS_ENERGY] = false};
@@ -23,7 +24,9 @@ uint8_t dis_learnt_rank(const struct thread *t)
 	const struct model *m = &t->dis.model;
 
 	if (m->behaviour != BEHAVIOUR_LATENCY && m->behaviour != BEHAVIOUR_PERIODIC &&
-	    m->behaviour != BEHAVIOUR_IO_BOUND)
+	    m->behaviour != BEHAVIOUR_IO_BOUND && m->behaviour != BEHAVIOUR_EVENT_DRIVEN)
+		return RANK_SERVER;
+	if (m->predicted > QUICK)
 		return RANK_SERVER;
 	/* It lost the right if it runs much longer than foretold. */
 	return m->current <= MAX(4 * m->predicted, 2 * NSEC_PER_MSEC) ? RANK_INTERACTIVE

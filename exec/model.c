@@ -219,7 +219,8 @@ enum behaviour model_behaviour(const struct model *m)
 		return BEHAVIOUR_PERIODIC;
 	if (io >= 500 && share < 500)
 		return BEHAVIOUR_IO_BOUND;
-	if (m->sleeps[SLEEP_EVENT] * 2 >= sleeps && share < 500)
+	/* A timer at odd times is an event, too. */
+	if ((m->sleeps[SLEEP_EVENT] + m->sleeps[SLEEP_TIMER]) * 2 >= sleeps && share < 500)
 		return m->run.slow <= SHORT_RUN ? BEHAVIOUR_LATENCY : BEHAVIOUR_EVENT_DRIVEN;
 	return BEHAVIOUR_MIXED;
 }

@@ -3,12 +3,13 @@
  * odd times) and a server that a client asks, beside eight processes that compute. On a kernel that knows
  * intents (<tern/tern.h>) each says what it is; on others the call fails and nothing else changes.
  *
- * latency [SECONDS [HOGS [PERCENT]]] (of the work) prints for each task: "latency NAME RUNS MISSES MEDIAN P99 MAX", nanoseconds from when it
+ * latency [SECONDS [HOGS [PERCENT [undeclared]]]] (of the work; without intents) prints for each task: "latency NAME RUNS MISSES MEDIAN P99 MAX", nanoseconds from when it
  * should have run to when it did; a miss of the audio task is a period whose work ended after the next began, or that
  * went by without a run; of the others an answer later than 50 ms.
  */
 #define _GNU_SOURCE
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,8 +96,12 @@ static void calibrate(void)
 		;
 }
 
+static bool undeclared;
+
 static void declare(const char *preset)
 {
+	if (undeclared)
+		return;
 	struct tern_intent i = {.size = sizeof(i), .op = TERN_INTENT_PRESET};
 
 	strncpy(i.preset, preset, sizeof(i.preset) - 1);
@@ -209,6 +214,7 @@ int main(int argc, char **argv)
 	uint64_t seconds = argc > 1 ? strtoul(argv[1], NULL, 10) : 2;
 	uint32_t hogs = argc > 2 ? (uint32_t)atoi(argv[2]) : 8, all = hogs + 3;
 
+	undeclared = argc > 4;
 	percent = argc > 3 ? strtoul(argv[3], NULL, 10) : 100;
 
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
