@@ -25,6 +25,7 @@
 #define E_BUSY 16
 #define E_INVAL 22
 #define E_NOSYS 38
+#define E_OPNOTSUPP 95
 #define E_TIMEDOUT 110
 
 static const char usage[] =
@@ -358,12 +359,13 @@ static int swap(const char *slot, const char *provider)
 		slot_line(&s);
 		return 0;
 	}
-	const char *why = err == -E_NOENT      ? unknown(slot)
-			  : err == -E_PERM     ? "that is for the privileged"
-			  : err == -E_BUSY     ? "the slot is being swapped already"
-			  : err == -E_TIMEDOUT ? "the old provider did not become quiet, and stays"
-			  : err == -E_IO       ? "a step failed, the old provider stays"
-					       : NULL;
+	const char *why = err == -E_NOENT       ? unknown(slot)
+			  : err == -E_OPNOTSUPP ? "that provider cannot take over a running machine"
+			  : err == -E_PERM      ? "that is for the privileged"
+			  : err == -E_BUSY      ? "the slot is being swapped already"
+			  : err == -E_TIMEDOUT  ? "the old provider did not become quiet, and stays"
+			  : err == -E_IO        ? "a step failed, the old provider stays"
+						: NULL;
 	if (!why)
 		return refused("swap", err);
 	print(2, "tern-ctl: swap: ");

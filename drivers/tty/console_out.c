@@ -91,7 +91,8 @@ static void put_all(struct console_out *o, const char *bytes, size_t count)
 {
 	while (count) {
 		(void)wait_until(&queue, pending(o) < RING, WAIT_IO, false, NSEC_NEVER);
-		uint32_t n = (uint32_t)MIN(count, (size_t)(RING - pending(o)));
+		size_t room = RING - pending(o); /* the thread makes it larger meanwhile */
+		uint32_t n = (uint32_t)MIN(count, room);
 		put_locked(o, bytes, n);
 		wake_all(&queue);
 		bytes += n;

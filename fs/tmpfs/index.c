@@ -239,7 +239,8 @@ static void change_all(struct directory_index *from, struct directory_index *nex
 		list_remove(&dir->link);
 		list_add_tail(&next->directories, &dir->link);
 		spin_unlock(&index_lock);
-		pause = MAX(pause, time_now() - began);
+		nsec_t held = time_now() - began;
+		pause = MAX(pause, held);
 		mutex_unlock(&i->lock);
 		inode_put(i);
 	}

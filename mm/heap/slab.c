@@ -375,6 +375,13 @@ static bool in_direct_map(const void *block)
 	return !kmap_contains(block);
 }
 
+/* Not in a slab of ours. */
+static NOINLINE void free_other(void *block)
+{
+	if (frame_of(block)->private || !heap_free_foreign(block))
+		panic("heap_free: %p was not allocated", block);
+}
+
 static NOINLINE void free_large(void *block)
 {
 	size_t size = kmap_free_untagged(block);
@@ -394,8 +401,7 @@ void slab_free(void *block)
 	}
 	struct cache *c = (struct cache *)(uintptr_t)frame_of(block)->private;
 	if (unlikely(!c || frame_of(block)->state != FRAME_USED)) {
-		if (c || !heap_free_foreign(block))
-			panic("heap_free: %p was not allocated", block);
+		free_other(block);
 		return;
 	}
 	cache_free(c, block);
