@@ -101,7 +101,7 @@ static struct block_device ram0 = {
 	.prepare = ram_prepare,
 	.number = (uint64_t)1 << 8,
 	.slot = &slot,
-	.limit = 300 * NSEC_PER_MSEC,
+	.limit = NSEC_PER_SEC,
 };
 
 static enum kerr ram_start(void)
