@@ -23,8 +23,8 @@
 #include <lib/string.h>
 
 static struct mutex change_lock = MUTEX_INIT(change_lock);
-static const struct scheduler_ops *policies[SCHED_POLICIES_MAX] = {&sched_prio, &sched_fifo,
-								   &sched_mlfq, &sched_dis}; /* (change_lock) */
+static const struct scheduler_ops *policies[SCHED_POLICIES_MAX] = {
+	&sched_prio, &sched_fifo, &sched_mlfq, &sched_dis}; /* (change_lock) */
 static const struct scheduler_ops *chosen; /* (change_lock; others peek) */
 static uint32_t epoch; /* (change_lock) */
 static struct sched_change_stats figures; /* (change_lock) */

@@ -9,21 +9,21 @@ struct aspace;
 struct runqueue {
 	struct spinlock lock;         /* RANK_RUNQUEUE, interrupts off */
 	uint32_t ready;               /* (lock; others peek) queued threads that may run */
-	uint32_t held;                /* (lock) queued threads that the policy holds back, and RUNQUEUE_WATCHED */
+	uint32_t held; /* (lock) queued threads that the policy holds back, and RUNQUEUE_WATCHED */
 	const struct scheduler_ops *policy; /* (lock) */
-	uint32_t epoch;               /* (lock) of the policy: see exec/sched_change.c */
+	uint32_t epoch; /* (lock) of the policy: see exec/sched_change.c */
 	struct thread *_Atomic current; /* (own CPU, under lock; others read under lock) */
-	struct thread *idle;          /* (const after start) */
-	struct aspace *aspace;        /* (own CPU) what aspace_activate() was last given */
-	struct thread *fpu_owner;     /* (own CPU) whose state the unit holds */
-	bool slice_armed;             /* (own CPU) slice_timer is set */
-	uint32_t balance_ticks;       /* (own CPU) */
-	struct timer slice_timer;     /* (own CPU) */
-	nsec_t slice_due;             /* (own CPU; others peek) of an exact policy: what it is set to */
-	nsec_t started;               /* (own CPU) when it came up */
+	struct thread *idle; /* (const after start) */
+	struct aspace *aspace; /* (own CPU) what aspace_activate() was last given */
+	struct thread *fpu_owner; /* (own CPU) whose state the unit holds */
+	bool slice_armed; /* (own CPU) slice_timer is set */
+	uint32_t balance_ticks; /* (own CPU) */
+	struct timer slice_timer; /* (own CPU) */
+	nsec_t slice_due; /* (own CPU; others peek) of an exact policy: what it is set to */
+	nsec_t started; /* (own CPU) when it came up */
 	nsec_t busy_time, system_time; /* (lock) charged at each switch */
 	nsec_t shown_user, shown_system; /* (lock) what exec_cpu_times() last gave */
-	struct sched_stats stats;     /* (own CPU) */
+	struct sched_stats stats; /* (own CPU) */
 } ALIGNED(64);
 
 /* In `held`: tick() is asked about the running thread even if nobody waits. */
@@ -35,7 +35,7 @@ struct runqueue {
 
 extern struct runqueue runqueues[CPU_MAX];
 extern _Atomic cpuset_t sched_online; /* CPUs that take threads */
-extern _Atomic cpuset_t sched_idle;   /* CPUs that wait for an interrupt */
+extern _Atomic cpuset_t sched_idle; /* CPUs that wait for an interrupt */
 extern _Atomic cpuset_t sched_spared; /* CPUs that get no thread which may run elsewhere (energy) */
 
 /* Gives this CPU to the next thread. Interrupts off; the current thread's state says whether it

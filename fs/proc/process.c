@@ -718,8 +718,8 @@ static const struct proc_entry each_fd = {
 		 .each = &each_fd},                                                                \
 		{.name = "intent",                                                                 \
 		 .mode = S_IFREG | 0666,                                                           \
-		 .show = proc_show_intent,                                                              \
-		 .write = proc_write_intent},                                                           \
+		 .show = proc_show_intent,                                                         \
+		 .write = proc_write_intent},                                                      \
 		{.name = "limits", .mode = FILE_MODE, .show = show_limits},                        \
 		{.name = "maps", .mode = FILE_MODE, .show = proc_show_maps},                       \
 		{.name = "mounts", .mode = FILE_MODE, .show = proc_show_mounts},                   \

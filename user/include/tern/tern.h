@@ -91,25 +91,25 @@ enum tern_intent_class {
 enum tern_intent_latency {
 	TERN_LATENCY_NONE,
 	TERN_LATENCY_BEST_EFFORT,
-	TERN_LATENCY_SOFT,    /* latency_ns is a target */
-	TERN_LATENCY_HARD,    /* a maximum: real-time and critical only */
+	TERN_LATENCY_SOFT, /* latency_ns is a target */
+	TERN_LATENCY_HARD, /* a maximum: real-time and critical only */
 	TERN_LATENCY_BOUNDED, /* kept as long as the CPU is not overloaded: real-time to server */
 };
 
 enum tern_intent_budget {
 	TERN_BUDGET_UNLIMITED,
 	TERN_BUDGET_PERCENT, /* `amount` of one CPU, in each period_ns (0: 100 ms) */
-	TERN_BUDGET_QUOTA,   /* quota_ns in each period_ns */
-	TERN_BUDGET_SHARES,  /* `amount` against the others of the class; 1024 is nice 0 */
+	TERN_BUDGET_QUOTA, /* quota_ns in each period_ns */
+	TERN_BUDGET_SHARES, /* `amount` against the others of the class; 1024 is nice 0 */
 };
 
-#define TERN_INTENT_ONE_CORE 1u  /* stays on the CPU that it is given */
+#define TERN_INTENT_ONE_CORE 1u /* stays on the CPU that it is given */
 #define TERN_INTENT_ALL_CORES 2u
 #define TERN_INTENT_BOOT_CPU 4u
 #define TERN_INTENT_NUMA 8u
 #define TERN_INTENT_NO_INHERIT 16u
 
-#define TERN_INTENT_GET 0    /* op */
+#define TERN_INTENT_GET 0 /* op */
 #define TERN_INTENT_SET 1
 #define TERN_INTENT_PRESET 2 /* the preset that `preset` names */
 #define TERN_INTENT_CLEAR 3
@@ -131,6 +131,7 @@ struct tern_intent {
 	uint32_t declared; /* out: 0: there is none, and the fields above say nothing */
 	uint32_t reserved;
 	uint64_t throttles, throttled_ns; /* out: times and time held back for its budget */
-	uint64_t deadlines, misses; /* out: runs of a deadline class, and those that ended too late */
+	uint64_t deadlines,
+		misses; /* out: runs of a deadline class, and those that ended too late */
 };
 #define TERN_INTENT_FIRST 136
