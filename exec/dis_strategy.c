@@ -21,7 +21,7 @@ bool dis_strategies[DIS_STRATEGIES] = {
 
 uint8_t dis_learnt_rank(const struct thread *t)
 {
-	const struct model *m = &t->dis.model;
+	const struct thread_model *m = &t->dis.model;
 
 	if (m->behaviour != BEHAVIOUR_LATENCY && m->behaviour != BEHAVIOUR_PERIODIC &&
 	    m->behaviour != BEHAVIOUR_IO_BOUND && m->behaviour != BEHAVIOUR_EVENT_DRIVEN)

@@ -11,7 +11,7 @@
  * deviations and half of it. The slow mean follows, so that what stays becomes the new habit
  * and the flag goes. What changed is kept: from which mean to which.
  *
- * Data: struct model, in the thread. Costs: some 100 instructions a sleep, under `dis` only. No
+ * Data: struct thread_model, in the thread. Costs: some 100 instructions a sleep, under `dis` only. No
  * division by a variable but in the behaviour, every 8th sample. Rejected: histograms, which tell more
  * and cost ten times the memory; floating point, which the kernel has not.
  */
@@ -68,8 +68,8 @@ static bool departs(const struct model_figure *f, uint64_t floor)
 }
 
 /* The means before this sample are the habit; `f` has the sample in it. */
-static void judge(struct model *m, unsigned index, const struct model_figure *f, uint64_t habit,
-		  uint64_t habit_deviation, uint64_t floor)
+static void judge(struct thread_model *m, unsigned index, const struct model_figure *f,
+		  uint64_t habit, uint64_t habit_deviation, uint64_t floor)
 {
 	uint8_t bit = (uint8_t)(1u << index);
 	struct model_figure then = {.slow = habit, .deviation = habit_deviation, .fast = f->fast};
@@ -86,7 +86,7 @@ static void judge(struct model *m, unsigned index, const struct model_figure *f,
 	}
 }
 
-static void learn(struct model *m, unsigned index, struct model_figure *f, uint64_t value,
+static void learn(struct thread_model *m, unsigned index, struct model_figure *f, uint64_t value,
 		  uint64_t floor)
 {
 	uint64_t habit = f->slow, deviation = f->deviation;
@@ -98,12 +98,12 @@ static void learn(struct model *m, unsigned index, struct model_figure *f, uint6
 
 /* ---- Prediction ---- */
 
-static uint64_t candidate(const struct model *m, unsigned which)
+static uint64_t candidate(const struct thread_model *m, unsigned which)
 {
 	return which == 0 ? m->run.slow : which == 3 ? m->middle : m->last[which - 1];
 }
 
-static void predict_run(struct model *m, uint64_t ran)
+static void predict_run(struct thread_model *m, uint64_t ran)
 {
 	if (m->samples > 1) {
 		uint64_t by = apart(m->predicted, ran);
@@ -130,7 +130,7 @@ static void predict_run(struct model *m, uint64_t ran)
 	m->predicted = candidate(m, m->best);
 }
 
-static void predict_memory(struct model *m, uint64_t pages)
+static void predict_memory(struct thread_model *m, uint64_t pages)
 {
 	if (m->memory_samples++ > 0) {
 		int64_t step = ((int64_t)pages - (int64_t)m->memory) * 16;
@@ -145,7 +145,7 @@ static void predict_memory(struct model *m, uint64_t pages)
 }
 
 /* So that the shares follow what it does now. */
-static void age(struct model *m)
+static void age(struct thread_model *m)
 {
 	if (m->run_time + m->sleep_time < 4 * NSEC_PER_SEC)
 		return;
@@ -156,7 +156,7 @@ static void age(struct model *m)
 		m->sleeps[i] /= 2;
 }
 
-void model_woke(struct model *m, nsec_t now)
+void model_woke(struct thread_model *m, nsec_t now)
 {
 	if (m->slept) {
 		nsec_t slept = now > m->slept ? now - m->slept : 0;
@@ -175,7 +175,7 @@ void model_woke(struct model *m, nsec_t now)
 	age(m);
 }
 
-void model_slept(struct model *m, nsec_t now, enum model_sleep why, uint64_t resident)
+void model_slept(struct thread_model *m, nsec_t now, enum model_sleep why, uint64_t resident)
 {
 	m->run_time += m->current;
 	m->sleeps[why]++;
@@ -190,7 +190,7 @@ void model_slept(struct model *m, nsec_t now, enum model_sleep why, uint64_t res
 		m->behaviour = (uint8_t)model_behaviour(m);
 }
 
-uint64_t model_rest(const struct model *m)
+uint64_t model_rest(const struct thread_model *m)
 {
 	return m->predicted > m->current ? m->predicted - m->current : 0;
 }
@@ -201,7 +201,7 @@ uint64_t model_rest(const struct model *m)
 #define LONG_RUN (200 * NSEC_PER_MSEC) /* without sleep: it computes */
 #define SHORT_RUN NSEC_PER_MSEC
 
-enum behaviour model_behaviour(const struct model *m)
+enum behaviour model_behaviour(const struct thread_model *m)
 {
 	if (m->current > LONG_RUN)
 		return BEHAVIOUR_CPU_BOUND;
@@ -241,7 +241,7 @@ const char *anomaly_name(unsigned index)
 
 /* ---- Advice ---- */
 
-void model_advise(const struct model *m, struct model_advice *out)
+void model_advise(const struct thread_model *m, struct model_advice *out)
 {
 	static const uint8_t classes[BEHAVIOURS] = {
 		[BEHAVIOUR_UNKNOWN] = INTENT_SERVER,

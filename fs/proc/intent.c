@@ -34,7 +34,7 @@ static unsigned long thousandths(uint64_t part, uint64_t whole)
 	return whole ? (unsigned long)(part * 1000 / whole) : 0;
 }
 
-static void print_learnt(struct text *t, const struct model *m)
+static void print_learnt(struct text *t, const struct thread_model *m)
 {
 	struct model_advice a;
 

@@ -8,7 +8,8 @@
 
 static nsec_t now;
 
-static void once(struct model *m, nsec_t run, nsec_t sleep, enum model_sleep why, uint64_t pages)
+static void once(struct thread_model *m, nsec_t run, nsec_t sleep, enum model_sleep why,
+		 uint64_t pages)
 {
 	model_woke(m, now);
 	model_ran(m, run);
@@ -17,7 +18,7 @@ static void once(struct model *m, nsec_t run, nsec_t sleep, enum model_sleep why
 	now += sleep;
 }
 
-static uint64_t error_of(const struct model *m)
+static uint64_t error_of(const struct thread_model *m)
 {
 	return m->total ? m->error * 1000 / m->total : 0;
 }
@@ -39,7 +40,7 @@ static const struct step shell[] = {{62, 110000}, {58, 93000},    {71, 140000}, 
 /* A pair of buffers: long, short, long, short. */
 static const struct step twins[] = {{4000, 6000}, {500, 9500}, {4020, 5980}, {510, 9490}};
 
-static void replay(struct model *m, const struct step *s, size_t count, unsigned rounds,
+static void replay(struct thread_model *m, const struct step *s, size_t count, unsigned rounds,
 		   enum model_sleep why)
 {
 	for (unsigned i = 0; i < rounds * count; i++)
@@ -48,7 +49,7 @@ static void replay(struct model *m, const struct step *s, size_t count, unsigned
 
 TEST(model_foretells_recorded_traces)
 {
-	struct model m = {}, s = {}, t = {};
+	struct thread_model m = {}, s = {}, t = {};
 
 	replay(&m, audio, ARRAY_SIZE(audio), 10, SLEEP_TIMER);
 	EXPECT(error_of(&m) < 20); /* 2 % */
@@ -63,7 +64,7 @@ TEST(model_foretells_recorded_traces)
 
 TEST(model_foretells_memory)
 {
-	struct model m = {};
+	struct thread_model m = {};
 
 	for (unsigned i = 0; i < 100; i++)
 		once(&m, MS, MS, SLEEP_IO, 1000 + i * 10);
@@ -92,7 +93,7 @@ TEST(model_names_behaviours)
 	struct model_advice a;
 
 	for (size_t r = 0; r < ARRAY_SIZE(rows); r++) {
-		struct model m = {};
+		struct thread_model m = {};
 		for (unsigned i = 0; i < 60; i++)
 			once(&m, i % 3 ? rows[r].run : rows[r].run_odd,
 			     i % 3 ? rows[r].sleep : rows[r].sleep_odd, rows[r].why, 10);
@@ -100,7 +101,7 @@ TEST(model_names_behaviours)
 		model_advise(&m, &a);
 		EXPECT(a.slice >= MS && a.slice <= 20 * MS);
 	}
-	struct model fresh = {};
+	struct thread_model fresh = {};
 	EXPECT_EQ(model_behaviour(&fresh), BEHAVIOUR_UNKNOWN);
 	model_ran(&fresh, 300 * MS);
 	EXPECT_EQ(model_behaviour(&fresh), BEHAVIOUR_CPU_BOUND);
@@ -108,7 +109,7 @@ TEST(model_names_behaviours)
 
 /* ---- Anomalies ---- */
 
-static void habit(struct model *m, struct test_random *random, unsigned count)
+static void habit(struct thread_model *m, struct test_random *random, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
 		once(m, MS + test_random_below(random, 100) * US,
@@ -117,7 +118,7 @@ static void habit(struct model *m, struct test_random *random, unsigned count)
 
 PROPERTY(model_habits_are_no_anomalies, 50)
 {
-	struct model m = {};
+	struct thread_model m = {};
 
 	habit(&m, random, 500);
 	EXPECT_EQ(m.anomaly_count, 0);
@@ -125,7 +126,7 @@ PROPERTY(model_habits_are_no_anomalies, 50)
 
 PROPERTY(model_flags_what_changed, 50)
 {
-	struct model m = {};
+	struct thread_model m = {};
 
 	habit(&m, random, 200);
 	for (unsigned i = 0; i < 8; i++)

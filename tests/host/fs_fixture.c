@@ -186,6 +186,30 @@ const char *sched_name(void)
 	return "none";
 }
 
+bool dis_strategy_on(unsigned s)
+{
+	return false;
+}
+
+void dis_strategy_set(unsigned s, bool on)
+{
+}
+
+enum kerr dis_stats(uint32_t cpu, struct dis_stats *out)
+{
+	return KERR_NODEV;
+}
+
+enum kerr intent_look(int tid, struct dis_task *out)
+{
+	return KERR_SRCH;
+}
+
+enum kerr intent_set(int tid, const struct intent *i)
+{
+	return KERR_SRCH;
+}
+
 void sched_stats(cpu_t cpu, struct sched_stats *out)
 {
 	*out = (struct sched_stats){};

@@ -71,7 +71,7 @@ struct dis_task {
 	nsec_t throttled_since; /* (run queue lock) 0: it is not */
 	nsec_t throttled; /* (run queue lock) in all */
 	uint64_t throttles, deadlines, misses; /* (run queue lock) */
-	struct model model; /* (run queue lock) */
+	struct thread_model model; /* (run queue lock) */
 };
 
 /* ---- exec/intent_rules.c ---- */

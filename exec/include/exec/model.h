@@ -36,7 +36,7 @@ struct model_figure {
 	uint64_t fast;            /* over the last 4 */
 };
 
-struct model {
+struct thread_model {
 	uint32_t samples; /* runs from waking to sleeping */
 	uint8_t behaviour, best; /* best: the predictor in use */
 	uint8_t anomalies;       /* ANOMALY_*, now */
@@ -61,17 +61,17 @@ struct model {
 };
 
 /* It ran for `ran` ns more. */
-static inline void model_ran(struct model *m, uint64_t ran)
+static inline void model_ran(struct thread_model *m, uint64_t ran)
 {
 	m->current += ran;
 }
 /* It wakes. */
-void model_woke(struct model *m, nsec_t now);
+void model_woke(struct thread_model *m, nsec_t now);
 /* It begins to sleep; `resident`: pages of its process. */
-void model_slept(struct model *m, nsec_t now, enum model_sleep why, uint64_t resident);
+void model_slept(struct thread_model *m, nsec_t now, enum model_sleep why, uint64_t resident);
 /* Time still to run before it sleeps, as predicted. */
-uint64_t model_rest(const struct model *m);
-enum behaviour model_behaviour(const struct model *m);
+uint64_t model_rest(const struct thread_model *m);
+enum behaviour model_behaviour(const struct thread_model *m);
 const char *behaviour_name(unsigned behaviour);
 const char *anomaly_name(unsigned index);
 
@@ -82,4 +82,4 @@ struct model_advice {
 	bool stay;         /* on its CPU: it comes back soon */
 	bool consolidate;  /* it hardly needs a CPU of its own */
 };
-void model_advise(const struct model *m, struct model_advice *out);
+void model_advise(const struct thread_model *m, struct model_advice *out);
