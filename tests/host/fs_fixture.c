@@ -58,30 +58,6 @@ bool process_may_look(struct process *p)
 	return true;
 }
 
-enum kerr intent_set(int tid, const struct intent *i)
-{
-	return KERR_SRCH;
-}
-
-enum kerr intent_look(int tid, struct dis_task *out)
-{
-	return KERR_SRCH;
-}
-
-enum kerr dis_stats(cpu_t cpu, struct dis_stats *out)
-{
-	return KERR_NOENT;
-}
-
-bool dis_strategy_on(unsigned which)
-{
-	return false;
-}
-
-void dis_strategy_set(unsigned which, bool on)
-{
-}
-
 void process_signal(struct process *p, int signo)
 {
 	fixture_signal = signo;
