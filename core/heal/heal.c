@@ -206,7 +206,7 @@ static void healer(void *arg)
 
 	for (;;) {
 		enum kerr err =
-			wait_until(&queue, atomic_load(&kicked), WAIT_OTHER, false, next_due(poll));
+			wait_until(&queue, atomic_load(&kicked), WAIT_OTHER, true, next_due(poll));
 		(void)err; /* either way there is something to look at */
 		atomic_store(&kicked, false);
 		bool polls = time_now() >= poll;

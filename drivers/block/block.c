@@ -341,7 +341,7 @@ static void device_thread(void *arg)
 	for (;;) {
 		nsec_t limit = atomic_load(&d->in_flight) ? time_now() + d->limit / 2 : NSEC_NEVER;
 		enum kerr err =
-			wait_until(&d->queue, atomic_load(&d->kicked), WAIT_IO, false, limit);
+			wait_until(&d->queue, atomic_load(&d->kicked), WAIT_OTHER, true, limit);
 		(void)err; /* either way there is something to look at */
 		atomic_store(&d->kicked, false);
 		if (atomic_exchange(&d->wanted, false)) {

@@ -19,6 +19,7 @@ import machines
 import memory
 import modules
 import programs
+import soak
 import swaps
 from harness import Tap, Target
 from tern.common import Failure
@@ -33,6 +34,7 @@ GROUPS = {
     "machines": machines.run,
     "memory": memory.run,
     "modules": modules.breaks,
+    "soak": soak.run,
     "swaps": swaps.run,
     "locks": locks.run,
     "budget": budget.run,

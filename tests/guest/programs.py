@@ -30,8 +30,14 @@ def table_of(flavour):
     return SHARED if flavour == "shared" else {**BOTH, **(ONCE if flavour == "musl" else {})}
 
 
+def flavours_of(target):
+    """Other policies and other ways to boot see the static-PIE programs only: how a program was linked
+    is not their business."""
+    return ("musl",) if target.extra or target.boot != "direct" else (*FLAVOURS, "shared")
+
+
 def build_all(target, folder):
-    for flavour in (*FLAVOURS, "shared"):
+    for flavour in flavours_of(target):
         (folder / "programs" / flavour).mkdir(parents=True)
         for name in [*table_of(flavour), *([] if flavour == "shared" else ["crash"])]:
             binary = program(target.arch, flavour, [FOLDER / f"{name}.c"])
@@ -41,9 +47,9 @@ def build_all(target, folder):
         shutil.copy(file, folder / "lib" / name)
 
 
-def cases():
+def cases(target):
     found = {}
-    for flavour in (*FLAVOURS, "shared"):
+    for flavour in flavours_of(target):
         for name, arguments in table_of(flavour).items():
             base = f"/t/programs/{flavour}"
             found[f"{flavour}-{name}"] = f"exec {base}/{name} {arguments.format(base)}\n"
@@ -51,7 +57,7 @@ def cases():
 
 
 def run(target, tap, group):
-    table = cases()
+    table = cases(target)
     names = tap.matching(group, table)
     if not names:
         return

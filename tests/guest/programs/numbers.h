@@ -23,6 +23,19 @@ static inline long number_in(const char *path, const char *name)
 	return value;
 }
 
+/* Threads of programs that there are; -1: nobody says. */
+static inline long threads_there(void)
+{
+	long running = 0, all = -1;
+	FILE *f = fopen("/proc/loadavg", "r");
+
+	if (f && fscanf(f, "%*f %*f %*f %ld/%ld", &running, &all) != 2)
+		all = -1;
+	if (f)
+		fclose(f);
+	return all;
+}
+
 /* False: it was refused. */
 static inline bool write_number(const char *path, long value)
 {
