@@ -31,9 +31,10 @@ def table_of(flavour):
 
 
 def flavours_of(target):
-    """Other policies and other ways to boot see the static-PIE programs only: how a program was linked
-    is not their business."""
-    return ("musl",) if target.extra or target.boot != "direct" else (*FLAVOURS, "shared")
+    """Other policies, other ways to boot and the debug kernel see the static-PIE programs only: how a
+    program was linked is not their business."""
+    plain = not target.extra and target.boot == "direct" and target.preset.endswith("release")
+    return (*FLAVOURS, "shared") if plain else ("musl",)
 
 
 def build_all(target, folder):
