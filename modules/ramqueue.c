@@ -54,16 +54,7 @@ static NOINLINE void write_wild(void)
 
 static void transfer(const struct block_request *r)
 {
-	for (uint32_t i = 0; i < r->count; i++) {
-		uint8_t *data = r->data + (size_t)i * BLOCK_SIZE;
-		void *medium = ram_block(r->block + i);
-		if (r->op == BLOCK_WRITE)
-			memcpy(medium, data, BLOCK_SIZE);
-		else if (medium)
-			memcpy(data, medium, BLOCK_SIZE);
-		else
-			memset(data, 0, BLOCK_SIZE);
-	}
+	ram_transfer(r);
 	if (r->op == BLOCK_READ && happens(BLOCK_INJECT_WRONG))
 		r->data[7] ^= 0x40;
 }

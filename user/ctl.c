@@ -32,13 +32,6 @@ static const char usage[] =
 	"usage: tern-ctl info | stats | bench [NAME [ROUNDS]] | slots | swap SLOT PROVIDER |\n"
 	"       domain [NAME [-- PROGRAM [ARGUMENT...]]] | heal [...] (heal help)\n";
 
-static bool same(const char *a, const char *b)
-{
-	while (*a && *a == *b)
-		a++, b++;
-	return *a == *b;
-}
-
 static int refused(const char *what, long err)
 {
 	print(2, "tern-ctl: ");
@@ -274,7 +267,7 @@ static int domain(int argc, char **argv, char **envp)
 		return refused("domain", -E_INVAL);
 	if (argc <= 3)
 		return domain_show(name);
-	if (!same(argv[3], "--") || argc < 5) {
+	if (!text_equal(argv[3], "--") || argc < 5) {
 		print(2, usage);
 		return 2;
 	}
@@ -339,7 +332,7 @@ static const char *unknown(const char *slot)
 	struct tern_hot_reload s;
 
 	for (uint32_t i = 0; slot_get(i, &s); i++)
-		if (same(s.slot, slot))
+		if (text_equal(s.slot, slot))
 			return "the slot has no such provider (tern-ctl slots lists them)";
 	return "there is no such slot (tern-ctl slots lists them)";
 }
@@ -376,22 +369,22 @@ static int swap(const char *slot, const char *provider)
 
 int main(int argc, char **argv, char **envp)
 {
-	if (argc == 2 && same(argv[1], "info"))
+	if (argc == 2 && text_equal(argv[1], "info"))
 		return info();
-	if (argc == 2 && same(argv[1], "stats"))
+	if (argc == 2 && text_equal(argv[1], "stats"))
 		return stats();
-	if (argc == 2 && same(argv[1], "bench"))
+	if (argc == 2 && text_equal(argv[1], "bench"))
 		return bench_list();
-	if ((argc == 3 || argc == 4) && same(argv[1], "bench"))
+	if ((argc == 3 || argc == 4) && text_equal(argv[1], "bench"))
 		return bench(argv[2], argc == 4 ? argv[3] : NULL);
-	if (argc >= 2 && same(argv[1], "domain"))
+	if (argc >= 2 && text_equal(argv[1], "domain"))
 		return domain(argc, argv, envp);
-	if (argc == 2 && same(argv[1], "slots"))
+	if (argc == 2 && text_equal(argv[1], "slots"))
 		return slots();
-	if (argc == 4 && same(argv[1], "swap"))
+	if (argc == 4 && text_equal(argv[1], "swap"))
 		return swap(argv[2], argv[3]);
-	if (argc >= 2 && same(argv[1], "heal"))
+	if (argc >= 2 && text_equal(argv[1], "heal"))
 		return ctl_heal(argc - 2, argv + 2);
-	print(argc == 2 && same(argv[1], "help") ? 1 : 2, usage);
-	return argc == 2 && same(argv[1], "help") ? 0 : 2;
+	print(argc == 2 && text_equal(argv[1], "help") ? 1 : 2, usage);
+	return argc == 2 && text_equal(argv[1], "help") ? 0 : 2;
 }

@@ -25,13 +25,6 @@
 
 static unsigned char buffer[CHUNK];
 
-static bool same(const char *a, const char *b)
-{
-	while (*a && *a == *b)
-		a++, b++;
-	return *a == *b;
-}
-
 static int refused(const char *what, long err)
 {
 	print(2, "tern-ctl: ");
@@ -225,11 +218,11 @@ int ctl_heal(int argc, char **argv)
 	struct tern_self_heal h = {};
 	unsigned long times = 0;
 
-	if (argc == 0 || (argc == 1 && same(argv[0], "status")))
+	if (argc == 0 || (argc == 1 && text_equal(argv[0], "status")))
 		return status(0);
-	if (same(argv[0], "demo") && argc <= 2)
+	if (text_equal(argv[0], "demo") && argc <= 2)
 		return demo(argc == 2 ? argv[1] : "crash");
-	if (same(argv[0], "inject") && (argc == 2 || argc == 3)) {
+	if (text_equal(argv[0], "inject") && (argc == 2 || argc == 3)) {
 		for (const char *c = argc == 3 ? argv[2] : "1"; *c; c++) {
 			if (*c < '0' || *c > '9' || times > 100000)
 				return refused("inject: a number", -22);
@@ -238,13 +231,15 @@ int ctl_heal(int argc, char **argv)
 		long err = inject(argv[1], (uint32_t)times);
 		return err < 0 ? refused("inject", err) : 0;
 	}
-	if ((same(argv[0], "check") && argc <= 2) || (same(argv[0], "reset") && argc == 2)) {
+	if ((text_equal(argv[0], "check") && argc <= 2) ||
+	    (text_equal(argv[0], "reset") && argc == 2)) {
 		if (argc == 2 && !set_text(h.name, sizeof(h.name), argv[1]))
 			return refused(argv[0], -E_NOENT);
-		long err = call(&h, same(argv[0], "check") ? TERN_HEAL_CHECK : TERN_HEAL_RESET);
+		long err =
+			call(&h, text_equal(argv[0], "check") ? TERN_HEAL_CHECK : TERN_HEAL_RESET);
 		return err < 0 ? refused(argv[0], err) : 0;
 	}
-	bool help = argc == 1 && same(argv[0], "help");
+	bool help = argc == 1 && text_equal(argv[0], "help");
 	print(help ? 1 : 2,
 	      "usage: tern-ctl heal [status | check [NAME] | reset NAME | inject WHAT [TIMES] | "
 	      "demo [WHAT]]\n");

@@ -5,6 +5,7 @@
 
 #include <hal/types.h>
 #include <lib/kerr.h>
+#include <lib/string.h>
 #include <module/module.h>
 
 #define MODULE_SECTIONS_MAX 512u
@@ -120,4 +121,13 @@ bool module_reloc_is_high(uint32_t type);
 static inline bool reloc_fits(const struct reloc *r, size_t width)
 {
 	return r->offset <= r->size && r->size - r->offset >= width;
+}
+
+/* Writes the low `width` bytes (8 at most) of `value` at r->offset. */
+static inline enum reloc_result reloc_put(const struct reloc *r, uint64_t value, size_t width)
+{
+	if (!reloc_fits(r, width))
+		return RELOC_BROKEN;
+	memcpy(r->write + r->offset, &value, width);
+	return RELOC_OK;
 }

@@ -28,14 +28,6 @@ enum {
 	R_AARCH64_PLT32 = 314,
 };
 
-static enum reloc_result put_data(const struct reloc *r, uint64_t value, size_t width)
-{
-	if (!reloc_fits(r, width))
-		return RELOC_BROKEN;
-	memcpy(r->write + r->offset, &value, width);
-	return RELOC_OK;
-}
-
 /* Puts the low `bits` of `value` at bit `at` of the instruction. */
 static enum reloc_result put_field(const struct reloc *r, uint64_t value, unsigned at,
 				   unsigned bits)
@@ -89,16 +81,16 @@ static enum reloc_result apply(const struct reloc *r)
 	case R_AARCH64_NONE:
 		return RELOC_OK;
 	case R_AARCH64_ABS64:
-		return put_data(r, r->value, 8);
+		return reloc_put(r, r->value, 8);
 	case R_AARCH64_PREL64:
-		return put_data(r, (uint64_t)relative, 8);
+		return reloc_put(r, (uint64_t)relative, 8);
 	case R_AARCH64_ABS32:
 		return r->value == (uint32_t)r->value || (int64_t)r->value == (int32_t)r->value
-			       ? put_data(r, r->value, 4)
+			       ? reloc_put(r, r->value, 4)
 			       : RELOC_RANGE;
 	case R_AARCH64_PREL32:
 	case R_AARCH64_PLT32:
-		return is_signed(relative, 32) ? put_data(r, (uint64_t)relative, 4) : RELOC_RANGE;
+		return is_signed(relative, 32) ? reloc_put(r, (uint64_t)relative, 4) : RELOC_RANGE;
 	case R_AARCH64_ADR_PREL_LO21:
 		return put_adr(r, relative);
 	case R_AARCH64_ADR_PREL_PG_HI21:

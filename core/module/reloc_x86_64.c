@@ -16,14 +16,6 @@ enum {
 	R_X86_64_PC64 = 24,
 };
 
-static enum reloc_result put(const struct reloc *r, uint64_t value, size_t width)
-{
-	if (!reloc_fits(r, width))
-		return RELOC_BROKEN;
-	memcpy(r->write + r->offset, &value, width);
-	return RELOC_OK;
-}
-
 static enum reloc_result apply(const struct reloc *r)
 {
 	uint64_t relative = r->value - (r->run + r->offset);
@@ -31,16 +23,18 @@ static enum reloc_result apply(const struct reloc *r)
 	case R_X86_64_NONE:
 		return RELOC_OK;
 	case R_X86_64_64:
-		return put(r, r->value, 8);
+		return reloc_put(r, r->value, 8);
 	case R_X86_64_PC64:
-		return put(r, relative, 8);
+		return reloc_put(r, relative, 8);
 	case R_X86_64_32:
-		return r->value == (uint32_t)r->value ? put(r, r->value, 4) : RELOC_RANGE;
+		return r->value == (uint32_t)r->value ? reloc_put(r, r->value, 4) : RELOC_RANGE;
 	case R_X86_64_32S:
-		return (int64_t)r->value == (int32_t)r->value ? put(r, r->value, 4) : RELOC_RANGE;
+		return (int64_t)r->value == (int32_t)r->value ? reloc_put(r, r->value, 4)
+							      : RELOC_RANGE;
 	case R_X86_64_PC32:
 	case R_X86_64_PLT32:
-		return (int64_t)relative == (int32_t)relative ? put(r, relative, 4) : RELOC_RANGE;
+		return (int64_t)relative == (int32_t)relative ? reloc_put(r, relative, 4)
+							      : RELOC_RANGE;
 	default:
 		return RELOC_UNKNOWN;
 	}

@@ -47,16 +47,7 @@ static enum kerr ram_prepare(uint64_t block, uint32_t count)
 
 static enum kerr direct_submit(void *instance, struct block_request *r)
 {
-	for (uint32_t i = 0; i < r->count; i++) {
-		uint8_t *data = r->data + (size_t)i * BLOCK_SIZE;
-		void *medium = ram_block(r->block + i);
-		if (r->op == BLOCK_WRITE)
-			memcpy(medium, data, BLOCK_SIZE);
-		else if (medium)
-			memcpy(data, medium, BLOCK_SIZE);
-		else
-			memset(data, 0, BLOCK_SIZE);
-	}
+	ram_transfer(r);
 	block_complete(r, KERR_OK);
 	return KERR_OK;
 }

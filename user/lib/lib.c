@@ -30,6 +30,13 @@ void *memset(void *dst, int byte, size_t n)
 	return dst;
 }
 
+bool text_equal(const char *a, const char *b)
+{
+	while (*a && *a == *b)
+		a++, b++;
+	return *a == *b;
+}
+
 size_t text_length(const char *s)
 {
 	size_t n = 0;

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -79,5 +80,6 @@ void *memcpy(void *dst, const void *src, size_t n);
 void *memset(void *dst, int byte, size_t n);
 int main(int argc, char **argv, char **envp);
 size_t text_length(const char *s);
+bool text_equal(const char *a, const char *b);
 void print(int fd, const char *s); /* the whole string */
 void print_number(int fd, unsigned long n);

@@ -7,6 +7,7 @@
 #include <core/wait.h>
 #include <hal/types.h>
 #include <heal/heal.h>
+#include <lib/string.h>
 #include <module/slot.h>
 
 #define BLOCK_SIZE PAGE_SIZE /* what a request is counted in */
@@ -107,3 +108,19 @@ void block_adopt(const char *device);
 
 /* The frame of a block in the direct map; null: nothing was written there yet. */
 void *ram_block(uint64_t block);
+
+/* What a request asks for, by copying. Here and not in ram.c: a driver's work is done by its own code, in which
+ * a fault can be contained. */
+static inline void ram_transfer(const struct block_request *r)
+{
+	for (uint32_t i = 0; i < r->count; i++) {
+		uint8_t *data = r->data + (size_t)i * BLOCK_SIZE;
+		void *medium = ram_block(r->block + i);
+		if (r->op == BLOCK_WRITE)
+			memcpy(medium, data, BLOCK_SIZE);
+		else if (medium)
+			memcpy(data, medium, BLOCK_SIZE);
+		else
+			memset(data, 0, BLOCK_SIZE);
+	}
+}

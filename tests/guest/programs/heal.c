@@ -3,6 +3,7 @@
  * each byte read has to be the one that was written, and no call may fail.
  */
 #define _GNU_SOURCE
+#include "module.h"
 #include "tap.h"
 
 #include <fcntl.h>
@@ -10,7 +11,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <tern/tern.h>
 
 #define DISK "/dev/ram0"
@@ -27,19 +27,6 @@ struct shared {
 static struct shared *shared;
 
 /* ---- Small things ---- */
-
-static long module_load(const char *name)
-{
-	struct utsname u;
-	char path[256];
-
-	uname(&u);
-	snprintf(path, sizeof(path), "/lib/modules/%s/%s.ko", u.release, name);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	long result = syscall(SYS_finit_module, fd, "", 0);
-	close(fd);
-	return result;
-}
 
 static long swap(const char *text)
 {
@@ -222,7 +209,7 @@ static void swaps(void)
 	pid_t pids[WORKERS];
 	unsigned done = 0;
 
-	check(module_load("ramqueue") == 0, "the other driver");
+	check(module_load("ramqueue", "") == 0, "the other driver");
 	workers_start(pids);
 	check(progress(20), "the workers work");
 	for (unsigned i = 0; i < SWAPS; i++) {
@@ -283,7 +270,8 @@ static void many(void)
 	check(swap("block queued") == -1 && errno == ENODEV,
 	      "the one that failed is not taken again");
 	check(syscall(SYS_delete_module, "ramqueue", O_NONBLOCK) == 0, "its module goes");
-	check(module_load("ramqueue") == 0 && swap("block queued") == 0, "and comes again, as new");
+	check(module_load("ramqueue", "") == 0 && swap("block queued") == 0,
+	      "and comes again, as new");
 	check(progress(20), "it works");
 }
 

@@ -1,13 +1,13 @@
 /* Hot swap: who gives the numbers of /dev/counter is exchanged while four readers take them. Each number has to
  * be given once, whatever happens in between. */
 #define _GNU_SOURCE
+#include "module.h"
 #include "tap.h"
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 
 #define READERS 4
 #define SWAPS 100
@@ -26,24 +26,9 @@ static bool fails(long result, int error)
 	return result < 0 && errno == error;
 }
 
-static long load_with(const char *name, const char *parameters)
-{
-	struct utsname u;
-	char path[256];
-
-	uname(&u);
-	snprintf(path, sizeof(path), "/lib/modules/%s/%s.ko", u.release, name);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	long result = syscall(SYS_finit_module, fd, parameters, 0);
-	int error = errno;
-	close(fd);
-	errno = error;
-	return result;
-}
-
 static long load(const char *name)
 {
-	return load_with(name, "");
+	return module_load(name, "");
 }
 
 static long unload(const char *name)
@@ -209,7 +194,7 @@ static void never_quiet(void)
 	unsigned long swaps, rollbacks;
 	uint64_t n = 0;
 
-	check(load_with("counter", "linger=2500 first=100") == 0 && load("countlock") == 0,
+	check(module_load("counter", "linger=2500 first=100") == 0 && load("countlock") == 0,
 	      "a provider that does not become quiet");
 	fflush(stdout);
 	pid_t pid = fork();

@@ -5,6 +5,7 @@
  * thread, promise, module or lock is missing.
  */
 #define _GNU_SOURCE
+#include "module.h"
 #include "numbers.h"
 #include "tap.h"
 
@@ -13,7 +14,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <tern/tern.h>
 
 #define WORKERS 4u
@@ -37,7 +37,6 @@ static struct shared {
 	_Atomic int line[WORKERS]; /* of a failure */
 } *shared;
 
-static const char *self;
 static unsigned me; /* a worker's number */
 
 #define must(cond)                                                                                 \
@@ -90,7 +89,7 @@ static void program(uint64_t seed)
 
 	if (pid == 0) {
 		snprintf(number, sizeof(number), "%lu", (unsigned long)(seed % 100));
-		execl(self, "soak", "leaf", number, NULL);
+		execl("/proc/self/exe", "soak", "leaf", number, NULL);
 		_exit(255);
 	}
 	must(pid > 0 && status_of(pid) == (int)(seed % 100));
@@ -238,19 +237,6 @@ static int exchange(const char *slot, const char *provider)
 	return errno;
 }
 
-static long module_load(const char *name)
-{
-	struct utsname u;
-	char path[256];
-
-	uname(&u);
-	snprintf(path, sizeof(path), "/lib/modules/%s/%s.ko", u.release, name);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	long result = syscall(SYS_finit_module, fd, "", 0);
-	close(fd);
-	return result;
-}
-
 static long heal(uint32_t op, const char *what)
 {
 	struct tern_self_heal h = {.size = sizeof(h), .op = op, .times = 1, .name = "ram0"};
@@ -282,7 +268,7 @@ static void disturb(uint64_t seed)
 		break_driver(seed >> 32);
 		return;
 	case 1:
-		must(module_load("hello") == 0 &&
+		must(module_load("hello", "") == 0 &&
 		     syscall(SYS_delete_module, "hello", O_NONBLOCK) == 0);
 		loads++;
 		return;
@@ -408,19 +394,17 @@ int main(int argc, char **argv)
 {
 	if (argc == 3 && strcmp(argv[1], "leaf") == 0)
 		return atoi(argv[2]);
-	self = "/proc/self/exe";
 	long seconds = argc > 1 ? atol(argv[1]) : 60;
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		      0);
 	/* Once round for what is made at its first use. */
-	struct audit before = take();
-	check(module_load("ramqueue") == 0, "the driver that breaks");
+	check(module_load("ramqueue", "") == 0, "the driver that breaks");
 	run(1);
 	check(syscall(SYS_delete_module, "ramqueue", O_NONBLOCK) == 0, "its module goes");
 	memset(shared, 0, sizeof(*shared));
 	sleep_ms(500);
-	before = take();
-	check(module_load("ramqueue") == 0, "and comes again");
+	const struct audit before = take();
+	check(module_load("ramqueue", "") == 0, "and comes again");
 	run(seconds);
 	check(syscall(SYS_delete_module, "ramqueue", O_NONBLOCK) == 0, "and goes");
 	audits(&before);

@@ -262,24 +262,10 @@ static bool stop(pid_t *pids)
 
 /* ---- Audits ---- */
 
-static unsigned long figure(const char *file, const char *name)
-{
-	char line[256];
-	unsigned long value = 0;
-	FILE *f = fopen(file, "r");
-
-	while (f && fgets(line, sizeof(line), f))
-		if (strncmp(line, name, strlen(name)) == 0)
-			value = strtoul(line + strlen(name), NULL, 10);
-	if (f)
-		fclose(f);
-	return value;
-}
-
-static unsigned long free_kib(void)
+static long free_kib(void)
 {
 	usleep(100000); /* what is freed after a grace period */
-	return figure("/proc/meminfo", "MemFree:");
+	return number_in("/proc/meminfo", "MemFree:");
 }
 
 /* ---- The tests ---- */
@@ -336,18 +322,18 @@ static void each_step_fails(const struct pair *p)
 
 static void nothing_lost(const struct pair *p)
 {
-	unsigned long before = free_kib(), total = figure("/proc/meminfo", "MemTotal:");
+	long before = free_kib(), total = number_in("/proc/meminfo", "MemTotal:");
 	long threads = threads_there();
 	unsigned failed = 0;
 
 	for (int i = 0; i < 20; i++)
 		failed += swap(p->slot, i % 2 ? p->home : p->other) != 0;
-	unsigned long after = free_kib();
+	long after = free_kib();
 	check(failed == 0 && after + 512 > before && before + 512 > after &&
-		      figure("/proc/meminfo", "MemTotal:") == total,
+		      number_in("/proc/meminfo", "MemTotal:") == total,
 	      "%s: no memory is lost", p->slot);
 	if (after + 512 <= before || before + 512 <= after)
-		printf("# free: %lu KiB, then %lu KiB\n", before, after);
+		printf("# free: %ld KiB, then %ld KiB\n", before, after);
 	check(threads > 0 && threads_there() == threads, "%s: no thread is lost", p->slot);
 }
 
