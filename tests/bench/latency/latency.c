@@ -8,6 +8,7 @@
  * went by without a run; of the others an answer later than 50 ms.
  */
 #define _GNU_SOURCE
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -75,10 +76,11 @@ static void work(uint64_t ns)
 static void calibrate(void)
 {
 	const uint64_t loops = 400000;
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	cpu_set_t mine;
+	int cpus = sched_getaffinity(0, sizeof(mine), &mine) ? 1 : CPU_COUNT(&mine);
 	uint64_t began, took;
 
-	for (long i = 1; i < cpus; i++)
+	for (int i = 1; i < cpus; i++)
 		if (fork() == 0) {
 			while (!atomic_load(&shared->calibrated))
 				spin(1000);

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tern import build, initramfs, packages, qemu, run, userland
+from tern.bench import turns
 from tern.common import BUILD, ROOT
 
 SOURCES = ROOT / "tests" / "bench"
@@ -36,6 +37,7 @@ class Settings(NamedTuple):
     emulator: tuple = ()  # more words for the emulator
     append: str = ""  # to the kernel's command line
     flavour: str = "musl"  # of the benchmark program
+    turns: bool = False  # several CPUs, counted: see turns.py
 
 
 class Heard(NamedTuple):
@@ -90,9 +92,11 @@ class Kernel:
     def words(self, settings, archive, workspace):
         """The emulator's command line."""
         machine = qemu.Machine(self.arch, self.image, archive,
-                               f"{self.cmdline} {settings.append}".strip(), settings.smp,
+                               f"{self.cmdline} {settings.append}".strip(),
+                               settings.smp * (2 if settings.turns else 1),
                                settings.mem, icount=settings.icount)
         return [*qemu.command(machine, workspace, ["-serial", "stdio", "-monitor", "none"]),
+                *(turns.words(self.arch, settings.smp, settings.mem, workspace) if settings.turns else ()),
                 *settings.emulator]
 
     def run(self, settings, script, additions=()):

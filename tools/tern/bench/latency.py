@@ -1,20 +1,16 @@
 """The latency of an audio-like, an interactive and a server task beside eight processes that compute:
 tests/bench/latency, with each scheduler of Tern and with Linux's default one.
 
-One CPU, counted: with -icount shift=0 an instruction takes a nanosecond of the guest's clock, so the figures repeat and
-the host's load is not in them. Several CPUs the emulator would then run one after the other, which is no longer a machine
-whose latency means something: so four CPUs are timed, with less work, RUNS times, of which the median counts, and only on a
-host with as many idle cores: else it is the host's load that is measured.
+Counted: with -icount shift=0 an instruction takes a nanosecond of the guest's clock, so the figures repeat and the host's
+load is not in them. Four CPUs take turns of a few microseconds: see turns.py.
 
 The strategies of `dis`: the same program, without intents, with one strategy at a time; what each is for is counted.
 """
 
-import os
 import re
-import statistics
 
 from tern import userland
-from tern.bench import guest, page, report
+from tern.bench import guest, page, report, turns
 from tern.common import Failure, say
 
 SOURCE = guest.SOURCES / "latency" / "latency.c"
@@ -23,25 +19,26 @@ TASKS = {"audio": "audio, 1 ms every 5 ms", "interactive": "interactive, 2 ms at
          "server": "server, 1 ms a request"}
 CPUS = (1, 4)
 SECONDS = 2
-RUNS = 3  # of the timed ones
-TIMED_WORK = 20  # percent of the work then: the emulator shares out what the host has
 HEAD = ("runs", "misses", "median", "p99", "max")
 LINE = re.compile(r"^latency (\w+) (\d+) (\d+) (\d+) (\d+) (\d+)$", re.MULTILINE)
 
 
 def run(kernel, cpus, append=""):
     """{task: {runs, misses, median, p99, max}}"""
-    program = userland.program(kernel.arch, "musl", [SOURCE])
-    runs = 1 if cpus == 1 else RUNS
-    heard = kernel.run(guest.Settings(kernel.arch, cpus, cpus == 1, append=append, timeout=400),
-                       "sleep 2" + f"; /bin/latency {SECONDS} 8 {100 if cpus == 1 else TIMED_WORK}" * runs, [(program, "/bin/latency")])
-    every = {}
-    for name, *values in LINE.findall(heard.output):
-        every.setdefault(name, []).append(list(map(int, values)))
-    if set(every) != set(TASKS):
+    heard = boot(kernel, cpus, f"/bin/latency {SECONDS} 8", append)
+    found = {name: dict(zip(HEAD, map(int, values))) for name, *values in LINE.findall(heard.output)}
+    if set(found) != set(TASKS):
         raise Failure(f"{kernel.arch}: {kernel.name} {append}: no latencies: {heard.why}")
-    return {name: dict(zip(HEAD, (round(statistics.median(column)) for column in zip(*lines))))
-            for name, lines in every.items()}
+    return found
+
+
+def boot(kernel, cpus, program, append, before="", after=""):
+    """Runs the program, counted, on so many CPUs."""
+    if cpus > 1:
+        program = turns.command(kernel.arch, cpus, program)
+    return kernel.run(guest.Settings(kernel.arch, cpus, append=append, timeout=600, turns=cpus > 1),
+                      f"{before} sleep 1; {program}; {after}",
+                      [(userland.program(kernel.arch, "musl", [SOURCE]), "/bin/latency")])
 
 
 def measure(arch, preset=None, versus=True, counts=CPUS):
@@ -57,9 +54,6 @@ def into(results, tern, linux=None, counts=CPUS):
     kept = results.setdefault("latency", {})
     systems = [(name, tern, f"sched={name}") for name in SCHEDULERS]
     for cpus in counts:
-        if cpus > 1 and os.cpu_count() - os.getloadavg()[0] < cpus:
-            say(f"{tern.arch}: latency with {cpus} CPUs: this host has not that many idle cores")
-            continue
         for name, kernel, append in systems + ([("linux", linux, "")] if linux else []):
             found = run(kernel, cpus, append)
             kept.setdefault(str(cpus), {})[name] = found
@@ -128,16 +122,16 @@ def microseconds(ns):
 
 
 TITLE = "## Latency beside eight processes that compute"
-INTRO = """\
+INTRO = f"""\
 `tests/bench/latency`: a task that works like audio output, an interactive one and a server with its client, beside eight
 processes that compute; the same static program everywhere. On Tern each says what it is (`audio_playback`, `ui_thread`,
 `web_server`, `compilation`), which only the scheduler `dis` heeds; Linux has its default scheduler and defaults. Microseconds
 from when a task should have run to when it did. A miss of the audio task is a period whose work was not done when the next
-began, or that went by without it; of the others an answer after more than 50 ms. With one CPU the tasks need 37 % of it.
+began, or that went by without it; of the others an answer after more than 50 ms. The tasks need 37 % of one CPU.
 
-One CPU is counted (`-icount shift=0`, an instruction is a nanosecond): these figures repeat. Several CPUs the emulator would
-then run one after the other, which is no machine whose latency means something, so four CPUs are timed, with a fifth of the
-work, the median of three runs, and only on a host with four idle cores: else it is the host's load that is measured."""
+Counted (`-icount shift=0`: an instruction of any CPU is a nanosecond), so these figures repeat on any host. The emulator
+runs four CPUs in turns of {turns.TURN} us, each at a quarter of the speed, for which the work is made less: there up to {3 * turns.TURN} us of a
+latency are the wait for the CPU's turn, with Tern and with Linux."""
 
 
 def lines(kept):
@@ -150,7 +144,7 @@ def lines(kept):
             found = list(rows(results, cpus))
             if not found:
                 continue
-            yield f"{arch}, {cpus} CPU{'s, timed' if cpus > 1 else ', counted'}:"
+            yield f"{arch}, {cpus} CPU{'s' if cpus > 1 else ''}:"
             yield ""
             yield from page.table(["task", "scheduler", *HEAD], found)
     if any("strategies" in results for results in kept.values()):
