@@ -22,12 +22,22 @@ _Atomic cpuset_t sched_online;
 _Atomic cpuset_t sched_idle;
 _Atomic cpuset_t sched_spared;
 
+static inline void request_reschedule(struct thread *t)
+{
+	atomic_fetch_or_explicit(&t->task.work, TASK_WORK_RESCHEDULE, memory_order_relaxed);
+}
+
 static cpu_t choose_cpu(struct thread *t)
 {
 	cpu_t last = t->task.hal.cpu;
 
-	if (atomic_load_explicit(&t->on_cpu, memory_order_acquire))
+	if (atomic_load_explicit(&t->on_cpu, memory_order_acquire)) {
+		/* The request of sched_set_affinity may have ended with the switch that is under way. */
+		if (unlikely(!(atomic_load_explicit(&t->affinity, memory_order_relaxed) &
+			       cpu_bit(last))))
+			request_reschedule(t);
 		return last;
+	}
 	cpuset_t online = atomic_load_explicit(&sched_online, memory_order_relaxed);
 	if (online == cpu_bit(last))
 		return last;
@@ -50,11 +60,6 @@ static cpu_t choose_cpu(struct thread *t)
 		target = (cpu_t)__builtin_ctzll(allowed);
 	}
 	return target;
-}
-
-static inline void request_reschedule(struct thread *t)
-{
-	atomic_fetch_or_explicit(&t->task.work, TASK_WORK_RESCHEDULE, memory_order_relaxed);
 }
 
 void sched_request(struct thread *t)

@@ -231,16 +231,73 @@ static void figures(void)
 	outer = cpu_time() - outer;
 	long took = microseconds(&b) - microseconds(&a);
 	check(took >= (end - inner) / 1000 - 2 && took <= outer / 1000 + 2,
-	      "getrusage and the CPU clock agree");
+	      "getrusage and the CPU clock agree (%ld us; %ld to %ld ns)", took, end - inner,
+	      outer);
 	check(field("/proc/self/schedstat", "") >= 30000000, "/proc/self/schedstat has the time");
 	check(field("/proc/self/sched", "nr_switches :") > 20, "/proc/self/sched has the switches");
 }
 
-/* ---- The policies of this kernel ---- */
+/* ---- A thread that sleeps and wakes all the time is moved ---- */
 
 static atomic_bool stop;
 static atomic_long rounds[6];
 static int ends[2][2];
+static atomic_int moved_id, moved_cpu;
+
+static void *answer(void *arg)
+{
+	char c;
+
+	while (read(ends[0][0], &c, 1) == 1 && write(ends[1][1], &c, 1) == 1)
+		;
+	return NULL;
+}
+
+static void *moved(void *arg)
+{
+	char c = 'x';
+
+	moved_id = (int)syscall(SYS_gettid);
+	while (!stop && write(ends[0][1], &c, 1) == 1 && read(ends[1][0], &c, 1) == 1) {
+		moved_cpu = sched_getcpu();
+		++rounds[0];
+	}
+	close(ends[0][1]);
+	return NULL;
+}
+
+/* Its CPU is taken from it while it leaves that CPU, is woken, or waits: two rounds later it is elsewhere. */
+static void moves(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN), wrong = 0;
+	pthread_t t[2];
+
+	if (pipe(ends[0]) || pipe(ends[1]))
+		exit(1);
+	pthread_create(&t[0], NULL, answer, NULL);
+	pthread_create(&t[1], NULL, moved, NULL);
+	while (!moved_id)
+		usleep(100);
+	for (int i = 0; i < 400; i++) {
+		cpu_set_t one;
+		CPU_ZERO(&one);
+		CPU_SET((size_t)(i % cpus), &one);
+		wrong += sched_setaffinity(moved_id, sizeof(one), &one) != 0;
+		for (long seen = rounds[0]; rounds[0] < seen + 3;)
+			sched_yield();
+		wrong += moved_cpu != i % cpus;
+	}
+	check(wrong == 0, "moved 400 times between sleeping and waking (wrong: %ld)", wrong);
+	stop = true;
+	pthread_join(t[1], NULL);
+	pthread_join(t[0], NULL);
+	for (int i = 0; i < 4; i++)
+		close(ends[i / 2][i % 2]);
+	stop = false;
+	rounds[0] = 0;
+}
+
+/* ---- The policies of this kernel ---- */
 
 static void *hog(void *arg)
 {
@@ -344,6 +401,7 @@ int main(void)
 	calls();
 	rights();
 	figures();
+	moves();
 	policies();
 	return tap_end();
 }
