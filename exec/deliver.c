@@ -186,7 +186,10 @@ static bool push_handler(struct hal_frame *frame, const struct signal_info *info
 	if (action->flags & SA_ONSTACK && t->alt_stack_size && !on_alt_stack(t, sp))
 		s.stack_top = t->alt_stack_base + t->alt_stack_size;
 	signal_info_encode(info, s.info);
-	if (hal.user.signal_push(frame, &s) != KERR_OK)
+	bool live = fpu_hold();
+	enum kerr err = hal.user.signal_push(frame, &s);
+	fpu_release(live);
+	if (err != KERR_OK)
 		return false;
 	uint64_t mask = t->signal_mask | action->mask;
 	if (!(action->flags & SA_NODEFER))
@@ -359,7 +362,10 @@ enum kerr signal_return(struct hal_frame *frame)
 {
 	struct thread *t = current_thread();
 	struct hal_signal s = {};
+	bool live = fpu_hold();
 	enum kerr err = hal.user.signal_pop(frame, &s);
+
+	fpu_release(live);
 
 	if (err != KERR_OK)
 		return err;

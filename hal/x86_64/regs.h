@@ -84,9 +84,6 @@
 /* In hal_frame.vector, not a hardware vector: SYSCALL, whose frame nobody has changed since. */
 #define VECTOR_SYSCALL 0x100
 
-/* hal_thread.flags: the FPU registers are not this thread's, its area is being rewritten. */
-#define THREAD_FPU_STALE 1
-
 #define IST_DOUBLE_FAULT 1
 #define IST_NMI 2
 #define IST_MACHINE_CHECK 3

@@ -6,8 +6,28 @@
  *
  * Pages are zeroed and copied through SSE registers with interrupts off, so that no switch of
  * threads comes between saving and restoring them (so does user_copy.S, in its own way).
+ * Whose registers they are does not matter: the unit is turned on for them if it is off.
  */
+#include "cpu_offsets.h"
 #include "kcfi.h"
+#include "regs.h"
+
+	.macro UNIT_BEGIN
+	pushfq
+	cli
+	cmpb	$0, %gs:CPU_FPU_OFF
+	je	771f
+	clts
+771:
+	.endm
+
+	.macro UNIT_END
+	cmpb	$0, %gs:CPU_FPU_OFF
+	je	772f
+	mov	$(CR0_KERNEL | CR0_TS), %eax
+	mov	%rax, %cr0
+772:	popfq
+	.endm
 
 	.text
 
@@ -195,8 +215,7 @@ memset:
 	.type	x86_page_zero, @function
 	CFI_FUNCTION x86_page_zero
 x86_page_zero:
-	pushfq
-	cli
+	UNIT_BEGIN
 	sub	$24, %rsp
 	movups	%xmm0, (%rsp)
 	xorps	%xmm0, %xmm0
@@ -207,7 +226,7 @@ x86_page_zero:
 	.endr
 	movups	(%rsp), %xmm0
 	add	$24, %rsp
-	popfq
+	UNIT_END
 	ret
 	.size	x86_page_zero, . - x86_page_zero
 
@@ -216,8 +235,7 @@ x86_page_zero:
 	.type	x86_page_copy, @function
 	CFI_FUNCTION x86_page_copy
 x86_page_copy:
-	pushfq
-	cli
+	UNIT_BEGIN
 	sub	$40, %rsp
 	movups	%xmm0, (%rsp)
 	movups	%xmm1, 16(%rsp)
@@ -232,7 +250,7 @@ x86_page_copy:
 	movups	(%rsp), %xmm0
 	movups	16(%rsp), %xmm1
 	add	$40, %rsp
-	popfq
+	UNIT_END
 	ret
 	.size	x86_page_copy, . - x86_page_copy
 

@@ -74,7 +74,7 @@ void x86_trap_vectors_load(void)
 static const uint8_t kinds[32] = {
 	[0] = TRAP_DIVIDE,         [1] = TRAP_SINGLE_STEP,     [2] = TRAP_UNKNOWN,
 	[3] = TRAP_BREAKPOINT,     [4] = TRAP_OVERFLOW,        [5] = TRAP_OVERFLOW,
-	[6] = TRAP_ILLEGAL,        [7] = TRAP_FLOATING_POINT,  [8] = TRAP_UNKNOWN,
+	[6] = TRAP_ILLEGAL,        [7] = TRAP_FPU,             [8] = TRAP_UNKNOWN,
 	[9] = TRAP_UNKNOWN,        [10] = TRAP_PROTECTION,     [11] = TRAP_PROTECTION,
 	[12] = TRAP_PROTECTION,    [13] = TRAP_PROTECTION,     [14] = TRAP_PAGE_FAULT,
 	[15] = TRAP_UNKNOWN,       [16] = TRAP_FLOATING_POINT, [17] = TRAP_ALIGNMENT,

@@ -2,9 +2,9 @@
  * The kernel's accesses to user memory. Each instruction that may fault has a pair in .fixups; the
  * landings count what is left exactly, by going on byte by byte where a block failed.
  *
- * From BULK bytes on the copy goes through SSE registers, if they are the current thread's: then a
- * switch of threads in the middle (a fault may sleep) saves and restores what is in them like any
- * other FPU state, and they get their own contents back at the end.
+ * From BULK bytes on the copy goes through SSE registers, if the unit is on and so they are the current
+ * thread's: then a switch of threads in the middle (a fault may sleep) keeps what is in them like any
+ * other FPU state (also by a trap in here), and they get their own contents back at the end.
  */
 #include "kcfi.h"
 #include "cpu_offsets.h"
@@ -140,8 +140,8 @@ x86_user_copy:
 	mov	%gs:CPU_CURRENT, %rax
 	cmpq	$0, HAL_THREAD_FPU(%rax)
 	je	.Lblocks
-	testb	$THREAD_FPU_STALE, HAL_THREAD_FLAGS(%rax)
-	jnz	.Lblocks
+	cmpb	$0, %gs:CPU_FPU_OFF
+	jne	.Lblocks
 	sub	$64, %rsp
 	movups	%xmm0, (%rsp)
 	movups	%xmm1, 16(%rsp)
