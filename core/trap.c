@@ -14,7 +14,7 @@ bool core_trap(struct trap *t)
 {
 	if (t->kind == TRAP_PAGE_FAULT)
 		return upcalls.page_fault(t);
-	if (t->kind == TRAP_FPU)
+	if (unlikely(t->kind == TRAP_FPU))
 		return upcalls.fpu_trap(t);
 	if (!t->from_user)
 		return false;

@@ -76,6 +76,18 @@ static inline void unit_take(struct runqueue *rq, struct thread *t, cpu_t cpu)
 	atomic_store_explicit(&rq->fpu_owner, t, memory_order_release);
 }
 
+/* A thread that has used the unit in nearly every turn gets it before it asks. */
+static inline bool is_eager(struct thread *t)
+{
+	unsigned uses = t->fpu_uses;
+
+	if (uses >= USES_EAGER) {
+		t->fpu_uses = (uint8_t)(uses < USES_AGAIN ? uses + 1 : USES_EAGER - 1);
+		return true;
+	}
+	return false;
+}
+
 void fpu_switch(struct runqueue *rq, struct thread *next, cpu_t cpu)
 {
 	if (!next->task.hal.fpu)
@@ -84,15 +96,15 @@ void fpu_switch(struct runqueue *rq, struct thread *next, cpu_t cpu)
 		unit_set(rq, true);
 		return;
 	}
-	unsigned uses = next->fpu_uses;
-	if (uses >= USES_EAGER &&
-	    atomic_load_explicit(&next->fpu_cpu, memory_order_acquire) == CPU_NONE) {
-		next->fpu_uses = (uint8_t)(uses < USES_AGAIN ? uses + 1 : USES_EAGER - 1);
-		unit_take(rq, next, cpu);
-		return;
+	if (next->fpu_uses) {
+		bool at_hand = atomic_load_explicit(&next->fpu_cpu, memory_order_acquire) == CPU_NONE;
+		if (at_hand && is_eager(next)) {
+			unit_take(rq, next, cpu);
+			return;
+		}
+		if (next->fpu_uses < USES_EAGER)
+			next->fpu_uses--;
 	}
-	if (uses && uses < USES_EAGER)
-		next->fpu_uses = (uint8_t)(uses - 1);
 	unit_set(rq, false);
 }
 
@@ -124,11 +136,11 @@ static bool bring_home(struct thread *t)
 	}
 }
 
-bool fpu_trap(struct trap *trap)
+NOINLINE bool fpu_trap(struct trap *trap)
 {
 	struct thread *t = current_thread();
 
-	/* In the kernel: a user copy that began with the unit on and was switched out. */
+	/* In the kernel: a user copy that wants it, or had it when it began and was switched out. */
 	if (!trap->from_user && (t->task.preempt_count || !t->task.hal.fpu))
 		return false;
 	hal.cpu.irq_restore(true);
@@ -160,16 +172,25 @@ bool fpu_hold(void)
 	return live;
 }
 
-void fpu_release(bool load)
+void fpu_release(bool live)
 {
 	struct thread *t = current_thread();
 	bool on = hal.cpu.irq_save();
 	cpu_t cpu = t->task.hal.cpu;
 
 	atomic_store_explicit(&t->fpu_cpu, CPU_NONE, memory_order_relaxed);
-	if (load)
+	if (live && is_eager(t))
 		unit_take(&runqueues[cpu], t, cpu);
 	hal.cpu.irq_restore(on);
+}
+
+void fpu_show(void)
+{
+	struct thread *t = current_thread();
+
+	if (bring_home(t))
+		hal.cpu.fpu_save(&t->task.hal);
+	hal.cpu.irq_restore(true);
 }
 
 void fpu_fork(struct thread *child)
@@ -180,7 +201,6 @@ void fpu_fork(struct thread *child)
 		hal.cpu.fpu_save(&t->task.hal);
 	hal.cpu.fpu_copy(&child->task.hal, &t->task.hal);
 	hal.cpu.irq_restore(true);
-	child->fpu_uses = t->fpu_uses;
 }
 
 /* What the other CPU is doing while this loops is one save, with interrupts off. */

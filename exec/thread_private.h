@@ -13,9 +13,11 @@ void thread_launch(struct thread *t);
 [[noreturn]] void thread_leave_cpu(void);
 /* The registers of the current thread's unit (fpu.c). Thread context, interrupts on, no spinlock.
  * hold: they are in its area, which stays the thread's to read and change, until release; true: the
- * unit had them. release(true) loads them at once. */
+ * unit had them, and release(true) may load them at once. */
 bool fpu_hold(void);
-void fpu_release(bool load);
+void fpu_release(bool live);
+/* They are in its area as well, to be read until it returns to user mode. */
+void fpu_show(void);
 /* A new thread, never run, gets the current one's. */
 void fpu_fork(struct thread *child);
 /* As a new program has them. */

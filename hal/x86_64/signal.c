@@ -63,6 +63,8 @@ static_assert(sizeof(struct rt_frame) == 440);
 #define FPU_MXCSR 24
 #define FPU_MXCSR_MASK 28
 #define XSAVE_HEADER 512
+#define XSAVE_MIN 576 /* x87, SSE, the header */
+#define XFEATURES_LEGACY 3ull
 
 struct fpu_description {
 	uint32_t magic1, extended_size;
@@ -141,8 +143,13 @@ static bool fpu_push(vaddr_t at, uint32_t pkru)
 					     .state_size = (uint32_t)end};
 	x86_fpu_complete(thread);
 	memcpy((char *)thread->fpu + FPU_DESCRIPTION, &d, sizeof(d));
-	if (keys) /* only the frame's reader looks at this bit */
-		*(uint64_t *)((char *)thread->fpu + XSAVE_HEADER) |= keys;
+	if (x86_features.xsave) {
+		uint64_t *present = (uint64_t *)((char *)thread->fpu + XSAVE_HEADER);
+		/* Whoever reads the frame looks there, also what is missing. */
+		if (!(*present & ~XFEATURES_LEGACY))
+			used = XSAVE_MIN;
+		*present |= keys;
+	}
 	return !x86_user_copy((void *)at, thread->fpu, used) && keys_push(at, pkru) &&
 	       (!x86_features.xsave || !x86_user_copy((void *)(at + end), &magic2, sizeof(magic2)));
 }
@@ -252,7 +259,10 @@ enum kerr x86_signal_push(struct hal_frame *frame, const struct hal_signal *sign
 	context_fill(&rt.context, frame, signal, fpu);
 	memcpy(rt.info, signal->info, sizeof(rt.info));
 	uint32_t pkru = keys_open();
-	if (x86_user_copy((void *)at, &rt, sizeof(rt)) || !fpu_push(fpu, pkru)) {
+	x86_cpu_current()->flags |= THREAD_FPU_HELD;
+	bool good = !x86_user_copy((void *)at, &rt, sizeof(rt)) && fpu_push(fpu, pkru);
+	x86_cpu_current()->flags &= ~(uint32_t)THREAD_FPU_HELD;
+	if (!good) {
 		keys_set(pkru);
 		return KERR_FAULT;
 	}
@@ -299,8 +309,11 @@ enum kerr x86_signal_pop(struct hal_frame *frame, struct hal_signal *out)
 	struct rt_frame rt;
 	vaddr_t at = frame->rsp - sizeof(rt.restorer); /* the handler's RET took it */
 	uint32_t before = keys_open(), pkru;
-	if (!user_range(at, sizeof(rt)) || x86_user_copy(&rt, (void *)at, sizeof(rt)) ||
-	    !fpu_pop(rt.context.registers.fpu, &pkru)) {
+	x86_cpu_current()->flags |= THREAD_FPU_HELD;
+	bool good = user_range(at, sizeof(rt)) && !x86_user_copy(&rt, (void *)at, sizeof(rt)) &&
+		    fpu_pop(rt.context.registers.fpu, &pkru);
+	x86_cpu_current()->flags &= ~(uint32_t)THREAD_FPU_HELD;
+	if (!good) {
 		keys_set(before);
 		return KERR_FAULT;
 	}

@@ -17,6 +17,7 @@ static struct hal_user_info info RO_AFTER_INIT = {
 	.abi = HAL_ABI_X86_64,
 	.elf_machine = 62,
 	.frame_size = FRAME_SIZE,
+	.handler_fpu_new = true,
 	.trampoline = x86_user_trampoline,
 };
 

@@ -240,6 +240,8 @@ struct hal_user_info {
 	size_t frame_size; /* sizeof(struct hal_frame), a multiple of 16. The user frame of a
 				   thread ends at its stack_top. */
 	size_t fpu_size; /* of hal_thread.fpu */
+	bool handler_fpu_new; /* a signal handler begins with a new program's FPU state, not with what
+				 was interrupted */
 	const void *trampoline; /* page-independent code that calls rt_sigreturn */
 	size_t trampoline_size;
 	size_t min_signal_stack;
@@ -294,8 +296,8 @@ struct hal_user_ops {
 	 * handler when it begins, have key 0 and no other. Nothing happens where there are none. */
 	void (*key_rights)(unsigned key, unsigned denied);
 	/* Lays the Linux rt_sigframe of this architecture, with the FPU state in the current thread's
-	 * area, on the user stack and turns `frame` to the handler, the area to what that begins
-	 * with. The unit is off. KERR_FAULT: the stack is not there. */
+	 * area, on the user stack and turns `frame` to the handler; with handler_fpu_new also the area, and
+	 * then the unit is off. KERR_FAULT: the stack is not there. */
 	enum kerr (*signal_push)(struct hal_frame *frame, const struct hal_signal *signal);
 	/* rt_sigreturn: takes registers, FPU state (into the area; the unit is off), mask and alternate
 	 * stack back from the stack; hostile contents never reach privileged bits. KERR_FAULT: not
