@@ -93,7 +93,8 @@ static __attribute__((noinline)) void keep(const struct state *in, struct state 
 {
 	struct call *call = calls;
 
-	asm volatile(EACH_32(LOAD_Q) "ldp x9, x10, [%[in], #512]\n\t"
+	asm volatile(EACH_32(LOAD_Q) "add x11, %[in], #512\n\t"
+				     "ldp x9, x10, [x11]\n\t"
 				     "msr fpcr, x9\n\t"
 				     "msr fpsr, x10\n"
 				     "1:\tcbz %[count], 2f\n\t"
