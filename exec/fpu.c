@@ -97,7 +97,8 @@ void fpu_switch(struct runqueue *rq, struct thread *next, cpu_t cpu)
 		return;
 	}
 	if (next->fpu_uses) {
-		bool at_hand = atomic_load_explicit(&next->fpu_cpu, memory_order_acquire) == CPU_NONE;
+		bool at_hand =
+			atomic_load_explicit(&next->fpu_cpu, memory_order_acquire) == CPU_NONE;
 		if (at_hand && is_eager(next)) {
 			unit_take(rq, next, cpu);
 			return;

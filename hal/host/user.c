@@ -57,7 +57,7 @@ void host_user_frame_init(struct hal_frame *frame, vaddr_t pc, vaddr_t sp)
 {
 	*frame = (struct hal_frame){.pc = pc, .status = HOST_STATUS_MODE};
 	frame->r[FRAME_SP] = sp;
-	if (frame == (struct hal_frame *)host_self()->current->stack_top - 1)
+	if ((uintptr_t)(frame + 1) == host_self()->current->stack_top)
 		keys_set(0); /* a new program */
 }
 

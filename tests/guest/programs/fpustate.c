@@ -33,10 +33,12 @@ struct state {
 	uint64_t control, status; /* x86_64: MXCSR, x87's control word */
 };
 
-#define EACH_16(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
+#define EACH_16(X)                                                                                 \
+	X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
 #define EACH_32(X)                                                                                 \
 	EACH_16(X)                                                                                 \
-	X(16) X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31)
+	X(16)                                                                                      \
+	X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31)
 
 #if defined(__x86_64__)
 static int has_avx;
@@ -54,34 +56,44 @@ static __attribute__((noinline)) void keep(const struct state *in, struct state 
 	const uint16_t word = 0x37f;
 	struct call *call = calls;
 
-	asm volatile("test %[avx], %[avx]\n\t"
-		     "jz 1f\n\t" EACH_16(LOAD_YMM) "jmp 2f\n"
-		     "1:\t" EACH_16(LOAD_XMM) "2:\tldmxcsr 512(%[in])\n\t"
-		     "fldcw 520(%[in])\n"
-		     "3:\ttest %[count], %[count]\n\t"
-		     "jz 4f\n\t"
-		     "mov (%[call]), %%rax\n\t"
-		     "mov 8(%[call]), %%rdi\n\t"
-		     "mov 16(%[call]), %%rsi\n\t"
-		     "mov 24(%[call]), %%rdx\n\t"
-		     "xor %%r10d, %%r10d\n\t"
-		     "xor %%r8d, %%r8d\n\t"
-		     "syscall\n\t"
-		     "mov %%rax, 32(%[call])\n\t"
-		     "add $40, %[call]\n\t"
-		     "dec %[count]\n\t"
-		     "jmp 3b\n"
-		     "4:\tstmxcsr 512(%[out])\n\t"
-		     "fnstcw 520(%[out])\n\t"
-		     "test %[avx], %[avx]\n\t"
-		     "jz 5f\n\t" EACH_16(SAVE_YMM) "vzeroupper\n\tjmp 6f\n"
-		     "5:\t" EACH_16(SAVE_XMM) "6:\tldmxcsr %[mxcsr]\n\t"
-		     "fldcw %[word]\n\t"
-		     : [call] "+r"(call), [count] "+r"(count)
-		     : [in] "r"(in), [out] "r"(out), [avx] "r"(has_avx), [mxcsr] "m"(mxcsr),
-		       [word] "m"(word)
-		     : "memory", "cc", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r10",
-		       "r11" EACH_16(CLOBBER));
+	asm volatile(
+		"test %[avx], %[avx]\n\t"
+		"jz 1f\n\t" EACH_16(
+			LOAD_YMM) "jmp 2f\n"
+				  "1:\t" EACH_16(
+					  LOAD_XMM) "2:\tldmxcsr 512(%[in])\n\t"
+						    "fldcw 520(%[in])\n"
+						    "3:\ttest %[count], %[count]\n\t"
+						    "jz 4f\n\t"
+						    "mov (%[call]), %%rax\n\t"
+						    "mov 8(%[call]), %%rdi\n\t"
+						    "mov 16(%[call]), %%rsi\n\t"
+						    "mov 24(%[call]), %%rdx\n\t"
+						    "xor %%r10d, %%r10d\n\t"
+						    "xor %%r8d, %%r8d\n\t"
+						    "syscall\n\t"
+						    "mov %%rax, 32(%[call])\n\t"
+						    "add $40, %[call]\n\t"
+						    "dec %[count]\n\t"
+						    "jmp 3b\n"
+						    "4:\tstmxcsr 512(%[out])\n\t"
+						    "fnstcw 520(%[out])\n\t"
+						    "test %[avx], %[avx]\n\t"
+						    "jz 5f\n\t" EACH_16(
+							    SAVE_YMM) "vzeroupper\n\tjmp 6f\n"
+								      "5:\t" EACH_16(
+									      SAVE_XMM) "6:"
+											"\tldmxcsr "
+											"%[mxcsr]"
+											"\n\t"
+											"fldcw "
+											"%[word]"
+											"\n\t"
+		: [call] "+r"(call), [count] "+r"(count)
+		: [in] "r"(in), [out] "r"(out), [avx] "r"(has_avx), [mxcsr] "m"(mxcsr),
+		  [word] "m"(word)
+		: "memory", "cc", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r10",
+		  "r11" EACH_16(CLOBBER));
 }
 #elif defined(__aarch64__)
 #define LOAD_Q(n) "ldr q" #n ", [%[in], #" #n "*16]\n\t"
@@ -111,7 +123,7 @@ static __attribute__((noinline)) void keep(const struct state *in, struct state 
 				     "mrs x10, fpsr\n\t"
 				     "add x11, %[out], #512\n\t"
 				     "stp x9, x10, [x11]\n\t" EACH_32(SAVE_Q) "msr fpcr, xzr\n\t"
-									       "msr fpsr, xzr\n\t"
+									      "msr fpsr, xzr\n\t"
 		     : [call] "+r"(call), [count] "+r"(count)
 		     : [in] "r"(in), [out] "r"(out)
 		     : "memory", "cc", "x0", "x1", "x2", "x3", "x4", "x8", "x9", "x10",
@@ -256,8 +268,8 @@ static void *interrupted(void *arg)
 
 	for (uint64_t i = 0; i < 100; i++) {
 		calls[0] = move_to(&mask, (int)(i % (uint64_t)cpus));
-		calls[1] = calls[2] = (struct call){
-			SYS_tgkill, {getpid(), syscall(SYS_gettid), SIGUSR1}, 0};
+		calls[1] = calls[2] =
+			(struct call){SYS_tgkill, {getpid(), syscall(SYS_gettid), SIGUSR1}, 0};
 		wrong += !kept(i + 5000 * (uint64_t)(intptr_t)arg, &calls[i % 3], 3 - (long)i % 3);
 	}
 	return NULL;
@@ -288,8 +300,7 @@ static int leaves(uint64_t seed, char **argv)
 	char *words[] = {argv[0], "fresh", NULL}, *none[] = {NULL};
 
 	if (seed % 2)
-		calls[1] = (struct call){
-			SYS_execve, {(long)argv[0], (long)words, (long)none}, 0};
+		calls[1] = (struct call){SYS_execve, {(long)argv[0], (long)words, (long)none}, 0};
 	return in_child(kept(seed, calls, 2); _exit(9));
 }
 
@@ -378,7 +389,8 @@ static void count(void)
 		return; /* not this kernel */
 	kept(1, &here, 1);
 	struct figures alone = beside(false);
-	check(alone.switches >= TURNS - 50 && alone.saves <= 5 && alone.loads <= 5 && alone.traps <= 5,
+	check(alone.switches >= TURNS - 50 && alone.saves <= 5 && alone.loads <= 5 &&
+		      alone.traps <= 5,
 	      "beside threads that do not compute: %ld switches, %ld saves, %ld loads, %ld traps",
 	      alone.switches, alone.saves, alone.loads, alone.traps);
 	struct figures many = beside(true);
