@@ -171,6 +171,7 @@ static const char *const trap_names[] = {
 	[TRAP_SINGLE_STEP] = "single step",
 	[TRAP_DIVIDE] = "division error",
 	[TRAP_FLOATING_POINT] = "floating-point error",
+	[TRAP_FPU] = "use of the floating-point unit",
 	[TRAP_OVERFLOW] = "overflow or bound exception",
 	[TRAP_PROTECTION] = "protection fault",
 	[TRAP_STACK_OVERFLOW] = "kernel stack overflow",

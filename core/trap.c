@@ -14,6 +14,8 @@ bool core_trap(struct trap *t)
 {
 	if (t->kind == TRAP_PAGE_FAULT)
 		return upcalls.page_fault(t);
+	if (unlikely(t->kind == TRAP_FPU))
+		return upcalls.fpu_trap(t);
 	if (!t->from_user)
 		return false;
 	upcalls.exception(t);

@@ -162,6 +162,18 @@ enum kerr signal_set_alt_stack(vaddr_t base, uint64_t size, int flags, vaddr_t s
 	return KERR_OK;
 }
 
+static bool lay_frame(struct hal_frame *frame, const struct hal_signal *s)
+{
+	if (!hal.user.info()->handler_fpu_new) {
+		fpu_show();
+		return hal.user.signal_push(frame, s) == KERR_OK;
+	}
+	bool live = fpu_hold();
+	enum kerr err = hal.user.signal_push(frame, s);
+	fpu_release(live);
+	return err == KERR_OK;
+}
+
 /* Turns the frame to the handler; false: the user stack cannot take it. */
 static bool push_handler(struct hal_frame *frame, const struct signal_info *info,
 			 const struct signal_action *action)
@@ -186,7 +198,7 @@ static bool push_handler(struct hal_frame *frame, const struct signal_info *info
 	if (action->flags & SA_ONSTACK && t->alt_stack_size && !on_alt_stack(t, sp))
 		s.stack_top = t->alt_stack_base + t->alt_stack_size;
 	signal_info_encode(info, s.info);
-	if (hal.user.signal_push(frame, &s) != KERR_OK)
+	if (!lay_frame(frame, &s))
 		return false;
 	uint64_t mask = t->signal_mask | action->mask;
 	if (!(action->flags & SA_NODEFER))
@@ -359,7 +371,10 @@ enum kerr signal_return(struct hal_frame *frame)
 {
 	struct thread *t = current_thread();
 	struct hal_signal s = {};
+	bool live = fpu_hold();
 	enum kerr err = hal.user.signal_pop(frame, &s);
+
+	fpu_release(live);
 
 	if (err != KERR_OK)
 		return err;

@@ -373,10 +373,7 @@ static void reset_thread(struct thread *t)
 	t->robust_list = 0;
 	t->restart = 0;
 	t->restore_mask = false;
-	bool on = hal.cpu.irq_save();
-	memset(t->task.hal.fpu, 0, hal.user.info()->fpu_size);
-	hal.cpu.fpu_load(&t->task.hal);
-	hal.cpu.irq_restore(on);
+	fpu_new_program();
 }
 
 /* A process whose actions are shared with another gets its own (CLONE_SIGHAND). */

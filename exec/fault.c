@@ -123,6 +123,7 @@ void fault_exception(struct trap *trap)
 		signal_fault(trap, SIGFPE, FPE_FLTINV, trap->ip);
 		return;
 	case TRAP_PAGE_FAULT:
+	case TRAP_FPU:
 	case TRAP_OVERFLOW:
 	case TRAP_PROTECTION:
 	case TRAP_STACK_OVERFLOW:

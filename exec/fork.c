@@ -60,10 +60,7 @@ static void inherit_thread(struct thread *t, struct thread *parent, const struct
 		t->clear_child_tid = r->child_tid;
 	t->task.hal.tls = parent->task.hal.tls;
 
-	bool on = hal.cpu.irq_save();
-	hal.cpu.fpu_save(&parent->task.hal);
-	memcpy(t->task.hal.fpu, parent->task.hal.fpu, hal.user.info()->fpu_size);
-	hal.cpu.irq_restore(on);
+	fpu_fork(t);
 
 	hal.user.frame_fork(thread_frame(t), thread_frame(parent), r->stack);
 	if (r->flags & CLONE_SETTLS)

@@ -15,7 +15,8 @@ struct runqueue {
 	struct thread *_Atomic current; /* (own CPU, under lock; others read under lock) */
 	struct thread *idle; /* (const after start) */
 	struct aspace *aspace; /* (own CPU) what aspace_activate() was last given */
-	struct thread *fpu_owner; /* (own CPU) whose state the unit holds */
+	struct thread *_Atomic fpu_owner; /* whose registers the unit holds: exec/fpu.c */
+	bool fpu_on; /* (own CPU) programs may use the unit */
 	bool slice_armed; /* (own CPU) slice_timer is set */
 	uint32_t balance_ticks; /* (own CPU) */
 	struct timer slice_timer; /* (own CPU) */
@@ -74,6 +75,9 @@ bool thread_try_move(struct thread *t, enum thread_state from, enum thread_state
 /* park() with the state to sleep in. */
 enum kerr thread_park(enum wait_reason reason, bool interruptible, nsec_t deadline,
 		      enum thread_state how);
+
+/* fpu.c. The unit as `next` must find it on this CPU, `cpu`. Interrupts off. */
+void fpu_switch(struct runqueue *rq, struct thread *next, cpu_t cpu);
 
 void sched_run_idle(void) __attribute__((noreturn));
 /* Frees what a dead thread leaves; from sched_switch_finish. */

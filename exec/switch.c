@@ -10,8 +10,8 @@
  * who moved it from a sleeping state to READY (one atomic exchange: exec/park.c). So a wake-up
  * that races with going to sleep needs no second lock.
  *
- * Cost: one lock, one clock reading, two calls into the policy; the address space and the FPU
- * are changed only when they differ. Rejected: handing the lock over to the next thread, which
+ * Cost: one lock, one clock reading, two calls into the policy; the address space is changed only
+ * when it differs, the FPU as fpu.c tells. Rejected: handing the lock over to the next thread, which
  * saves nothing here and needs every new thread to start with a held lock.
  */
 #include "sched_private.h"
@@ -27,16 +27,7 @@ struct runqueue runqueues[CPU_MAX] = {
 static inline void fpu_before(struct runqueue *rq, struct thread *prev, struct thread *next,
 			      enum switch_reason reason)
 {
-	cpu_t cpu = prev->task.hal.cpu;
-
-	if (prev->task.hal.fpu &&
-	    atomic_load_explicit(&prev->state, memory_order_relaxed) != THREAD_ZOMBIE)
-		hal.cpu.fpu_save(&prev->task.hal);
-	if (next->task.hal.fpu && (rq->fpu_owner != next || next->fpu_cpu != cpu)) {
-		hal.cpu.fpu_load(&next->task.hal);
-		rq->fpu_owner = next;
-		next->fpu_cpu = cpu;
-	}
+	fpu_switch(rq, next, prev->task.hal.cpu);
 }
 
 /* Charges the running thread for the time since it got the CPU or was charged last. A system

@@ -89,7 +89,8 @@ static void init_common(struct thread *t, struct process *p, const char *name, u
 	t->priority = t->base_priority = priority;
 	t->affinity = ~(cpuset_t)0;
 	list_init(&t->run_link);
-	t->fpu_cpu = t->queued_on = CPU_NONE;
+	t->queued_on = CPU_NONE;
+	atomic_init(&t->fpu_cpu, CPU_NONE);
 	t->entered = NSEC_NEVER;
 	t->start_time = time_now();
 	t->alt_stack_flags = 2; /* SS_DISABLE */
@@ -198,6 +199,7 @@ void thread_leave_cpu(void)
 {
 	struct thread *t = current_thread();
 
+	fpu_drop();
 	(void)hal.cpu.irq_save();
 	thread_move(t, THREAD_RUNNING, THREAD_ZOMBIE);
 	sched_switch(SWITCH_EXIT);
@@ -217,6 +219,7 @@ static void free_thread(struct rcu_head *head)
 
 void thread_bury(struct thread *t)
 {
+	BUG_ON(t->fpu_cpu != CPU_NONE);
 	if (t->stack)
 		kstack_free(t->stack);
 	if (t->task.hal.fpu)

@@ -11,4 +11,17 @@ void thread_destroy_unborn(struct thread *t);
 void thread_launch(struct thread *t);
 /* The current thread's last words: everything else about it is gone already. */
 [[noreturn]] void thread_leave_cpu(void);
+/* The registers of the current thread's unit (fpu.c). Thread context, interrupts on, no spinlock.
+ * hold: they are in its area, which stays the thread's to read and change, until release; true: the
+ * unit had them, and release(true) may load them at once. */
+bool fpu_hold(void);
+void fpu_release(bool live);
+/* They are in its area as well, to be read until it returns to user mode. */
+void fpu_show(void);
+/* A new thread, never run, gets the current one's. */
+void fpu_fork(struct thread *child);
+/* As a new program has them. */
+void fpu_new_program(void);
+/* The thread ends: it uses them no more, and no CPU knows of them. */
+void fpu_drop(void);
 enum kerr thread_spawn(const char *name, void (*fn)(void *arg), void *arg);

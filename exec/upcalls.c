@@ -9,6 +9,7 @@
 const struct core_upcalls upcalls = {
 	.page_fault = fault_page,
 	.exception = fault_exception,
+	.fpu_trap = fpu_trap,
 	.syscall = syscall_dispatch,
 	.user_work = deliver_work,
 	.reschedule = sched_reschedule,

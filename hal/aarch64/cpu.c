@@ -110,57 +110,31 @@ void cpu_thread_init(struct hal_thread *thread, void (*entry)(struct hal_thread 
 
 /* ---- The unit ----
  *
- * A thread gets it when it uses it: until then user mode traps (CPACR_EL1.FPEN), THREAD_FPU_OFF is set
- * and the area is the truth. It loses it when it is switched out, which saves; so a turn without
- * floating point costs nothing. The unit still holds what was saved: unit_of[] and
- * thread->scratch (the CPU + 1) tell whether a load can be left out. The kernel does not trap: its
- * copies put aside what they use, with interrupts off.
- * Rejected: to save only when another thread wants the unit: a thread that has moved on to
- * another CPU would have to interrupt this one for it.
+ * CPACR_EL1.FPEN turns it off for user mode. The kernel does not trap: its copies put aside what they
+ * use, with interrupts off, whoever the registers belong to. No ISB is needed: a return to user
+ * mode synchronizes.
  */
 
-#define THREAD_FPU_OFF 1u
-
-static struct hal_thread
-	*unit_of[CPU_MAX]; /* (own CPU, IRQs off) whose registers are in it; may be gone */
+void cpu_fpu_enable(bool on)
+{
+	reg_write(cpacr_el1, on ? CPACR_FPEN : CPACR_FPEN_KERNEL);
+}
 
 void cpu_fpu_save(struct hal_thread *thread)
 {
-	if (thread->flags & THREAD_FPU_OFF)
-		return;
 	cpu_fpu_save_area(thread->fpu);
 	thread->fpu_saves++;
-	thread->flags |= THREAD_FPU_OFF;
-	reg_write(cpacr_el1, CPACR_FPEN_KERNEL);
 }
 
 void cpu_fpu_load(struct hal_thread *thread)
 {
-	thread->flags |= THREAD_FPU_OFF;
-	if (thread == cpu_current())
-		thread->scratch = 0; /* the area was written: the unit is out of date */
-	reg_write(cpacr_el1, CPACR_FPEN_KERNEL);
+	cpu_fpu_load_area(thread->fpu);
+	thread->fpu_loads++;
 }
 
-/* The program used the unit while it was off. False: it was on, there is another reason. */
-bool cpu_fpu_trap(void)
+void cpu_fpu_copy(struct hal_thread *to, const struct hal_thread *from)
 {
-	bool on = cpu_irq_save();
-	struct hal_thread *thread = cpu_current();
-	bool off = thread->flags & THREAD_FPU_OFF;
-
-	if (off && (unit_of[thread->cpu] != thread || thread->scratch != thread->cpu + 1)) {
-		cpu_fpu_load_area(thread->fpu);
-		thread->fpu_loads++;
-		unit_of[thread->cpu] = thread;
-		thread->scratch = thread->cpu + 1;
-	}
-	if (off) {
-		thread->flags &= ~THREAD_FPU_OFF;
-		reg_write(cpacr_el1, CPACR_FPEN);
-	}
-	cpu_irq_restore(on);
-	return off;
+	memcpy(to->fpu, from->fpu, FPU_SIZE);
 }
 
 bool cpu_entropy(uint64_t *out)

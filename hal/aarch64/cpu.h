@@ -58,9 +58,10 @@ void cpu_relax(void);
 void cpu_wait(void);
 void cpu_thread_init(struct hal_thread *thread, void (*entry)(struct hal_thread *prev, void *arg),
 		     void *arg);
+void cpu_fpu_enable(bool on);
 void cpu_fpu_save(struct hal_thread *thread);
 void cpu_fpu_load(struct hal_thread *thread);
-bool cpu_fpu_trap(void);
+void cpu_fpu_copy(struct hal_thread *to, const struct hal_thread *from);
 bool cpu_entropy(uint64_t *out);
 bool cpu_unwind(struct hal_unwind *u, vaddr_t low, vaddr_t high);
 struct hal_unwind cpu_saved(const struct hal_thread *thread);

@@ -71,8 +71,7 @@ static_assert(sizeof(struct fpsimd_record) == 528);
 static_assert(sizeof(struct signal_frame) == RESERVED_OFFSET + 528 + 16 + 8);
 
 /*
- * The registers come from and go to thread->fpu, which is the truth from a save until the program
- * runs again. FPSR and FPCR lie behind the registers there, where the record has something else:
+ * The registers come from and go to thread->fpu. FPSR and FPCR lie behind the registers there, where the record has something else:
  * `esr` is written after that, or never.
  */
 #define AREA_USED (512 + 8)
@@ -83,11 +82,7 @@ static_assert(offsetof(struct signal_frame, esr) ==
 
 static void records_fill(struct signal_frame *s, const struct hal_signal *signal)
 {
-	struct hal_thread *thread = cpu_current();
-	bool on = cpu_irq_save();
-	cpu_fpu_save(thread);
-	cpu_irq_restore(on);
-	memcpy(s->fpsimd.registers, thread->fpu, AREA_USED);
+	memcpy(s->fpsimd.registers, cpu_current()->fpu, AREA_USED);
 	s->fpsimd.head = (struct record){FPSIMD_MAGIC, sizeof(s->fpsimd)};
 	s->fpsimd.fpsr = s->esr.head.magic;
 	s->fpsimd.fpcr = s->esr.head.size;
@@ -102,11 +97,7 @@ static void records_fill(struct signal_frame *s, const struct hal_signal *signal
 static void fpsimd_load(struct signal_frame *s)
 {
 	s->esr.head = (struct record){s->fpsimd.fpsr, s->fpsimd.fpcr};
-	struct hal_thread *thread = cpu_current();
-	bool on = cpu_irq_save();
-	memcpy(thread->fpu, s->fpsimd.registers, AREA_USED);
-	cpu_fpu_load(thread);
-	cpu_irq_restore(on);
+	memcpy(cpu_current()->fpu, s->fpsimd.registers, AREA_USED);
 }
 
 /* Everything of the frame; `s` may hold anything before. */

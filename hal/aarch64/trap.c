@@ -51,6 +51,8 @@ static enum trap_kind kind_decode(unsigned class)
 	case EC_PC_ALIGNMENT:
 	case EC_SP_ALIGNMENT:
 		return TRAP_ALIGNMENT;
+	case EC_FPU_OFF: /* CPACR_EL1.FPEN: nothing else has this class */
+		return TRAP_FPU;
 	case EC_FLOATING_POINT:
 		return TRAP_FLOATING_POINT;
 	case EC_BREAKPOINT_USER:
@@ -103,10 +105,6 @@ static void trap_decode(struct trap *t, struct hal_frame *frame, uint64_t esr, u
 void trap_user(struct hal_frame *frame, uint64_t esr, uint64_t far)
 {
 	struct trap t;
-	if (((esr >> ESR_EC_SHIFT) & 0x3f) == EC_FPU_OFF && cpu_fpu_trap()) {
-		core_return_to_user(frame);
-		return;
-	}
 	trap_decode(&t, frame, esr, far, true);
 	core_trap(&t);
 	core_return_to_user(frame);

@@ -171,6 +171,10 @@ struct hal_thread *host_cpu_switch_to(struct hal_thread *prev, struct hal_thread
 		host_die("hal.cpu.switch_to with interrupts on");
 	cpu->current = next;
 	cpu->counters.switches++;
+	if (prev->fpu)
+		((uint64_t *)prev->fpu)[HOST_FPU_KEYS] = cpu->keys;
+	if (next->fpu)
+		cpu->keys = ((uint64_t *)next->fpu)[HOST_FPU_KEYS];
 	return host_switch(&prev->kernel_sp, next->kernel_sp, prev, next);
 }
 

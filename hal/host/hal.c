@@ -35,16 +35,39 @@ static bool cpu_irq_enabled(void)
 	return host_self()->irq_on;
 }
 
+static struct host_cpu *unit(const char *what, bool moves)
+{
+	struct host_cpu *cpu = host_self();
+
+	if (cpu->irq_on || (moves && !cpu->fpu_on))
+		host_die("hal.cpu.fpu_%s with %s", what,
+			 cpu->irq_on ? "interrupts on" : "the unit off");
+	return cpu;
+}
+
+static void cpu_fpu_enable(bool on)
+{
+	unit("enable", false)->fpu_on = on;
+}
+
 static void cpu_fpu_save(struct hal_thread *thread)
 {
-	memcpy(thread->fpu, host_self()->fpu, sizeof(host_self()->fpu));
+	memcpy(thread->fpu, unit("save", true)->fpu, HOST_FPU_WORDS * sizeof(uint64_t));
 	thread->fpu_saves++;
 }
 
 static void cpu_fpu_load(struct hal_thread *thread)
 {
-	memcpy(host_self()->fpu, thread->fpu, sizeof(host_self()->fpu));
+	memcpy(unit("load", true)->fpu, thread->fpu, HOST_FPU_WORDS * sizeof(uint64_t));
 	thread->fpu_loads++;
+}
+
+static void cpu_fpu_copy(struct hal_thread *to, const struct hal_thread *from)
+{
+	uint64_t keys = unit("copy", false)->keys;
+
+	memcpy(to->fpu, from->fpu, HOST_FPU_WORDS * sizeof(uint64_t));
+	((uint64_t *)to->fpu)[HOST_FPU_KEYS] = keys;
 }
 
 static const struct hal_mmu_geometry *mmu_geometry(void)
@@ -135,8 +158,10 @@ const struct hal_ops hal = {
 			.thread_init = host_cpu_thread_init,
 			.guarded_call = host_cpu_guarded_call,
 			.guarded_end = host_cpu_guarded_end,
+			.fpu_enable = cpu_fpu_enable,
 			.fpu_save = cpu_fpu_save,
 			.fpu_load = cpu_fpu_load,
+			.fpu_copy = cpu_fpu_copy,
 			.entropy = host_platform_entropy,
 			.unwind = host_cpu_unwind,
 			.saved = host_cpu_saved,

@@ -43,8 +43,8 @@
 #define HOST_PHYSICAL_BITS 34
 
 #define HOST_FPU_WORDS 64
-/* Behind the unit's registers: two bits a protection key (no access, no write), exclusive-ored with
- * what a new program has, so that zero is that. */
+/* In an area behind the unit's registers: two bits a protection key (no access, no write), exclusive-ored
+ * with what a new program has, so that zero is that. */
 #define HOST_FPU_KEYS HOST_FPU_WORDS
 #define HOST_KEYS_INITIAL 0x55555554u
 #define HOST_LINES 32
@@ -83,7 +83,9 @@ struct host_cpu {
 	nsec_t deadline; /* (own CPU; sim: host thread) */
 	uintptr_t sp; /* (sim) where it goes on when it gets its turn */
 	struct hal_thread *idle; /* (const) what it starts on */
-	uint64_t fpu[HOST_FPU_WORDS + 1]; /* the unit's registers (own CPU) */
+	uint64_t fpu[HOST_FPU_WORDS]; /* the unit's registers (own CPU) */
+	uint64_t keys; /* (own CPU) rights of the current thread, as in an area */
+	bool fpu_on; /* (own CPU) programs may use the unit */
 	/* MMU (own CPU, TLB also others under tlb_lock) */
 	paddr_t root, kernel_root;
 	unsigned asid;

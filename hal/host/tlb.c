@@ -120,7 +120,7 @@ static bool rights_allow(uint64_t raw, enum trap_access access, bool user)
 /* A user page's protection key. */
 static bool key_allows(const struct host_cpu *cpu, uint64_t raw, enum trap_access access)
 {
-	uint64_t denied = (cpu->fpu[HOST_FPU_KEYS] ^ HOST_KEYS_INITIAL) >> 2 * PTE_KEY(raw) & 3;
+	uint64_t denied = (cpu->keys ^ HOST_KEYS_INITIAL) >> 2 * PTE_KEY(raw) & 3;
 
 	if (!(raw & PTE_USER) || access == TRAP_EXECUTE)
 		return true;

@@ -35,10 +35,30 @@ const struct hal_user_info *host_user_info(void)
 
 /* ---- Frames --------------------------------------------------------------------------------- */
 
+/* The current thread's, which may be switched out meanwhile. */
+static uint64_t keys_get(void)
+{
+	bool on = host_irq_save();
+	uint64_t keys = host_self()->keys;
+
+	host_irq_restore(on);
+	return keys;
+}
+
+static void keys_set(uint64_t keys)
+{
+	bool on = host_irq_save();
+
+	host_self()->keys = keys;
+	host_irq_restore(on);
+}
+
 void host_user_frame_init(struct hal_frame *frame, vaddr_t pc, vaddr_t sp)
 {
 	*frame = (struct hal_frame){.pc = pc, .status = HOST_STATUS_MODE};
 	frame->r[FRAME_SP] = sp;
+	if ((uintptr_t)(frame + 1) == host_self()->current->stack_top)
+		keys_set(0); /* a new program */
 }
 
 void host_user_frame_fork(struct hal_frame *child, const struct hal_frame *parent, vaddr_t sp)
@@ -78,10 +98,10 @@ void host_user_syscall_restart(struct hal_frame *frame, unsigned long number)
 
 void host_user_key_rights(unsigned key, unsigned denied)
 {
-	uint64_t *keys = &host_self()->fpu[HOST_FPU_KEYS], now = *keys ^ HOST_KEYS_INITIAL;
+	uint64_t now = keys_get() ^ HOST_KEYS_INITIAL;
 
-	*keys = ((now & ~(3ull << 2 * key)) | (uint64_t)(denied & 3) << 2 * key) ^
-		HOST_KEYS_INITIAL;
+	keys_set(((now & ~(3ull << 2 * key)) | (uint64_t)(denied & 3) << 2 * key) ^
+		 HOST_KEYS_INITIAL);
 }
 
 void host_user_set_tls(struct hal_thread *thread, struct hal_frame *frame, vaddr_t tls)
@@ -208,11 +228,11 @@ struct signal_frame {
 /* Frames are laid and taken whatever the keys say. */
 static bool frame_copy(void *dst, const void *src, size_t size)
 {
-	uint64_t *keys = &host_self()->fpu[HOST_FPU_KEYS], before = *keys;
+	uint64_t before = keys_get();
 
-	*keys = HOST_KEYS_INITIAL; /* nothing is denied */
+	keys_set(HOST_KEYS_INITIAL); /* nothing is denied */
 	bool good = host_user_copy(dst, src, size) == 0;
-	host_self()->fpu[HOST_FPU_KEYS] = before;
+	keys_set(before);
 	return good;
 }
 
@@ -237,10 +257,11 @@ enum kerr host_user_signal_push(struct hal_frame *frame, const struct hal_signal
 	vaddr_t at = ALIGN_DOWN(top - sizeof(s), (vaddr_t)16);
 	memcpy(s.info, signal->info, sizeof(s.info));
 	memcpy(s.r, frame->r, sizeof(s.r));
-	memcpy(s.fpu, host_self()->fpu, sizeof(s.fpu));
+	memcpy(s.fpu, host_self()->current->fpu, sizeof(s.fpu));
+	s.fpu[HOST_FPU_KEYS] = keys_get();
 	if (!frame_copy((void *)at, &s, sizeof(s)))
 		return KERR_FAULT;
-	host_self()->fpu[HOST_FPU_KEYS] = 0;
+	keys_set(0);
 	frame->r[0] = (uint64_t)signal->signo;
 	frame->r[1] = signal->siginfo ? at : 0;
 	frame->r[2] = signal->siginfo ? at + OFFSET_CONTEXT : 0;
@@ -261,7 +282,8 @@ enum kerr host_user_signal_pop(struct hal_frame *frame, struct hal_signal *out)
 	frame->first = s.r[0];
 	frame->pc = s.pc;
 	frame->status = HOST_STATUS_MODE | (s.status & HOST_STATUS_USER);
-	memcpy(host_self()->fpu, s.fpu, sizeof(s.fpu));
+	memcpy(host_self()->current->fpu, s.fpu, sizeof(s.fpu));
+	keys_set(s.fpu[HOST_FPU_KEYS]);
 	*out = (struct hal_signal){
 		.mask = s.mask,
 		.alt_base = s.stack.base,

@@ -1,11 +1,9 @@
 /*
  * The hart: features, interrupt enable, threads, the floating-point unit.
  *
- * The unit: sstatus.FS of this hart says how the registers relate to the area of the thread whose
- * state was loaded last. Initial: all zero, and the area too; Clean: equal to the area; Dirty:
- * newer than the area. It is never Off on a hart with F and D, so programs take no trap for their
- * first use, and programs that compute nothing cost neither a save nor a load. Rejected:
- * remembering whose registers a hart still holds; exec and signal return change areas.
+ * The unit: sstatus.FS of this hart is Off while programs may not use it, else it says how the registers
+ * relate to the area they were loaded from: Clean: equal; Dirty: newer. While it is Off, unit_state[]
+ * remembers which of the two.
  */
 #include "riscv64.h"
 
@@ -138,7 +136,6 @@ void riscv_cpu_start(void)
 	csr_set(sstatus, SSTATUS_FS_DIRTY);
 	riscv_fpu_regs_zero();
 	csr_clear(sstatus, SSTATUS_FS);
-	csr_set(sstatus, SSTATUS_FS_INITIAL);
 }
 
 size_t riscv_cpu_describe(cpu_t cpu, char *buf, size_t size)
@@ -211,28 +208,41 @@ struct hal_unwind riscv_cpu_saved(const struct hal_thread *thread)
 
 /* ---- Floating point ---------------------------------------------------------------------- */
 
+/* (own hart, IRQs off) SSTATUS_FS_* while the unit is off */
+static uint32_t unit_state[CPU_MAX];
+
+void riscv_cpu_fpu_enable(bool on)
+{
+	cpu_t cpu = riscv_cpu_current()->cpu;
+	if (!riscv_cpu_features.fpu)
+		return;
+	if (on) {
+		csr_set(sstatus, SSTATUS_FS_CLEAN | unit_state[cpu]);
+	} else {
+		unit_state[cpu] = (uint32_t)csr_read(sstatus) & SSTATUS_FS;
+		csr_clear(sstatus, SSTATUS_FS);
+	}
+}
+
 void riscv_cpu_fpu_save(struct hal_thread *thread)
 {
 	if ((csr_read(sstatus) & SSTATUS_FS) != SSTATUS_FS_DIRTY)
 		return;
-	struct fpu_area *area = thread->fpu;
-	riscv_fpu_regs_save(area);
-	area->used = 1;
+	riscv_fpu_regs_save(thread->fpu);
 	thread->fpu_saves++;
 	csr_clear(sstatus, SSTATUS_FS_DIRTY & ~SSTATUS_FS_CLEAN);
 }
 
 void riscv_cpu_fpu_load(struct hal_thread *thread)
 {
-	const struct fpu_area *area = thread->fpu;
 	if (!riscv_cpu_features.fpu)
 		return;
-	if (area->used) {
-		riscv_fpu_regs_load(area);
-		thread->fpu_loads++;
-		csr_clear(sstatus, SSTATUS_FS_DIRTY & ~SSTATUS_FS_CLEAN);
-	} else if ((csr_read(sstatus) & SSTATUS_FS) != SSTATUS_FS_INITIAL) {
-		riscv_fpu_regs_zero();
-		csr_clear(sstatus, SSTATUS_FS_DIRTY & ~SSTATUS_FS_INITIAL);
-	}
+	riscv_fpu_regs_load(thread->fpu);
+	thread->fpu_loads++;
+	csr_clear(sstatus, SSTATUS_FS_DIRTY & ~SSTATUS_FS_CLEAN);
+}
+
+void riscv_cpu_fpu_copy(struct hal_thread *to, const struct hal_thread *from)
+{
+	*(struct fpu_area *)to->fpu = *(const struct fpu_area *)from->fpu;
 }

@@ -22,7 +22,7 @@ extern struct cpu_features riscv_cpu_features;
 struct fpu_area {
 	uint64_t f[32];
 	uint32_t fcsr;
-	uint32_t used; /* 0: never saved, f and fcsr are zero */
+	uint32_t reserved;
 };
 
 void riscv_cpu_features_read(const struct boot_info *info);
@@ -64,8 +64,10 @@ void riscv_cpu_wait(void);
 struct hal_thread *riscv_cpu_switch_to(struct hal_thread *prev, struct hal_thread *next);
 void riscv_cpu_thread_init(struct hal_thread *thread,
 			   void (*entry)(struct hal_thread *prev, void *arg), void *arg);
+void riscv_cpu_fpu_enable(bool on);
 void riscv_cpu_fpu_save(struct hal_thread *thread);
 void riscv_cpu_fpu_load(struct hal_thread *thread);
+void riscv_cpu_fpu_copy(struct hal_thread *to, const struct hal_thread *from);
 long riscv_cpu_guarded_call(uintptr_t *guard, void (*fn)(void), const uintptr_t args[4]);
 __attribute__((noreturn)) void riscv_cpu_guarded_end(const uintptr_t *guard);
 bool riscv_cpu_entropy(uint64_t *out);

@@ -16,6 +16,8 @@
  */
 #include "riscv64.h"
 
+#include <lib/string.h>
+
 struct ucontext_head {
 	uint64_t flags, link;
 	uint64_t stack_base;
@@ -98,10 +100,7 @@ enum kerr riscv_user_signal_push(struct hal_frame *frame, const struct hal_signa
 		.stack_size = signal->alt_size,
 		.mask = signal->mask,
 	};
-	struct hal_thread *thread = riscv_cpu_current();
-	bool on = riscv_cpu_irq_save();
-	riscv_cpu_fpu_save(thread);
-	riscv_cpu_irq_restore(on);
+	const struct hal_thread *thread = riscv_cpu_current();
 	const struct fpu_area *fpu = thread->fpu ? thread->fpu : &no_fpu;
 	if (!copied(user->info, signal->info, sizeof(user->info)) ||
 	    !copied(&user->head, &head, sizeof(head)) || !copied(user->regs, frame->x, REGS_SIZE) ||
@@ -114,15 +113,6 @@ enum kerr riscv_user_signal_push(struct hal_frame *frame, const struct hal_signa
 	frame->x[REG_A0 + 1] = (uint64_t)user->info;
 	frame->x[REG_A0 + 2] = (uint64_t)&user->head;
 	return KERR_OK;
-}
-
-/* So that a program that computes nothing stays one that needs no save and load. */
-static bool fpu_is_initial(const struct fpu_area *fpu)
-{
-	uint64_t any = fpu->fcsr;
-	for (unsigned i = 0; i < ARRAY_SIZE(fpu->f); i++)
-		any |= fpu->f[i];
-	return any == 0;
 }
 
 enum kerr riscv_user_signal_pop(struct hal_frame *frame, struct hal_signal *out)
@@ -141,14 +131,8 @@ enum kerr riscv_user_signal_pop(struct hal_frame *frame, struct hal_signal *out)
 	    !copied(frame->x, user->regs, REGS_SIZE))
 		return KERR_FAULT;
 	frame->restore = 1;
-	if (thread->fpu) {
-		bool on = riscv_cpu_irq_save();
-		riscv_cpu_fpu_save(thread);
-		fpu.used = ((struct fpu_area *)thread->fpu)->used || !fpu_is_initial(&fpu);
-		*(struct fpu_area *)thread->fpu = fpu;
-		riscv_cpu_fpu_load(thread);
-		riscv_cpu_irq_restore(on);
-	}
+	if (thread->fpu)
+		memcpy(thread->fpu, &fpu, FP_SIZE);
 	out->mask = head.mask;
 	out->alt_base = head.stack_base;
 	out->alt_flags = head.stack_flags;

@@ -116,6 +116,10 @@ void riscv_trap_user(struct hal_frame *frame, uint64_t cause)
 	struct trap trap = trap_decode(frame, cause, true);
 	if (trap.kind == TRAP_PAGE_FAULT)
 		repetition_check(&trap);
+	/* Whatever it was: with the unit on, what is really illegal comes again. */
+	else if (trap.kind == TRAP_ILLEGAL && riscv_cpu_features.fpu &&
+		 !(csr_read(sstatus) & SSTATUS_FS))
+		trap.kind = TRAP_FPU;
 	riscv_cpu_irq_on();
 	core_trap(&trap);
 	core_return_to_user(frame);

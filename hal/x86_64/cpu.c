@@ -222,6 +222,14 @@ static inline void user_gs_write(uint64_t base)
 	asm volatile("swapgs\n\twrgsbase %0\n\tswapgs" ::"r"(base) : "memory");
 }
 
+static inline void keys_switch(struct hal_thread *prev, struct hal_thread *next)
+{
+	if (prev->fpu)
+		*x86_fpu_keys(prev) = x86_rdpkru() ^ PKRU_INITIAL;
+	if (next->fpu)
+		x86_wrpkru(*x86_fpu_keys(next) ^ PKRU_INITIAL);
+}
+
 static inline void bases_switch(struct hal_thread *prev, struct hal_thread *next)
 {
 	if (!x86_features.fsgsbase) {
@@ -242,6 +250,8 @@ static inline void bases_switch(struct hal_thread *prev, struct hal_thread *next
 struct hal_thread *x86_cpu_switch_to(struct hal_thread *prev, struct hal_thread *next)
 {
 	bases_switch(prev, next);
+	if (x86_features.keys)
+		keys_switch(prev, next);
 	return x86_switch_stacks(prev, next);
 }
 

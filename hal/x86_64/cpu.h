@@ -43,7 +43,7 @@ struct ALIGNED(CPU_SIZE) x86_cpu {
 	uint32_t apic_id; /* (const) */
 	cpu_t index; /* (const) */
 	_Atomic uint32_t started; /* the CPU has come through its trampoline */
-	uint32_t reserved;
+	uint32_t fpu_off; /* (own CPU) CR0.TS is set */
 	uint32_t reserved2;
 	struct x86_tss tss; /* (own CPU; const but for rsp0) */
 	uint32_t reserved3;
@@ -57,6 +57,7 @@ static_assert(offsetof(struct x86_cpu, self) == CPU_SELF);
 static_assert(offsetof(struct x86_cpu, user_sp) == CPU_USER_SP);
 static_assert(offsetof(struct x86_cpu, idle) == CPU_IDLE);
 static_assert(offsetof(struct x86_cpu, apic_id) == CPU_APIC_ID);
+static_assert(offsetof(struct x86_cpu, fpu_off) == CPU_FPU_OFF);
 static_assert(offsetof(struct x86_cpu, tss) == CPU_TSS);
 static_assert(offsetof(struct x86_cpu, tss.rsp0) == CPU_RSP0);
 static_assert(sizeof(struct x86_tss) == 104);
@@ -276,10 +277,18 @@ void x86_cpu_bases_set(uint64_t fs, uint64_t gs);
 /* fpu.c */
 void x86_fpu_probe(void);
 void x86_fpu_setup(void);
+void x86_fpu_enable(bool on);
 void x86_fpu_save(struct hal_thread *thread);
 void x86_fpu_load(struct hal_thread *thread);
-void x86_fpu_reset(struct hal_thread *thread); /* state of a new program, loaded */
-void x86_fpu_keys_store(struct hal_thread *thread, uint32_t pkru); /* into the area */
+void x86_fpu_copy(struct hal_thread *to, const struct hal_thread *from);
+void x86_fpu_complete(struct hal_thread *thread); /* an area that may be zeroes still */
+void x86_fpu_reset(struct hal_thread *thread); /* the area: as a new program has it */
+
+/* Where a thread that does not run keeps PKRU. */
+static inline uint32_t *x86_fpu_keys(struct hal_thread *thread)
+{
+	return (uint32_t *)((char *)thread->fpu + x86_features.fpu_used);
+}
 #define XFEATURE_KEYS 0x200ull
 #define PKRU_INITIAL 0x55555554u /* key 0 and no other */
 

@@ -8,6 +8,7 @@
 #define CPU_USER_SP 16
 #define CPU_IDLE 24
 #define CPU_APIC_ID 32
+#define CPU_FPU_OFF 44
 #define CPU_TSS 52
 #define CPU_RSP0 56
 #define CPU_SIZE 2048

@@ -3,17 +3,18 @@
  *
  * The area is the kernel's copy in the same layout that signal frames show to programs (Intel SDM
  * volume 1, 13.4). An area of zeroes stands for the state of a new program; as MXCSR and the x87
- * control word are not zero in that state, and XRSTOR takes MXCSR from memory in any case, a load
- * first looks at the field MXCSR_MASK, which each save makes nonzero.
+ * control word are not zero in that state, and XRSTOR takes MXCSR from memory in any case, who loads
+ * or shows an area first looks at the field MXCSR_MASK, which each save makes nonzero.
  *
- * Protection keys' rights (PKRU) go with it, by RDPKRU and WRPKRU: XSAVE would put them far behind
- * everything else, and each area and copy would be three times as large. The area keeps them behind
- * what XSAVE writes, exclusive-ored with what a new program has, so that zeroes are right.
+ * Protection keys' rights (PKRU) are not lazy: the kernel's copies are bound by them too. switch_to
+ * moves them by RDPKRU and WRPKRU, and an area keeps them behind what XSAVE writes, exclusive-ored
+ * with what a new program has, so that zeroes are right. (XSAVE would put them far behind
+ * everything else, and each area and copy would be three times as large.)
  *
- * The kernel's own uses of SSE (string.S, user_copy.S) leave the registers as they were.
- *
- * Saves and loads happen at each switch of user threads. THREAD_FPU_STALE (own thread) makes both
- * nothing, while x86_signal_pop() rewrites the area with interrupts on.
+ * CR0.TS turns the unit off; x86_cpu.fpu_off is a copy of it that is cheaper to read. The kernel's own
+ * uses of SSE (string.S, user_copy.S) leave the registers as they were, whoever they belong to.
+ * string.S turns the unit on for itself. user_copy.S uses it where it is on, and may find it off
+ * after a switch of threads: that trap is answered like a program's.
  */
 #include "cpu.h"
 
@@ -65,8 +66,10 @@ void x86_fpu_setup(void)
 		xsetbv(f->xfeatures | XFEATURE_KEYS);
 		x86_wrpkru(PKRU_INITIAL);
 	}
-	if (x86_cpu_area()->index)
+	if (x86_cpu_area()->index) {
+		x86_fpu_enable(false);
 		return;
+	}
 	if (f->keys) {
 		f->fpu_frame = x86_cpuid(0xd, 0).b;
 		f->fpu_keys = x86_cpuid(0xd, 9).b;
@@ -76,25 +79,22 @@ void x86_fpu_setup(void)
 	memcpy(&f->mxcsr_mask, probe + OFFSET_MXCSR_MASK, sizeof(f->mxcsr_mask));
 	if (!f->mxcsr_mask)
 		f->mxcsr_mask = 0xffbf; /* Intel SDM volume 1, 11.6.6 */
+	x86_fpu_enable(false);
 }
 
-static inline uint32_t *keys_of(struct hal_thread *thread)
+void x86_fpu_enable(bool on)
 {
-	return (uint32_t *)((char *)thread->fpu + x86_features.fpu_used);
-}
-
-void x86_fpu_keys_store(struct hal_thread *thread, uint32_t pkru)
-{
-	if (x86_features.keys)
-		*keys_of(thread) = pkru ^ PKRU_INITIAL;
+	x86_cpu_area()->fpu_off = !on;
+	if (on)
+		asm volatile("clts" ::: "memory");
+	else
+		x86_write_cr0(CR0_KERNEL | CR0_TS);
 }
 
 void x86_fpu_save(struct hal_thread *thread)
 {
 	void *area = thread->fpu;
 	uint32_t low = (uint32_t)x86_features.xfeatures;
-	if (unlikely(thread->flags & THREAD_FPU_STALE))
-		return;
 	if (x86_features.xsaveopt)
 		asm volatile("xsaveopt64 (%0)" ::"r"(area), "a"(low), "d"(0) : "memory");
 	else if (x86_features.xsave)
@@ -103,24 +103,23 @@ void x86_fpu_save(struct hal_thread *thread)
 		asm volatile("fxsave64 (%0)" ::"r"(area) : "memory");
 	/* FXSAVE of an old CPU, or an emulator, may leave the mask 0. */
 	*(uint32_t *)((char *)area + OFFSET_MXCSR_MASK) = x86_features.mxcsr_mask;
-	if (x86_features.keys)
-		*keys_of(thread) = x86_rdpkru() ^ PKRU_INITIAL;
 	thread->fpu_saves++;
+}
+
+void x86_fpu_complete(struct hal_thread *thread)
+{
+	char *area = thread->fpu;
+	if (likely(*(uint32_t *)(area + OFFSET_MXCSR_MASK)))
+		return;
+	*(uint16_t *)(area + OFFSET_FCW) = FCW_INITIAL;
+	*(uint32_t *)(area + OFFSET_MXCSR) = MXCSR_INITIAL;
+	*(uint32_t *)(area + OFFSET_MXCSR_MASK) = x86_features.mxcsr_mask;
 }
 
 void x86_fpu_load(struct hal_thread *thread)
 {
-	char *area = thread->fpu;
-	if (unlikely(thread->flags & THREAD_FPU_STALE)) {
-		if (x86_features.keys)
-			x86_wrpkru(0); /* x86_signal_pop() reads the frame with all keys */
-		return;
-	}
-	if (!*(uint32_t *)(area + OFFSET_MXCSR_MASK)) {
-		*(uint16_t *)(area + OFFSET_FCW) = FCW_INITIAL;
-		*(uint32_t *)(area + OFFSET_MXCSR) = MXCSR_INITIAL;
-		*(uint32_t *)(area + OFFSET_MXCSR_MASK) = x86_features.mxcsr_mask;
-	}
+	const void *area = thread->fpu;
+	x86_fpu_complete(thread);
 	thread->fpu_loads++;
 	if (x86_features.xsave)
 		asm volatile("xrstor64 (%0)" ::"r"(area), "a"((uint32_t)x86_features.xfeatures),
@@ -128,14 +127,17 @@ void x86_fpu_load(struct hal_thread *thread)
 			     : "memory");
 	else
 		asm volatile("fxrstor64 (%0)" ::"r"(area) : "memory");
-	if (x86_features.keys)
-		x86_wrpkru(*keys_of(thread) ^ PKRU_INITIAL);
 }
 
-/* Any context of the current thread. */
+void x86_fpu_copy(struct hal_thread *to, const struct hal_thread *from)
+{
+	memcpy(to->fpu, from->fpu, x86_features.fpu_used);
+	if (x86_features.keys)
+		*x86_fpu_keys(to) = x86_rdpkru() ^ PKRU_INITIAL;
+}
+
 void x86_fpu_reset(struct hal_thread *thread)
 {
-	bool on = x86_cpu_irq_save();
 	char *area = thread->fpu;
 	if (x86_features.xsave) {
 		*(uint64_t *)(area + OFFSET_XSTATE_BV) = 0; /* every part in its initial state */
@@ -143,7 +145,4 @@ void x86_fpu_reset(struct hal_thread *thread)
 	} else {
 		memset(area, 0, FXSAVE_SIZE);
 	}
-	x86_fpu_keys_store(thread, PKRU_INITIAL);
-	x86_fpu_load(thread);
-	x86_cpu_irq_restore(on);
 }

@@ -84,8 +84,8 @@
 /* In hal_frame.vector, not a hardware vector: SYSCALL, whose frame nobody has changed since. */
 #define VECTOR_SYSCALL 0x100
 
-/* hal_thread.flags: the FPU registers are not this thread's, its area is being rewritten. */
-#define THREAD_FPU_STALE 1
+/* hal_thread.flags: the area is being read or rewritten, so the copies must not ask for the unit. */
+#define THREAD_FPU_HELD 1
 
 #define IST_DOUBLE_FAULT 1
 #define IST_NMI 2

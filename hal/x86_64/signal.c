@@ -17,7 +17,6 @@
 #include "user.h"
 
 #include <lib/string.h>
-#include <stdatomic.h>
 
 struct signal_stack {
 	uint64_t base;
@@ -64,6 +63,8 @@ static_assert(sizeof(struct rt_frame) == 440);
 #define FPU_MXCSR 24
 #define FPU_MXCSR_MASK 28
 #define XSAVE_HEADER 512
+#define XSAVE_MIN 576 /* x87, SSE, the header */
+#define XFEATURES_LEGACY 3ull
 
 struct fpu_description {
 	uint32_t magic1, extended_size;
@@ -131,9 +132,6 @@ static bool keys_pop(vaddr_t at, bool extended, uint32_t *pkru)
 static bool fpu_push(vaddr_t at, uint32_t pkru)
 {
 	struct hal_thread *thread = x86_cpu_current();
-	bool on = x86_cpu_irq_save();
-	x86_fpu_save(thread);
-	x86_cpu_irq_restore(on);
 	struct fpu_description d = {};
 	uint32_t magic2 = FPU_MAGIC2;
 	size_t used = x86_features.fpu_used, end = x86_features.fpu_frame;
@@ -143,9 +141,15 @@ static bool fpu_push(vaddr_t at, uint32_t pkru)
 					     .extended_size = (uint32_t)fpu_bytes(),
 					     .features = x86_features.xfeatures | keys,
 					     .state_size = (uint32_t)end};
+	x86_fpu_complete(thread);
 	memcpy((char *)thread->fpu + FPU_DESCRIPTION, &d, sizeof(d));
-	if (keys) /* only the frame's reader looks at this bit */
-		*(uint64_t *)((char *)thread->fpu + XSAVE_HEADER) |= keys;
+	if (x86_features.xsave) {
+		uint64_t *present = (uint64_t *)((char *)thread->fpu + XSAVE_HEADER);
+		/* Whoever reads the frame looks there, also what is missing. */
+		if (!(*present & ~XFEATURES_LEGACY))
+			used = XSAVE_MIN;
+		*present |= keys;
+	}
 	return !x86_user_copy((void *)at, thread->fpu, used) && keys_push(at, pkru) &&
 	       (!x86_features.xsave || !x86_user_copy((void *)(at + end), &magic2, sizeof(magic2)));
 }
@@ -184,29 +188,21 @@ static void fpu_clean(char *area, bool extended)
 	memset(header + 1, 0, 56);
 }
 
-/* While the area is half old, half new, neither a save nor a load may touch it. */
-static bool fpu_pop(vaddr_t at)
+static bool fpu_pop(vaddr_t at, uint32_t *pkru)
 {
 	struct hal_thread *thread = x86_cpu_current();
 	bool extended, good = false;
-	uint32_t pkru;
 	if (!at) {
 		x86_fpu_reset(thread);
+		*pkru = PKRU_INITIAL;
 		return true;
 	}
 	if (!user_range(at, x86_features.fpu_frame + 4) || !fpu_is_extended(at, &extended) ||
-	    !keys_pop(at, extended, &pkru))
+	    !keys_pop(at, extended, pkru))
 		return false;
-	thread->flags |= THREAD_FPU_STALE;
-	atomic_signal_fence(memory_order_seq_cst);
 	good = !x86_user_copy(thread->fpu, (void *)at,
 			      extended ? x86_features.fpu_used : FXSAVE_SIZE);
 	fpu_clean(thread->fpu, extended && good);
-	x86_fpu_keys_store(thread, pkru);
-	bool on = x86_cpu_irq_save();
-	thread->flags &= ~(uint32_t)THREAD_FPU_STALE;
-	x86_fpu_load(thread);
-	x86_cpu_irq_restore(on);
 	return good;
 }
 
@@ -263,11 +259,15 @@ enum kerr x86_signal_push(struct hal_frame *frame, const struct hal_signal *sign
 	context_fill(&rt.context, frame, signal, fpu);
 	memcpy(rt.info, signal->info, sizeof(rt.info));
 	uint32_t pkru = keys_open();
-	if (x86_user_copy((void *)at, &rt, sizeof(rt)) || !fpu_push(fpu, pkru)) {
+	x86_cpu_current()->flags |= THREAD_FPU_HELD;
+	bool good = !x86_user_copy((void *)at, &rt, sizeof(rt)) && fpu_push(fpu, pkru);
+	x86_cpu_current()->flags &= ~(uint32_t)THREAD_FPU_HELD;
+	if (!good) {
 		keys_set(pkru);
 		return KERR_FAULT;
 	}
 	x86_fpu_reset(x86_cpu_current());
+	keys_set(PKRU_INITIAL);
 	frame->rdi = (uint64_t)(int64_t)signal->signo;
 	frame->rsi = at + offsetof(struct rt_frame, info);
 	frame->rdx = at + offsetof(struct rt_frame, context);
@@ -308,12 +308,16 @@ enum kerr x86_signal_pop(struct hal_frame *frame, struct hal_signal *out)
 {
 	struct rt_frame rt;
 	vaddr_t at = frame->rsp - sizeof(rt.restorer); /* the handler's RET took it */
-	uint32_t pkru = keys_open();
-	if (!user_range(at, sizeof(rt)) || x86_user_copy(&rt, (void *)at, sizeof(rt)) ||
-	    !fpu_pop(rt.context.registers.fpu)) {
-		keys_set(pkru);
+	uint32_t before = keys_open(), pkru;
+	x86_cpu_current()->flags |= THREAD_FPU_HELD;
+	bool good = user_range(at, sizeof(rt)) && !x86_user_copy(&rt, (void *)at, sizeof(rt)) &&
+		    fpu_pop(rt.context.registers.fpu, &pkru);
+	x86_cpu_current()->flags &= ~(uint32_t)THREAD_FPU_HELD;
+	if (!good) {
+		keys_set(before);
 		return KERR_FAULT;
 	}
+	keys_set(pkru);
 	frame_own(frame);
 	registers_take(frame, &rt.context.registers);
 	*out = (struct hal_signal){

@@ -6,8 +6,58 @@
  *
  * Pages are zeroed and copied through SSE registers with interrupts off, so that no switch of
  * threads comes between saving and restoring them (so does user_copy.S, in its own way).
+ * Whose registers they are does not matter: the unit is turned on for them if it is off.
  */
+#include "cpu_offsets.h"
 #include "kcfi.h"
+#include "regs.h"
+
+	/* `body`, with the unit on and interrupts off. */
+	.macro WITH_UNIT body
+	pushfq
+	cli
+	cmpl	$0, %gs:CPU_FPU_OFF
+	jne	1f
+	\body
+	popfq
+	ret
+1:	clts
+	\body
+	mov	$(CR0_KERNEL | CR0_TS), %eax
+	mov	%rax, %cr0
+	popfq
+	ret
+	.endm
+
+	.macro PAGE_ZERO
+	sub	$24, %rsp
+	movups	%xmm0, (%rsp)
+	xorps	%xmm0, %xmm0
+	.set	at, 0
+	.rept	256
+	movaps	%xmm0, at(%rdi)
+	.set	at, at + 16
+	.endr
+	movups	(%rsp), %xmm0
+	add	$24, %rsp
+	.endm
+
+	.macro PAGE_COPY
+	sub	$40, %rsp
+	movups	%xmm0, (%rsp)
+	movups	%xmm1, 16(%rsp)
+	.set	at, 0
+	.rept	128
+	movaps	at(%rsi), %xmm0
+	movaps	at+16(%rsi), %xmm1
+	movaps	%xmm0, at(%rdi)
+	movaps	%xmm1, at+16(%rdi)
+	.set	at, at + 32
+	.endr
+	movups	(%rsp), %xmm0
+	movups	16(%rsp), %xmm1
+	add	$40, %rsp
+	.endm
 
 	.text
 
@@ -195,20 +245,7 @@ memset:
 	.type	x86_page_zero, @function
 	CFI_FUNCTION x86_page_zero
 x86_page_zero:
-	pushfq
-	cli
-	sub	$24, %rsp
-	movups	%xmm0, (%rsp)
-	xorps	%xmm0, %xmm0
-	.set	at, 0
-	.rept	256
-	movaps	%xmm0, at(%rdi)
-	.set	at, at + 16
-	.endr
-	movups	(%rsp), %xmm0
-	add	$24, %rsp
-	popfq
-	ret
+	WITH_UNIT PAGE_ZERO
 	.size	x86_page_zero, . - x86_page_zero
 
 /* void x86_page_copy(void *restrict dst, const void *restrict src); */
@@ -216,24 +253,7 @@ x86_page_zero:
 	.type	x86_page_copy, @function
 	CFI_FUNCTION x86_page_copy
 x86_page_copy:
-	pushfq
-	cli
-	sub	$40, %rsp
-	movups	%xmm0, (%rsp)
-	movups	%xmm1, 16(%rsp)
-	.set	at, 0
-	.rept	128
-	movaps	at(%rsi), %xmm0
-	movaps	at+16(%rsi), %xmm1
-	movaps	%xmm0, at(%rdi)
-	movaps	%xmm1, at+16(%rdi)
-	.set	at, at + 32
-	.endr
-	movups	(%rsp), %xmm0
-	movups	16(%rsp), %xmm1
-	add	$40, %rsp
-	popfq
-	ret
+	WITH_UNIT PAGE_COPY
 	.size	x86_page_copy, . - x86_page_copy
 
 	.section .note.GNU-stack, "", @progbits

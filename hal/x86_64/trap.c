@@ -72,14 +72,18 @@ void x86_trap_vectors_load(void)
 #define FAULT_KEY 32u
 
 static const uint8_t kinds[32] = {
-	[0] = TRAP_DIVIDE,         [1] = TRAP_SINGLE_STEP,     [2] = TRAP_UNKNOWN,
-	[3] = TRAP_BREAKPOINT,     [4] = TRAP_OVERFLOW,        [5] = TRAP_OVERFLOW,
-	[6] = TRAP_ILLEGAL,        [7] = TRAP_FLOATING_POINT,  [8] = TRAP_UNKNOWN,
-	[9] = TRAP_UNKNOWN,        [10] = TRAP_PROTECTION,     [11] = TRAP_PROTECTION,
-	[12] = TRAP_PROTECTION,    [13] = TRAP_PROTECTION,     [14] = TRAP_PAGE_FAULT,
-	[15] = TRAP_UNKNOWN,       [16] = TRAP_FLOATING_POINT, [17] = TRAP_ALIGNMENT,
-	[18] = TRAP_MACHINE_CHECK, [19] = TRAP_FLOATING_POINT, [20] = TRAP_UNKNOWN,
-	[21] = TRAP_PROTECTION,    [22 ... 31] = TRAP_UNKNOWN,
+	[0] = TRAP_DIVIDE,          [1] = TRAP_SINGLE_STEP,
+	[2] = TRAP_UNKNOWN,         [3] = TRAP_BREAKPOINT,
+	[4] = TRAP_OVERFLOW,        [5] = TRAP_OVERFLOW,
+	[6] = TRAP_ILLEGAL,         [7] = TRAP_FPU,
+	[8] = TRAP_UNKNOWN,         [9] = TRAP_UNKNOWN,
+	[10] = TRAP_PROTECTION,     [11] = TRAP_PROTECTION,
+	[12] = TRAP_PROTECTION,     [13] = TRAP_PROTECTION,
+	[14] = TRAP_PAGE_FAULT,     [15] = TRAP_UNKNOWN,
+	[16] = TRAP_FLOATING_POINT, [17] = TRAP_ALIGNMENT,
+	[18] = TRAP_MACHINE_CHECK,  [19] = TRAP_FLOATING_POINT,
+	[20] = TRAP_UNKNOWN,        [21] = TRAP_PROTECTION,
+	[22 ... 31] = TRAP_UNKNOWN,
 };
 
 static inline void trap_decode(const struct hal_frame *frame, bool from_user, struct trap *t)

@@ -17,6 +17,7 @@ static struct hal_user_info info RO_AFTER_INIT = {
 	.abi = HAL_ABI_X86_64,
 	.elf_machine = 62,
 	.frame_size = FRAME_SIZE,
+	.handler_fpu_new = true,
 	.trampoline = x86_user_trampoline,
 };
 
@@ -59,10 +60,12 @@ void x86_user_frame_init(struct hal_frame *frame, vaddr_t pc, vaddr_t sp)
 	frame->rflags = RFLAGS_IF | RFLAGS_FIXED;
 	frame->rsp = sp;
 	frame->ss = SELECTOR_USER_DATA;
-	/* A running thread that executes a new program loses its old bases. */
+	/* A running thread that executes a new program loses its old bases and keys. */
 	if ((uintptr_t)frame == x86_cpu_current()->stack_top - FRAME_SIZE) {
 		bool on = x86_cpu_irq_save();
 		x86_cpu_bases_set(0, 0);
+		if (x86_features.keys)
+			x86_wrpkru(PKRU_INITIAL);
 		x86_cpu_irq_restore(on);
 	}
 }

@@ -2,9 +2,10 @@
  * The kernel's accesses to user memory. Each instruction that may fault has a pair in .fixups; the
  * landings count what is left exactly, by going on byte by byte where a block failed.
  *
- * From BULK bytes on the copy goes through SSE registers, if they are the current thread's: then a
- * switch of threads in the middle (a fault may sleep) saves and restores what is in them like any
- * other FPU state, and they get their own contents back at the end.
+ * From BULK bytes on the copy goes through SSE registers, if the unit is on and so they are the current
+ * thread's: then a switch of threads in the middle (a fault may sleep) keeps what is in them like any
+ * other FPU state, and they get their own contents back at the end. From BULK_WANTED bytes on it is worth
+ * a trap to get the unit, which may also come in the middle, after such a switch.
  */
 #include "kcfi.h"
 #include "cpu_offsets.h"
@@ -14,6 +15,7 @@
 #include <hal/thread_offsets.h>
 
 #define BULK 256
+#define BULK_WANTED 512
 
 	PATCH_TABLE_START user
 
@@ -140,9 +142,11 @@ x86_user_copy:
 	mov	%gs:CPU_CURRENT, %rax
 	cmpq	$0, HAL_THREAD_FPU(%rax)
 	je	.Lblocks
-	testb	$THREAD_FPU_STALE, HAL_THREAD_FLAGS(%rax)
-	jnz	.Lblocks
+	cmpl	$0, %gs:CPU_FPU_OFF
+	jne	.Lunit_off
+.Lunit_on:
 	sub	$64, %rsp
+	FIXUP	.Lunit_refused
 	movups	%xmm0, (%rsp)
 	movups	%xmm1, 16(%rsp)
 	movups	%xmm2, 32(%rsp)
@@ -171,6 +175,15 @@ x86_user_copy:
 	jae	7b
 	BULK_END
 	add	$128, %rdx		/* less than 128 */
+	jmp	.Lblocks
+.Lunit_off:
+	cmp	$BULK_WANTED, %rdx
+	jb	.Lblocks
+	testb	$THREAD_FPU_HELD, HAL_THREAD_FLAGS(%rax)
+	jz	.Lunit_on
+	jmp	.Lblocks
+.Lunit_refused:
+	add	$64, %rsp
 	jmp	.Lblocks
 .Lbulk_failed:
 	BULK_END

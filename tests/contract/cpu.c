@@ -164,15 +164,27 @@ KERNEL_TEST(cpu_fpu_state_comes_back)
 	REQUIRE(a.fpu && b.fpu);
 	memset(a.fpu, 0, size);
 	memset(b.fpu, 0, size);
-	preempt_disable();
+	bool on = hal.cpu.irq_save();
 	/* A new program's state, saved, loaded and saved again is the same. */
+	hal.cpu.fpu_enable(true);
 	hal.cpu.fpu_load(&a);
 	hal.cpu.fpu_save(&a);
 	hal.cpu.fpu_load(&a);
 	hal.cpu.fpu_load(&b);
+	/* The registers stay what they are while the unit is off. */
+	hal.cpu.fpu_enable(false);
+	hal.cpu.fpu_enable(true);
 	hal.cpu.fpu_save(&b);
-	preempt_enable();
+	hal.cpu.fpu_enable(false);
+	hal.cpu.irq_restore(on);
 	EXPECT_MEM(a.fpu, b.fpu, size);
+	EXPECT(a.fpu_loads == b.fpu_loads + 1 && a.fpu_saves >= b.fpu_saves);
+	/* A copy is the same, in an area of its own. */
+	memset(b.fpu, 0x5a, size);
+	on = hal.cpu.irq_save();
+	hal.cpu.fpu_copy(&b, &a);
+	hal.cpu.irq_restore(on);
+	EXPECT(memcmp(a.fpu, b.fpu, 256) == 0);
 	heap_free(a.fpu);
 	heap_free(b.fpu);
 }

@@ -39,7 +39,6 @@ static bool setting_begin(void)
 	}
 	t->fpu_before = current_task()->hal.fpu;
 	current_task()->hal.fpu = t->fpu;
-	hal.cpu.fpu_load(&current_task()->hal);
 	hal.user.frame_init(t->frame, PC, SP);
 	hal.user.syscall_result(t->frame, 0x5150);
 	return true;
@@ -49,8 +48,6 @@ static void setting_end(void)
 {
 	struct setting *t = &setting;
 
-	memset(t->fpu, 0, hal.user.info()->fpu_size);
-	hal.cpu.fpu_load(&current_task()->hal);
 	current_task()->hal.fpu = t->fpu_before;
 	space_end(&t->space);
 	heap_free(t->frame);
@@ -223,9 +220,13 @@ KERNEL_TEST(user_signal_hostile_frame)
 		EXPECT(err == KERR_OK || err == KERR_FAULT);
 		accepted += err == KERR_OK;
 		refused += err != KERR_OK;
-		/* What was accepted can be saved and loaded again. */
-		hal.cpu.fpu_save(&current_task()->hal);
+		/* What was accepted can be loaded and saved again. */
+		bool on = hal.cpu.irq_save();
+		hal.cpu.fpu_enable(true);
 		hal.cpu.fpu_load(&current_task()->hal);
+		hal.cpu.fpu_save(&current_task()->hal);
+		hal.cpu.fpu_enable(false);
+		hal.cpu.irq_restore(on);
 	}
 	EXPECT(accepted > 0);
 	ktest_note("%u hostile frames accepted with user's rights, %u refused", accepted, refused);

@@ -12,7 +12,7 @@ from tern.userland import FLAVOURS, libraries, program
 TIMEOUT = 400
 FOLDER = HERE / "programs"
 # Program: arguments in the guest; {} is the folder of the programs of the same flavour.
-BOTH = {"threads": "", "signals": "", "memory": "", "files": "", "processes": "", "fpu": "",
+BOTH = {"threads": "", "signals": "", "memory": "", "files": "", "processes": "", "fpu": "", "fpustate": "",
         "epoll": "", "events": "", "locks": "", "sockets": "", "rights": "", "overcommit": "",
         "badmem": "", "faults": "", "figures": "", "aslr": "", "numa": "", "pkeys": "",
         "terncalls": "", "scheduling": "", "inheritance": "", "capabilities": "", "credentials": "",

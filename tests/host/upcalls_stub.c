@@ -28,6 +28,12 @@ static void exception(struct trap *trap)
 		ktest_fail(__FILE__, __LINE__, "exception %d at %#lx", trap->kind, trap->ip);
 }
 
+static bool fpu_trap(struct trap *trap)
+{
+	ktest_fail(__FILE__, __LINE__, "the unit is used, at %#lx", trap->ip);
+	return false;
+}
+
 static void syscall(struct hal_frame *frame)
 {
 	if (test_upcalls.syscall)
@@ -119,6 +125,7 @@ static enum kerr spawn(const char *name, void (*fn)(void *arg), void *arg)
 __attribute__((weak)) const struct core_upcalls upcalls = {
 	.page_fault = page_fault,
 	.exception = exception,
+	.fpu_trap = fpu_trap,
 	.syscall = syscall,
 	.user_work = user_work,
 	.reschedule = reschedule,

@@ -26,6 +26,9 @@ struct core_upcalls {
 	bool (*page_fault)(struct trap *trap);
 	/* Any other exception from user mode: becomes a signal. */
 	void (*exception)(struct trap *trap);
+	/* A program used the unit (FPU) while it was off, or a user copy did (false: it may not). From
+	 * user mode interrupts are on. May wait for another CPU. */
+	bool (*fpu_trap)(struct trap *trap);
 	/* A system call; interrupts on. */
 	void (*syscall)(struct hal_frame *frame);
 	/* Work bits other than RESCHEDULE, before a return to user mode; interrupts on. */

@@ -5,3 +5,4 @@
 
 bool fault_page(struct trap *trap);
 void fault_exception(struct trap *trap);
+bool fpu_trap(struct trap *trap); /* exec/fpu.c */

@@ -160,7 +160,7 @@ struct thread_info {
 	cpu_t cpu;
 	uint8_t wait_reason, realtime;
 	nsec_t user_time, system_time;
-	uint32_t fpu_saves, fpu_loads;
+	uint32_t fpu_saves, fpu_loads, fpu_traps;
 	nsec_t run_time, wait_time; /* on a CPU, waiting for one behind others */
 	uint64_t voluntary_switches, involuntary_switches;
 	cpuset_t affinity;

@@ -68,7 +68,9 @@ struct thread {
 	cpu_t queued_on; /* (that CPU's run queue lock) CPU_NONE: not queued */
 	bool migrate; /* (own) may not run here: placed anew once it is off this CPU */
 	_Atomic bool on_cpu; /* its registers are (still) in a CPU: see exec/switch.c */
-	cpu_t fpu_cpu; /* (own) the CPU whose unit was loaded with its state last */
+	_Atomic cpu_t fpu_cpu; /* whose unit holds its registers, or CPU_NONE: exec/fpu.c */
+	uint32_t fpu_traps; /* (own) times it got the unit by using it */
+	uint8_t fpu_uses; /* (own) how much it used the unit lately */
 	nsec_t slice_left, ran_since; /* (own) */
 	uint32_t sched_epoch; /* (run queue lock) the policy in which sched_data has a meaning */
 	alignas(8) uint8_t sched_data[SCHED_DATA_SIZE]; /* (run queue lock) the policy's own */

@@ -138,7 +138,8 @@ struct hal_cpu_ops {
 	 * interrupt that came before the call is not missed. */
 	void (*wait)(void);
 	/* Saves the callee-saved state on prev's stack and goes on where `next` left off; also
-	 * moves TLS register and stack for traps. Address space and FPU are not touched. IRQs off.
+	 * moves TLS register, keys' rights and stack for traps. Address space and FPU are not
+	 * touched. IRQs off.
 	 * Returns prev of the thread that ran just before on this CPU (needed to finish the
 	 * switch after migration). */
 	struct hal_thread *(*switch_to)(struct hal_thread *prev, struct hal_thread *next);
@@ -147,15 +148,20 @@ struct hal_cpu_ops {
 	 * the place of the user frame, which ends there, is left alone. */
 	void (*thread_init)(struct hal_thread *thread,
 			    void (*entry)(struct hal_thread *prev, void *arg), void *arg);
-	/* FPU and vector state, in the unit and in thread->fpu (not null; user_info.fpu_size bytes). An
-	 * area of all zeroes is the state of a new program. The kernel itself never uses the unit.
-	 * save: the area is what the program's registers are; of the running thread, or of the one that
-	 * ran. load: the program's registers are what the area says, from the next return to
-	 * user mode on; for the running thread, or the one that runs next. A port may leave out
-	 * what nobody would see: a save of what was not changed, a load until a program uses
-	 * the unit. Both count what they really move in thread->fpu_saves, fpu_loads. IRQs off. */
+	/* FPU and vector state, in this CPU's unit and in thread->fpu (not null; user_info.fpu_size
+	 * bytes). An area of all zeroes is the state of a new program. For the kernel's own purposes
+	 * the unit is never used, so any thread's state may stay in it. IRQs off.
+	 * enable: whether user mode may use the unit; if not, that is a TRAP_FPU. Off at first. The
+	 * registers keep what they are. save: the area is what the registers are. load: the
+	 * registers are what the area says. Both only while it is on; `thread` need not run. A save
+	 * after a load for the same thread may leave out what was not changed. Both count what
+	 * they really move in thread->fpu_saves, fpu_loads.
+	 * copy: to's area becomes from's, which is the current thread's and is what its registers
+	 * are; `to` has not run. */
+	void (*fpu_enable)(bool on);
 	void (*fpu_save)(struct hal_thread *thread);
 	void (*fpu_load)(struct hal_thread *thread);
+	void (*fpu_copy)(struct hal_thread *to, const struct hal_thread *from);
 	/* Calls fn(args[0], ... args[3]) and returns what it returned. *guard is where the way back is kept,
 	 * on this stack. guarded_end: in the same thread, anywhere inside of fn, also in the handler of a
 	 * trap or interrupt that came upon it: the call returns at once, with 0; interrupts stay off or
@@ -234,6 +240,8 @@ struct hal_user_info {
 	size_t frame_size; /* sizeof(struct hal_frame), a multiple of 16. The user frame of a
 				   thread ends at its stack_top. */
 	size_t fpu_size; /* of hal_thread.fpu */
+	bool handler_fpu_new; /* a signal handler begins with a new program's FPU state, not with what
+				 was interrupted */
 	const void *trampoline; /* page-independent code that calls rt_sigreturn */
 	size_t trampoline_size;
 	size_t min_signal_stack;
@@ -282,16 +290,18 @@ struct hal_user_ops {
 	/* User thread pointer, of a thread that is `current` or has not run yet. */
 	void (*set_tls)(struct hal_thread *thread, struct hal_frame *frame, vaddr_t tls);
 	/* Takes rights to user pages of `key` (below geometry.protection_keys) from the current thread:
-	 * HAL_KEY_*, 0 gives all. They are part of its FPU state (fpu_save, fpu_load, signal
-	 * frames), and bind the kernel's copies too; instructions are always fetched. An area of
-	 * zeroes, and a signal handler when it begins, have key 0 and no other. Nothing happens
-	 * where there are no keys. */
+	 * HAL_KEY_*, 0 gives all. They go with the thread at each switch_to, are in signal
+	 * frames and in what fpu_copy copies, and bind the kernel's copies too; instructions are
+	 * always fetched. A new program (frame_init of the current thread's frame), and a signal
+	 * handler when it begins, have key 0 and no other. Nothing happens where there are none. */
 	void (*key_rights)(unsigned key, unsigned denied);
-	/* Lays the Linux rt_sigframe of this architecture, with the FPU state of the current thread,
-	 * on the user stack and turns `frame` to the handler. KERR_FAULT: the stack is not there. */
+	/* Lays the Linux rt_sigframe of this architecture, with the FPU state in the current thread's
+	 * area, on the user stack and turns `frame` to the handler; with handler_fpu_new also the area, and
+	 * then the unit is off. KERR_FAULT: the stack is not there. */
 	enum kerr (*signal_push)(struct hal_frame *frame, const struct hal_signal *signal);
-	/* rt_sigreturn: takes registers, FPU state, mask and alternate stack back from the stack;
-	 * hostile contents never reach privileged bits. KERR_FAULT: not there. */
+	/* rt_sigreturn: takes registers, FPU state (into the area; the unit is off), mask and alternate
+	 * stack back from the stack; hostile contents never reach privileged bits. KERR_FAULT: not
+	 * there. */
 	enum kerr (*signal_pop)(struct hal_frame *frame, struct hal_signal *out);
 	/* Leaves the kernel for `frame` of the current thread (for its first time). IRQs off. */
 	__attribute__((noreturn)) void (*enter)(struct hal_frame *frame);

@@ -16,7 +16,8 @@ struct hal_thread {
 	void *fpu; /* save area, hal.cpu.fpu_size() bytes, 64-byte aligned; null: kernel thread */
 	cpu_t cpu; /* where it runs or ran last; (written by the scheduler) */
 	uint32_t flags; /* private to the HAL */
-	uint32_t fpu_saves, fpu_loads; /* (own) times the unit's registers were really moved */
+	/* (the CPU that has them) times the unit's registers were really moved */
+	uint32_t fpu_saves, fpu_loads;
 };
 
 static_assert(offsetof(struct hal_thread, kernel_sp) == HAL_THREAD_KERNEL_SP);

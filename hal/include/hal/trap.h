@@ -17,6 +17,7 @@ enum trap_kind {
 	TRAP_SINGLE_STEP,
 	TRAP_DIVIDE,
 	TRAP_FLOATING_POINT,
+	TRAP_FPU,            /* the unit was used while it is off (hal.cpu.fpu_enable) */
 	TRAP_OVERFLOW,       /* x86 into, bound */
 	TRAP_PROTECTION,     /* any other protection fault (x86 #GP, #SS, #NP) */
 	TRAP_STACK_OVERFLOW, /* the kernel stack's guard page was hit; runs on a stack of its own */

@@ -92,12 +92,7 @@ static void talk(void)
 	pthread_join(t, NULL);
 	if (before < 0)
 		return; /* not this kernel */
-#if defined(__x86_64__)
-	/* XSAVEOPT itself leaves out what was not used: every switch asks it. */
-	check(after >= before, "saves are counted (%ld)", after - before);
-#else
 	check(after - before < 20, "500 switches without computing: %ld saves", after - before);
-#endif
 }
 
 /* ---- Every register, while the thread is moved from CPU to CPU ---- */
