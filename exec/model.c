@@ -258,9 +258,10 @@ void model_advise(const struct thread_model *m, struct model_advice *out)
 	unsigned b = m->current > LONG_RUN ? (unsigned)BEHAVIOUR_CPU_BOUND : m->behaviour;
 
 	/* A quarter more than foretold, so that the run ends in it. */
-	out->slice = m->samples < SETTLED ? 0
-					  : MIN(MAX(m->predicted + m->predicted / 4, NSEC_PER_MSEC),
-						20 * NSEC_PER_MSEC);
+	uint64_t rest = model_rest(m);
+	out->slice = m->samples < SETTLED || !rest
+			     ? 0
+			     : MIN(MAX(rest + rest / 4, NSEC_PER_MSEC), 20 * NSEC_PER_MSEC);
 	out->class = classes[b < BEHAVIOURS ? b : 0];
 	out->stay = m->samples >= SETTLED && m->interval.slow < 20 * NSEC_PER_MSEC;
 	out->consolidate = m->samples >= SETTLED && ran * 8 < all;
