@@ -686,7 +686,9 @@ static void op_thread_block(cpu_t cpu, struct thread *t)
 	fair_leave(q, t);
 	d->rescued = false;
 	d->slept = true;
-	model_slept(&t->dis.model, now, sleep_kind(t), dis_resident(t));
+	uint64_t pages = dis_resident(t);
+	dis_trace_add(t, sleep_kind(t), pages);
+	model_slept(&t->dis.model, now, sleep_kind(t), pages);
 }
 
 static void op_exit_thread(cpu_t cpu, struct thread *t)

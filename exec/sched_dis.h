@@ -131,6 +131,8 @@ bool dis_may_stay(cpu_t cpu);
 bool dis_others_idle(const struct thread *t);
 /* `running`, which ran for `ran` ns that are not yet accounted, ends sooner than `first` would. */
 bool dis_lets_end(const struct thread *running, nsec_t ran, const struct thread *first);
+/* dis_trace.c: t goes to sleep, the model has not been told yet. Run-queue lock held. */
+void dis_trace_add(const struct thread *t, enum model_sleep why, uint64_t pages);
 /* Pages of its process; it is the running thread. */
 uint64_t dis_resident(const struct thread *t);
 /* `dis` begins and ceases to be the scheduler. Thread context. */

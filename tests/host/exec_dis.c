@@ -29,6 +29,10 @@ static nsec_t longest_wait;
 void sim_ready_add(cpu_t cpu, int count);
 bool sim_asks(cpu_t cpu);
 
+/* What the engine knows of its CPUs: here nobody waits elsewhere, and none idles. */
+struct runqueue runqueues[CPU_MAX];
+_Atomic cpuset_t sched_idle;
+
 static const struct scheduler_ops *const dis = &sched_dis;
 
 static void enqueue(struct job *j, enum ready_reason why)

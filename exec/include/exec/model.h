@@ -29,7 +29,8 @@ enum model_sleep { SLEEP_IO, SLEEP_TIMER, SLEEP_EVENT, MODEL_SLEEPS };
 #define ANOMALY_WAIT 8u     /* time it waits for a CPU */
 #define ANOMALY_KINDS 4
 
-#define MODEL_PREDICTORS 4 /* the mean, the last, the last but one, the middle */
+#define MODEL_PREDICTORS 4 /* the mean, the last, what followed two such runs, the middle */
+#define MODEL_PAIRS 64
 
 struct model_figure {
 	uint64_t slow, deviation; /* learnt, over some 16 samples */
@@ -44,11 +45,14 @@ struct thread_model {
 	uint32_t anomaly_count;
 	uint64_t anomaly_from[ANOMALY_KINDS], anomaly_to[ANOMALY_KINDS]; /* of the last of each */
 	struct model_figure run, interval, wait, growth;
-	uint64_t last[2];          /* runs */
+	uint64_t last;             /* run */
+	uint32_t followed[MODEL_PAIRS]; /* by the lengths of two runs: the next one, in FOLLOWED_UNITs; 0: not seen */
+	uint8_t pair, length;      /* of the last two, and the last run, as in followed[] */
 	uint64_t middle;           /* about as many runs are longer as are shorter */
 	uint64_t loss[MODEL_PREDICTORS]; /* of each predictor, fading */
 	uint64_t predicted;        /* ns, for the run in progress or the next one */
 	uint64_t error, total;     /* sums of |predicted - ran| and of what ran */
+	uint64_t naive;            /* the error if each run were foretold to be as long as the last */
 	uint64_t close;            /* samples within a quarter, or 50 us */
 	uint64_t memory, memory_next, memory_error, memory_total, memory_samples; /* pages */
 	int64_t memory_trend;      /* pages a sample, * 16 */

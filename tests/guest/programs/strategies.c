@@ -6,15 +6,15 @@
  *
  *	slice     four jobs of 12 ms come together every 60 ms, one CPU: how often one is cut short
  *	priority  three tasks of 1 ms at odd times beside four that compute, one CPU: how late they run
- *	affinity  eight tasks of 60 us at odd times, all CPUs: how often one wakes on another CPU than it ran on
- *	energy    three tasks of 1 ms every 10 ms, all CPUs: switches on all CPUs but the busiest
+ *	affinity  two tasks of 60 us a CPU at odd times, all CPUs: how often one wakes on another CPU than it ran on
+ *	energy    three tasks of 1 ms at odd times, all CPUs: switches on all CPUs but the busiest
  */
 #define _GNU_SOURCE
 #include "tap.h"
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
@@ -30,27 +30,30 @@ enum counted { CUT, LATE, MOVED, ELSEWHERE };
 static const struct scenario {
 	const char *name, *what;
 	enum counted counted;
-	unsigned workers, hogs, learn, runs;
+	unsigned workers, /* 0: two a CPU */
+		 beside, learn, runs;
 	bool one_cpu, odd;
 	uint64_t period, apart, work;
 	unsigned percent; /* of the figure without: less than that is asked for with it */
 } scenarios[] = {
-	{"slice", "jobs cut short, in 1,000", CUT, 4, 0, 12, 20, true, false, 60 * MS, 0, 12 * MS, 50},
-	{"priority", "ran more than 1 ms late, of 1,000", LATE, 3, 4, 40, 80, true, true, 20 * MS, 3 * MS, MS, 60},
-	{"affinity", "moved to another CPU, of 1,000", MOVED, 8, 0, 100, 900, false, true, MS, 0,
+	{"slice", "jobs cut short, in 1,000", CUT, 4, 0, 10, 16, true, false, 60 * MS, 0, 12 * MS, 50},
+	{"priority", "ran more than 1 ms late, of 1,000", LATE, 3, 4, 30, 60, true, true, 20 * MS, 3 * MS, MS, 60},
+	{"affinity", "moved to another CPU, of 1,000", MOVED, 0, 0, 30, 200, false, true, MS, 0,
 	 60 * US, 60},
-	{"energy", "switches on all CPUs but the busiest", ELSEWHERE, 3, 0, 20, 80, false, false, 10 * MS,
-	 3 * MS, MS, 60},
+	{"energy", "switches on all CPUs but the busiest", ELSEWHERE, 3, 0, 20, 60, false, true, 10 * MS,
+	 0, MS, 60},
 };
 static const char *const names[] = {"slice", "priority", "affinity", "energy"};
 
-static struct shared {
-	_Atomic uint64_t start, end;
-	struct {
-		long cut, moved;
-		uint64_t late[MOST], took[MOST];
-	} of[WORKERS];
-} *shared;
+static struct task {
+	const struct scenario *s;
+	unsigned me;
+	pthread_t thread;
+	long cut, moved;
+	uint64_t late[MOST], took[MOST];
+} tasks[WORKERS];
+static uint64_t start;
+static atomic_bool stop;
 
 static uint64_t cpu_ns(void)
 {
@@ -78,7 +81,7 @@ static void sleep_until(uint64_t due)
 
 static char *get_text(const char *path)
 {
-	static char text[8192];
+	static _Thread_local char text[4096];
 	int fd = open(path, O_RDONLY);
 	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 
@@ -98,13 +101,12 @@ static bool put_text(const char *path, const char *text)
 	return good;
 }
 
-static bool is_on(const char *strategy, bool on[static 1])
+static bool is_on(const char *strategy)
 {
 	char path[64];
 
 	snprintf(path, sizeof(path), "/sys/kernel/sched/dis/%s", strategy);
-	*on = get_text(path)[0] == '1';
-	return true;
+	return get_text(path)[0] == '1';
 }
 
 static void turn(const char *strategy, bool on)
@@ -121,13 +123,13 @@ static long cut_short(void)
 {
 	struct rusage r;
 
-	getrusage(RUSAGE_SELF, &r);
+	getrusage(RUSAGE_THREAD, &r);
 	return r.ru_nivcsw;
 }
 
 static long moved(void)
 {
-	const char *at = strstr(get_text("/proc/self/sched"), "nr_migrations : ");
+	const char *at = strstr(get_text("/proc/thread-self/sched"), "nr_migrations : ");
 
 	return at ? atol(at + 16) : 0;
 }
@@ -151,112 +153,119 @@ static long switches(long before[static 64])
 
 /* ---- One run ---- */
 
-static void worker(const struct scenario *s, unsigned me)
+static uint32_t odd(uint32_t *seed, uint64_t below)
 {
-	uint32_t seed = me + 1;
-	uint64_t due = shared->start + me * s->apart;
+	*seed = *seed * 1664525u + 1013904223u;
+	return (uint32_t)(below * (*seed >> 16) / 65536u);
+}
 
+static void begin(const struct scenario *s)
+{
+	cpu_set_t first;
+
+	CPU_ZERO(&first);
+	CPU_SET(0, &first);
+	if (s->one_cpu)
+		sched_setaffinity(0, sizeof(first), &first);
+	prctl(PR_SET_TIMERSLACK, 1);
+}
+
+static void *work(void *arg)
+{
+	struct task *t = arg;
+	const struct scenario *s = t->s;
+	uint32_t seed = t->me + 1;
+	uint64_t due = start + t->me * s->apart;
+
+	begin(s);
 	for (unsigned k = 0; k < s->learn + s->runs; k++) {
 		if (k == s->learn) {
-			shared->of[me].cut = -cut_short();
-			shared->of[me].moved = -moved();
+			t->cut = -cut_short();
+			t->moved = -moved();
 		}
-		seed = seed * 1664525u + 1013904223u;
-		due += s->odd ? s->period / 2 + s->period * (seed >> 16) / 65536u : s->period;
+		due += s->odd ? s->period / 2 + odd(&seed, s->period) : s->period;
 		sleep_until(due);
 		uint64_t late = now_ns() - due;
 		compute(s->work);
 		if (k < s->learn)
 			continue;
-		shared->of[me].late[k - s->learn] = late;
-		shared->of[me].took[k - s->learn] = now_ns() - due;
+		t->late[k - s->learn] = late;
+		t->took[k - s->learn] = now_ns() - due;
 	}
-	shared->of[me].cut += cut_short();
-	shared->of[me].moved += moved();
-	_exit(0);
+	t->cut += cut_short();
+	t->moved += moved();
+	return NULL;
 }
 
-/* Beside them: 12 ms at odd times, 15 % of a CPU. */
-static void beside(unsigned me)
+/* 12 ms at odd times, 15 % of a CPU. */
+static void *compute_beside(void *arg)
 {
-	uint32_t seed = me + 100;
+	struct task *t = arg;
+	uint32_t seed = t->me + 100;
 
-	for (uint64_t due = shared->start; !shared->end;) {
-		seed = seed * 1664525u + 1013904223u;
-		due += 40 * MS + 80 * MS * (seed >> 16) / 65536u;
+	begin(t->s);
+	for (uint64_t due = start; !atomic_load(&stop);) {
+		due += 40 * MS + odd(&seed, 80 * MS);
 		sleep_until(due);
 		compute(12 * MS);
 	}
-	_exit(0);
-}
-
-static int compare(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
+	return NULL;
 }
 
 struct figures {
 	long figure, took; /* took: ns from when it was due to its end, mean */
 };
 
+static unsigned workers_of(const struct scenario *s)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return s->workers ? s->workers : cpus < WORKERS / 2 ? (unsigned)cpus * 2 : WORKERS;
+}
+
 static struct figures add_up(const struct scenario *s, long elsewhere)
 {
-	static uint64_t late[WORKERS * MOST];
-	long cut = 0, moves = 0, lates = 0, count = s->workers * s->runs;
+	long cut = 0, moves = 0, late = 0, count = workers_of(s) * s->runs;
 	uint64_t took = 0;
 
-	for (unsigned w = 0; w < s->workers; w++) {
-		cut += shared->of[w].cut;
-		moves += shared->of[w].moved;
-		memcpy(late + w * s->runs, shared->of[w].late, s->runs * sizeof(late[0]));
-		for (unsigned k = 0; k < s->runs; k++)
-		{
-			took += shared->of[w].took[k];
-			lates += shared->of[w].late[k] > TOO_LATE;
+	for (struct task *t = tasks; t < tasks + workers_of(s); t++) {
+		cut += t->cut;
+		moves += t->moved;
+		for (unsigned k = 0; k < s->runs; k++) {
+			took += t->took[k];
+			late += t->late[k] > TOO_LATE;
 		}
 	}
-	qsort(late, (size_t)count, sizeof(late[0]), compare);
 	struct figures f = {.took = (long)(took / (uint64_t)count)};
-	f.figure = s->counted == CUT     ? cut * 1000 / count
-		   : s->counted == MOVED ? moves * 1000 / count
-		   : s->counted == LATE  ? lates * 1000 / count
-					 : elsewhere;
+	f.figure = s->counted == ELSEWHERE
+			   ? elsewhere
+			   : (s->counted == CUT ? cut : s->counted == MOVED ? moves : late) * 1000 /
+				     count;
 	return f;
 }
 
 static struct figures run(const struct scenario *s)
 {
-	pid_t pids[WORKERS], hogs[WORKERS];
 	long before[64] = {0};
+	unsigned workers = workers_of(s), all = workers + s->beside;
 
-	memset(shared, 0, sizeof(*shared));
-	shared->start = now_ns() + 50 * MS;
-	fflush(stdout);
-	for (unsigned w = 0; w < s->workers + s->hogs; w++) {
-		pid_t pid = fork();
-		if (pid == 0) {
-			cpu_set_t first;
-			CPU_ZERO(&first);
-			CPU_SET(0, &first);
-			if (s->one_cpu)
-				sched_setaffinity(0, sizeof(first), &first);
-			prctl(PR_SET_TIMERSLACK, 1);
-			if (w < s->workers)
-				worker(s, w);
-			beside(w);
-		}
-		*(w < s->workers ? &pids[w] : &hogs[w - s->workers]) = pid;
+	start = now_ns() + 50 * MS;
+	atomic_store(&stop, false);
+	for (unsigned i = 0; i < all; i++) {
+		tasks[i].s = s;
+		tasks[i].me = i;
+		if (pthread_create(&tasks[i].thread, NULL, i < workers ? work : compute_beside,
+				   &tasks[i]))
+			exit(1);
 	}
-	sleep_until(shared->start + s->learn * s->period);
+	sleep_until(start + s->learn * s->period);
 	switches(before);
-	for (unsigned w = 0; w < s->workers; w++)
-		check(status_of(pids[w]) == 0, "%s: a task ends", s->name);
+	for (unsigned i = 0; i < workers; i++)
+		pthread_join(tasks[i].thread, NULL);
 	long elsewhere = switches(before);
-	shared->end = 1;
-	for (unsigned h = 0; h < s->hogs; h++)
-		status_of(hogs[h]);
+	atomic_store(&stop, true);
+	for (unsigned i = workers; i < all; i++)
+		pthread_join(tasks[i].thread, NULL);
 	return add_up(s, elsewhere);
 }
 
@@ -275,21 +284,23 @@ static void gains(const struct scenario *s)
 	      "%s: %s, %ld without it, %ld with it", s->name, s->what, f[0].figure, f[1].figure);
 }
 
-int main(void)
+/* The names of strategies; none: all. */
+int main(int argc, char **argv)
 {
 	char was[32];
 	bool on[4];
 
 	if (access(POLICY, F_OK) != 0)
 		return 0; /* not this kernel */
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	snprintf(was, sizeof(was), "%s", get_text(POLICY));
 	was[strcspn(was, "\n")] = 0;
 	check(put_text(POLICY, "dis"), "dis");
 	for (int i = 0; i < 4; i++)
-		is_on(names[i], &on[i]);
+		on[i] = is_on(names[i]);
 	for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++)
-		gains(&scenarios[i]);
+		for (int a = argc > 1 ? 1 : 0; a < argc; a++)
+			if (argc == 1 || strcmp(argv[a], scenarios[i].name) == 0)
+				gains(&scenarios[i]);
 	for (int i = 0; i < 4; i++)
 		turn(names[i], on[i]);
 	check(put_text(POLICY, was), "the first scheduler again");
