@@ -82,8 +82,9 @@ bool dis_may_stay(cpu_t cpu)
 
 bool dis_others_idle(const struct thread *t)
 {
-	return dis_on(DIS_AFFINITY) && atomic_load_explicit(&sched_idle, memory_order_relaxed) &
-					       atomic_load_explicit(&t->affinity, memory_order_relaxed);
+	return dis_on(DIS_AFFINITY) &&
+	       atomic_load_explicit(&sched_idle, memory_order_relaxed) &
+		       atomic_load_explicit(&t->affinity, memory_order_relaxed);
 }
 
 bool dis_may_move(struct queue *q, const struct thread *t, cpu_t from, cpu_t to, nsec_t now)

@@ -56,13 +56,13 @@ void dis_trace_add(const struct thread *t, enum model_sleep why, uint64_t pages)
 	if (n) {
 		struct dis_sample *s = &rows[count++];
 		atomic_store_explicit(&left, n - 1, memory_order_relaxed);
-		*s = (struct dis_sample){.tid = t->tid,
-					 .why = (uint8_t)why,
-					 .ran = m->current,
-					 .waited = m->waited,
-					 .slept = m->slept && m->woke > m->slept ? m->woke - m->slept
-										 : 0,
-					 .pages = pages};
+		*s = (struct dis_sample){
+			.tid = t->tid,
+			.why = (uint8_t)why,
+			.ran = m->current,
+			.waited = m->waited,
+			.slept = m->slept && m->woke > m->slept ? m->woke - m->slept : 0,
+			.pages = pages};
 		memcpy(s->name, t->task.name, sizeof(s->name));
 	}
 	spin_release(&trace_lock);

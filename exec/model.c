@@ -109,7 +109,8 @@ static uint64_t candidate(const struct thread_model *m, unsigned which)
 	case 1:
 		return m->last;
 	case 2:
-		return m->followed[m->pair] ? (uint64_t)m->followed[m->pair] * FOLLOWED_UNIT : m->middle;
+		return m->followed[m->pair] ? (uint64_t)m->followed[m->pair] * FOLLOWED_UNIT
+					    : m->middle;
 	default:
 		return m->middle;
 	}
@@ -119,7 +120,8 @@ static uint64_t candidate(const struct thread_model *m, unsigned which)
  * powers of two. */
 static void learn_order(struct thread_model *m, uint64_t ran)
 {
-	uint32_t value = (uint32_t)MIN(ran / FOLLOWED_UNIT + 1, UINT32_MAX), *known = &m->followed[m->pair];
+	uint32_t value = (uint32_t)MIN(ran / FOLLOWED_UNIT + 1, UINT32_MAX),
+		 *known = &m->followed[m->pair];
 	unsigned top = 63 - (unsigned)__builtin_clzll(ran | 1024);
 	uint8_t length = (uint8_t)(top * 2 + (ran >> (top - 1) & 1));
 

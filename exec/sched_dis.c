@@ -648,8 +648,7 @@ static void op_thread_ready(cpu_t cpu, struct thread *t, enum ready_reason why)
 	else if (why == READY_NEW) {
 		begin_run(q, t, now);
 		q->stays_until = q->running && dis_others_idle(t) ? now + DIS_PATIENCE : 0;
-	}
-	else if (moved)
+	} else if (moved)
 		first = false;
 	else if (t->slice_left == 0 || why == READY_YIELDED)
 		begin_slice(q, t, why == READY_YIELDED);

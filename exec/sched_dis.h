@@ -122,7 +122,8 @@ uint8_t dis_learnt_rank(const struct thread *t);
 nsec_t dis_learnt_slice(const struct thread *t);
 /* A waiting thread may be taken from `from` to `to`. */
 bool dis_may_move(struct queue *q, const struct thread *t, cpu_t from, cpu_t to, nsec_t now);
-#define DIS_PATIENCE (300 * NSEC_PER_USEC) /* a move costs about as much, in caches and interrupts */
+#define DIS_PATIENCE                                                                               \
+	(300 * NSEC_PER_USEC) /* a move costs about as much, in caches and interrupts */
 /* t (null: nobody) gets the CPU. */
 void dis_foretell(cpu_t cpu, const struct thread *t, nsec_t now);
 /* What runs there will sleep sooner than DIS_PATIENCE, and nobody else waits for it. No lock. */

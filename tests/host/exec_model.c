@@ -61,14 +61,15 @@ TEST(model_foretells_what_programs_did)
 	static const struct {
 		const char *name;
 		unsigned samples;
-		uint64_t most;  /* error, in thousandths of what ran */
-		uint64_t least; /* of it, what "as long as the last" errs more; thousandths of that error */
+		uint64_t most; /* error, in thousandths of what ran */
+		uint64_t
+			least; /* of it, what "as long as the last" errs more; thousandths of that error */
 	} rows[] = {
-		{"shell", 300, 60, 900},       {"cat", 179, 10, 0},
-		{"sha1sum", 300, 10, 990},     {"audio", 300, 10, 0},
-		{"interactive", 71, 10, 0},    {"server", 205, 10, 0},
-		{"client", 198, 20, 0},        {"shell-timed", 300, 1000, 200},
-		{"cat-timed", 179, 900, 250},  {"sha1sum-timed", 300, 1050, 350},
+		{"shell", 300, 60, 900},        {"cat", 179, 10, 0},
+		{"sha1sum", 300, 10, 990},      {"audio", 300, 10, 0},
+		{"interactive", 71, 10, 0},     {"server", 205, 10, 0},
+		{"client", 198, 20, 0},         {"shell-timed", 300, 1000, 200},
+		{"cat-timed", 179, 900, 250},   {"sha1sum-timed", 300, 1050, 350},
 		{"audio-timed", 300, 560, 350}, {"interactive-timed", 66, 660, 150},
 	};
 
@@ -79,7 +80,8 @@ TEST(model_foretells_what_programs_did)
 		uint64_t total = m.total - early.total, error = m.error - early.error,
 			 naive = m.naive - early.naive;
 		printf("# %s: %lu thousandths, as long as the last %lu\n", rows[i].name,
-		       (unsigned long)(error * 1000 / total), (unsigned long)(naive * 1000 / total));
+		       (unsigned long)(error * 1000 / total),
+		       (unsigned long)(naive * 1000 / total));
 		EXPECT(error * 1000 <= total * rows[i].most);
 		EXPECT(error * 1000 <= naive * (1000 - rows[i].least));
 	}

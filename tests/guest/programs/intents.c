@@ -477,7 +477,8 @@ static void recording(void)
 	for (char *at = get_text(file); (at = strstr(at + 1, own)); mine++)
 		check(strstr(at, " timer ") && strstr(at, " intents"), "a run of its own");
 	check(mine >= 5, "they can be read (%d)", mine);
-	check(put_text(file, "0") == 0 && strcmp(get_text(file), "tid ran waited slept why pages name") == 0,
+	check(put_text(file, "0") == 0 &&
+		      strcmp(get_text(file), "tid ran waited slept why pages name") == 0,
 	      "and forgotten");
 }
 

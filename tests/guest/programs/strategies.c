@@ -31,17 +31,19 @@ static const struct scenario {
 	const char *name, *what;
 	enum counted counted;
 	unsigned workers, /* 0: two a CPU */
-		 beside, learn, runs;
+		beside, learn, runs;
 	bool one_cpu, odd;
 	uint64_t period, apart, work;
 	unsigned percent; /* of the figure without: less than that is asked for with it */
 } scenarios[] = {
-	{"slice", "jobs cut short, in 1,000", CUT, 4, 0, 10, 16, true, false, 60 * MS, 0, 12 * MS, 50},
-	{"priority", "ran more than 1 ms late, of 1,000", LATE, 3, 4, 30, 60, true, true, 20 * MS, 3 * MS, MS, 60},
+	{"slice", "jobs cut short, in 1,000", CUT, 4, 0, 10, 16, true, false, 60 * MS, 0, 12 * MS,
+	 50},
+	{"priority", "ran more than 1 ms late, of 1,000", LATE, 3, 4, 30, 60, true, true, 20 * MS,
+	 3 * MS, MS, 60},
 	{"affinity", "moved to another CPU, of 1,000", MOVED, 0, 0, 30, 200, false, true, MS, 0,
 	 60 * US, 60},
-	{"energy", "switches on all CPUs but the busiest", ELSEWHERE, 3, 0, 20, 60, false, true, 10 * MS,
-	 0, MS, 60},
+	{"energy", "switches on all CPUs but the busiest", ELSEWHERE, 3, 0, 20, 60, false, true,
+	 10 * MS, 0, MS, 60},
 };
 static const char *const names[] = {"slice", "priority", "affinity", "energy"};
 
@@ -239,10 +241,11 @@ static struct figures add_up(const struct scenario *s, long elsewhere)
 		}
 	}
 	struct figures f = {.took = (long)(took / (uint64_t)count)};
-	f.figure = s->counted == ELSEWHERE
-			   ? elsewhere
-			   : (s->counted == CUT ? cut : s->counted == MOVED ? moves : late) * 1000 /
-				     count;
+	f.figure = s->counted == ELSEWHERE ? elsewhere
+					   : (s->counted == CUT     ? cut
+					      : s->counted == MOVED ? moves
+								    : late) *
+						     1000 / count;
 	return f;
 }
 
