@@ -2,8 +2,8 @@
  * Where threads go: wake placement, balancing, slices, priorities, affinity.
  *
  * Placement: a thread that still has its registers in a CPU stays there; else the CPU it ran on
- * if that idles, or if the policy says that it soon will; else any idle CPU it may use; else where it ran (its cache is warm there). An
- * idle CPU pulls from the fullest queue before it sleeps, and every 100 ms of contention a
+ * if that idles, or if the policy says that it soon will; else any idle CPU it may use; else where
+ * it ran (its cache is warm there). An idle CPU pulls from the fullest queue before it sleeps, and every 100 ms of contention a
  * CPU with two more waiting threads than the emptiest one pushes one over.
  *
  * There is no tick: the slice timer is set only while an equal of the running thread waits, and is
