@@ -13,7 +13,7 @@
 #include <exec/process.h>
 #include <mm/numa.h>
 
-#define SOON (300 * NSEC_PER_USEC)
+#define LONGEST (16 * NSEC_PER_MSEC)
 #define QUICK (4 * NSEC_PER_MSEC) /* an answer that stands before the server class */
 
 bool dis_strategies[DIS_STRATEGIES] = {
@@ -33,23 +33,58 @@ uint8_t dis_learnt_rank(const struct thread *t)
 								      : RANK_SERVER;
 }
 
+/* A run that is foretold to end in one slice gets that slice; of what is longer, or ran longer than foretold, nothing is
+ * known that would help. */
 nsec_t dis_learnt_slice(const struct thread *t)
 {
 	struct model_advice advice;
 
 	model_advise(&t->dis.model, &advice);
-	return advice.slice;
+	return model_rest(&t->dis.model) <= LONGEST ? advice.slice : 0;
 }
 
-/* The thread that runs there will soon sleep. */
-static bool ends_soon(const struct queue *q)
+/* What is left of the run in progress; 0: not known. */
+static nsec_t rest_of(const struct thread *t)
 {
-	const struct thread *r = q->running;
+	return t->dis.model.samples < 8 ? 0 : model_rest(&t->dis.model);
+}
 
-	if (!r || r->dis.model.samples < 8)
+bool dis_lets_end(const struct thread *running, nsec_t ran, const struct thread *first)
+{
+	nsec_t rest = rest_of(running), other = rest_of(first);
+
+	if (rest <= ran || rest > LONGEST || first->dis.declared)
 		return false;
-	uint64_t rest = model_rest(&r->dis.model);
-	return rest > 0 && rest < SOON;
+	return !other || rest - ran <= other;
+}
+
+static _Atomic nsec_t ends[CPU_MAX]; /* when what runs there will sleep; 0: not known */
+
+void dis_foretell(cpu_t cpu, const struct thread *t, nsec_t now)
+{
+	nsec_t rest = t ? rest_of(t) : 0;
+
+	atomic_store_explicit(&ends[cpu], rest ? now + rest : 0, memory_order_relaxed);
+}
+
+static bool ends_soon(cpu_t cpu, nsec_t now)
+{
+	nsec_t end = atomic_load_explicit(&ends[cpu], memory_order_relaxed);
+
+	return end > now && end - now < DIS_PATIENCE;
+}
+
+bool dis_may_stay(cpu_t cpu)
+{
+	return dis_on(DIS_AFFINITY) && READ_ONCE(runqueues[cpu].ready) == 0 &&
+	       ends_soon(cpu, time_now());
+}
+
+bool dis_others_idle(const struct thread *t)
+{
+	return dis_on(DIS_AFFINITY) &&
+	       atomic_load_explicit(&sched_idle, memory_order_relaxed) &
+		       atomic_load_explicit(&t->affinity, memory_order_relaxed);
 }
 
 bool dis_may_move(struct queue *q, const struct thread *t, cpu_t from, cpu_t to, nsec_t now)
@@ -63,7 +98,7 @@ bool dis_may_move(struct queue *q, const struct thread *t, cpu_t from, cpu_t to,
 		return false;
 	if (flags & INTENT_NUMA && numa_node_of_cpu(from) != numa_node_of_cpu(to))
 		return false;
-	if (dis_on(DIS_AFFINITY) && now < t->ready_since + SOON && ends_soon(q)) {
+	if (dis_on(DIS_AFFINITY) && now < t->ready_since + DIS_PATIENCE && ends_soon(from, now)) {
 		q->stats.kept++;
 		return false;
 	}

@@ -4,8 +4,9 @@
  * A sample is a run: from waking to sleeping. Of four figures (run, interval between wake-ups, wait for a
  * CPU, growth of memory) the mean and the mean deviation are kept, in exponential averages over
  * some 16 samples, and a fast mean over 4. Four predictors of the next run compete: the mean, the
- * last run, the last but one (which is right for what alternates), the middle one (which outliers do
- * not move); the one whose fading sum of errors is the least is used. Memory is foretold by its trend.
+ * last run, what followed the last time that two runs of such lengths had come (which is right for what
+ * alternates, and for a shell's loop), the middle one (which outliers do not move); the one whose fading sum of
+ * errors is the least is used. Memory is foretold by its trend.
  *
  * An anomaly: after LEARNT samples the fast mean of a figure leaves the slow one by more than four
  * deviations and half of it. The slow mean follows, so that what stays becomes the new habit
@@ -98,9 +99,35 @@ static void learn(struct thread_model *m, unsigned index, struct model_figure *f
 
 /* ---- Prediction ---- */
 
+#define FOLLOWED_UNIT 64 /* ns */
+
 static uint64_t candidate(const struct thread_model *m, unsigned which)
 {
-	return which == 0 ? m->run.slow : which == 3 ? m->middle : m->last[which - 1];
+	switch (which) {
+	case 0:
+		return m->run.slow;
+	case 1:
+		return m->last;
+	case 2:
+		return m->followed[m->pair] ? (uint64_t)m->followed[m->pair] * FOLLOWED_UNIT
+					    : m->middle;
+	default:
+		return m->middle;
+	}
+}
+
+/* What is done in turns has runs of several lengths that come in the same order. Lengths are told apart by halves of
+ * powers of two. */
+static void learn_order(struct thread_model *m, uint64_t ran)
+{
+	uint32_t value = (uint32_t)MIN(ran / FOLLOWED_UNIT + 1, UINT32_MAX),
+		 *known = &m->followed[m->pair];
+	unsigned top = 63 - (unsigned)__builtin_clzll(ran | 1024);
+	uint8_t length = (uint8_t)(top * 2 + (ran >> (top - 1) & 1));
+
+	*known = *known ? (uint32_t)toward(*known, value, 1) : value;
+	m->pair = (uint8_t)((m->length * 5 + length) % MODEL_PAIRS);
+	m->length = length;
 }
 
 static void predict_run(struct thread_model *m, uint64_t ran)
@@ -109,20 +136,22 @@ static void predict_run(struct thread_model *m, uint64_t ran)
 		uint64_t by = apart(m->predicted, ran);
 		m->error += by;
 		m->total += ran;
+		m->naive += apart(m->last, ran);
 		m->close += by <= MAX(ran / 4, FLOOR_NS);
 		for (unsigned i = 0; i < MODEL_PREDICTORS; i++)
 			m->loss[i] += apart(candidate(m, i), ran) - m->loss[i] / 8;
 	}
 	learn(m, 0, &m->run, ran, FLOOR_NS);
-	/* A sixteenth towards each sample, however far it lies. */
+	unsigned shift = m->samples < 16 ? 1 : 4;
+	/* A sixteenth towards each sample, however far it lies; half in the beginning. */
 	if (m->samples == 0)
 		m->middle = ran;
 	else if (ran > m->middle)
-		m->middle += MIN(ran - m->middle, m->middle / 16 + 1);
+		m->middle += MIN(ran - m->middle, (m->middle >> shift) + 1);
 	else
-		m->middle -= MIN(m->middle - ran, m->middle / 16 + 1);
-	m->last[1] = m->last[0];
-	m->last[0] = ran;
+		m->middle -= MIN(m->middle - ran, (m->middle >> shift) + 1);
+	learn_order(m, ran);
+	m->last = ran;
 	m->best = 0;
 	for (unsigned i = 1; i < MODEL_PREDICTORS; i++)
 		if (m->loss[i] < m->loss[m->best])
@@ -258,9 +287,10 @@ void model_advise(const struct thread_model *m, struct model_advice *out)
 	unsigned b = m->current > LONG_RUN ? (unsigned)BEHAVIOUR_CPU_BOUND : m->behaviour;
 
 	/* A quarter more than foretold, so that the run ends in it. */
-	out->slice = m->samples < SETTLED ? 0
-					  : MIN(MAX(m->predicted + m->predicted / 4, NSEC_PER_MSEC),
-						20 * NSEC_PER_MSEC);
+	uint64_t rest = model_rest(m);
+	out->slice = m->samples < SETTLED || !rest
+			     ? 0
+			     : MIN(MAX(rest + rest / 4, NSEC_PER_MSEC), 20 * NSEC_PER_MSEC);
 	out->class = classes[b < BEHAVIOURS ? b : 0];
 	out->stay = m->samples >= SETTLED && m->interval.slow < 20 * NSEC_PER_MSEC;
 	out->consolidate = m->samples >= SETTLED && ran * 8 < all;

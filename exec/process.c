@@ -374,6 +374,7 @@ bool process_thread_next(struct process *p, int after, struct thread_info *out)
 			.fpu_loads = best->task.hal.fpu_loads,
 			.fpu_traps = best->fpu_traps,
 			.wait_time = best->wait_time,
+			.moves = best->moves,
 			.voluntary_switches = thread_voluntary(best),
 			.involuntary_switches = thread_involuntary(best),
 		};

@@ -2,8 +2,8 @@
  * Where threads go: wake placement, balancing, slices, priorities, affinity.
  *
  * Placement: a thread that still has its registers in a CPU stays there; else the CPU it ran on
- * if that idles; else any idle CPU it may use; else where it ran (its cache is warm there). An
- * idle CPU pulls from the fullest queue before it sleeps, and every 100 ms of contention a
+ * if that idles, or if the policy says that it soon will; else any idle CPU it may use; else where
+ * it ran (its cache is warm there). An idle CPU pulls from the fullest queue before it sleeps, and every 100 ms of contention a
  * CPU with two more waiting threads than the emptiest one pushes one over.
  *
  * There is no tick: the slice timer is set only while an equal of the running thread waits, and is
@@ -50,8 +50,12 @@ static cpu_t choose_cpu(struct thread *t)
 	cpuset_t idle = atomic_load_explicit(&sched_idle, memory_order_relaxed) & allowed;
 	cpu_t target = last;
 	if (idle) {
-		if (!(idle & cpu_bit(last)))
+		if (!(idle & cpu_bit(last))) {
+			if (unlikely(READ_ONCE(runqueues[last].policy)->stay) &&
+			    allowed & cpu_bit(last) && runqueues[last].policy->stay(t, last))
+				return last;
 			target = (cpu_t)__builtin_ctzll(idle);
+		}
 		/* Reserved: the next wake-up looks for another one. */
 		atomic_fetch_and_explicit(&sched_idle, ~cpu_bit(target), memory_order_relaxed);
 	} else if (unlikely(READ_ONCE(runqueues[last].policy)->place)) {
@@ -139,6 +143,7 @@ void sched_place(struct thread *t, enum ready_reason why)
 
 	if (target != t->task.hal.cpu) {
 		t->task.hal.cpu = target;
+		t->moves++;
 		/* Against sched_set_priority: it sees the new CPU or we see the new priority. */
 		atomic_thread_fence(memory_order_seq_cst);
 	}
@@ -193,6 +198,7 @@ static void balance(struct runqueue *rq, cpu_t cpu)
 		WRITE_ONCE(t->queued_on, CPU_NONE);
 		rq->ready--;
 		t->task.hal.cpu = to;
+		t->moves++;
 	}
 	spin_release(&rq->lock);
 	if (!t)
@@ -222,7 +228,11 @@ void sched_slice_timer(struct timer *timer)
 	spin_release(&rq->lock);
 	if (left != NSEC_NEVER && left != 0)
 		sched_slice_arm(rq, left);
-	if (READ_ONCE(rq->ready) && ++rq->balance_ticks >= BALANCE_TICKS) {
+	/* At once if somebody waits here in vain for what was foretold to end while another CPU idles. */
+	bool idles = rq->policy->stay &&
+		     atomic_load_explicit(&sched_idle, memory_order_relaxed) &
+			     ~atomic_load_explicit(&sched_spared, memory_order_relaxed);
+	if (READ_ONCE(rq->ready) && (++rq->balance_ticks >= BALANCE_TICKS || idles)) {
 		rq->balance_ticks = 0;
 		balance(rq, cpu);
 	}
@@ -253,6 +263,7 @@ bool sched_pull_idle(struct runqueue *rq, cpu_t cpu)
 		WRITE_ONCE(t->queued_on, CPU_NONE);
 		runqueues[from].ready--;
 		t->task.hal.cpu = cpu;
+		t->moves++;
 	}
 	spin_release(&runqueues[from].lock);
 	if (!t)

@@ -407,7 +407,10 @@ static bool better(struct queue *q, const struct thread *running, nsec_t now)
 	if (!is_fair(top))
 		return is_feedback(top) && dis_data(first)->sub < d->sub;
 	nsec_t ran = since(now, running->ran_since);
-	uint64_t mine_now = d->when + virtual(running, running->run_time - d->run_mark + ran);
+	ran += running->run_time - d->run_mark;
+	if (dis_on(DIS_SLICE) && dis_lets_end(running, ran, first))
+		return false;
+	uint64_t mine_now = d->when + virtual(running, ran);
 	return (int64_t)(mine_now - dis_data(first)->when) > (int64_t)GRANULARITY &&
 	       (int64_t)(mine_now + virtual(running, slice_of(running)) - dis_data(first)->key) > 0;
 }
@@ -508,6 +511,7 @@ static struct thread *op_pick_next(cpu_t cpu)
 	if (!t)
 		t = first_of(q, rank);
 	q->running = nullptr;
+	dis_foretell(cpu, t, now);
 	if (!t) {
 		atomic_store_explicit(&stands[cpu], RANK_NOBODY, memory_order_relaxed);
 		sched_watch(cpu, false);
@@ -641,9 +645,10 @@ static void op_thread_ready(cpu_t cpu, struct thread *t, enum ready_reason why)
 	}
 	if (rank == RANK_CRITICAL && t->policy == SCHED_FIFO && why == READY_PREEMPTED)
 		first = true;
-	else if (why == READY_NEW)
+	else if (why == READY_NEW) {
 		begin_run(q, t, now);
-	else if (moved)
+		q->stays_until = q->running && dis_others_idle(t) ? now + DIS_PATIENCE : 0;
+	} else if (moved)
 		first = false;
 	else if (t->slice_left == 0 || why == READY_YIELDED)
 		begin_slice(q, t, why == READY_YIELDED);
@@ -680,7 +685,9 @@ static void op_thread_block(cpu_t cpu, struct thread *t)
 	fair_leave(q, t);
 	d->rescued = false;
 	d->slept = true;
-	model_slept(&t->dis.model, now, sleep_kind(t), dis_resident(t));
+	uint64_t pages = dis_resident(t);
+	dis_trace_add(t, sleep_kind(t), pages);
+	model_slept(&t->dis.model, now, sleep_kind(t), pages);
 }
 
 static void op_exit_thread(cpu_t cpu, struct thread *t)
@@ -741,6 +748,8 @@ static nsec_t op_tick(cpu_t cpu, struct thread *running, nsec_t ran)
 		return left;
 	if (better(q, running, now))
 		return 0;
+	if (now < q->stays_until) /* then who waits goes where it is idle */
+		left = MIN(left, q->stays_until - now);
 	left = MIN(left, patience(q, running, ran, now));
 	if (has(q, d->rank) &&
 	    !(d->rank == RANK_CRITICAL &&
@@ -839,6 +848,16 @@ static cpu_t op_place(struct thread *t, cpu_t last, cpuset_t allowed)
 	return least < rank || !(allowed & cpu_bit(last)) ? best : last;
 }
 
+/* What outranks the thread that runs there, or has deadlines, does not wait for it. */
+static bool op_stay(const struct thread *t, cpu_t last)
+{
+	uint8_t rank = rank_of(t);
+
+	return rank < RANK_SOFT &&
+	       rank <= atomic_load_explicit(&stands[last], memory_order_relaxed) &&
+	       dis_may_stay(last);
+}
+
 static void op_stats(cpu_t cpu, struct sched_stats *out)
 {
 	out->boosts = queues[cpu].boosts;
@@ -871,4 +890,5 @@ const struct scheduler_ops sched_dis = {
 	.pull = op_pull,
 	.stats = op_stats,
 	.place = op_place,
+	.stay = op_stay,
 };

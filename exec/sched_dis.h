@@ -53,6 +53,7 @@ struct queue {
 	struct list holds; /* threads over their budget */
 	uint32_t held;
 	struct thread *running; /* null: none of ours */
+	nsec_t stays_until; /* so long who woke last is not pushed to an idle CPU */
 	bool edf_over; /* the deadline ranks have used up their share of the window */
 	nsec_t edf_from, edf_used;
 	nsec_t next_boost;
@@ -121,6 +122,18 @@ uint8_t dis_learnt_rank(const struct thread *t);
 nsec_t dis_learnt_slice(const struct thread *t);
 /* A waiting thread may be taken from `from` to `to`. */
 bool dis_may_move(struct queue *q, const struct thread *t, cpu_t from, cpu_t to, nsec_t now);
+#define DIS_PATIENCE                                                                               \
+	(300 * NSEC_PER_USEC) /* a move costs about as much, in caches and interrupts */
+/* t (null: nobody) gets the CPU. */
+void dis_foretell(cpu_t cpu, const struct thread *t, nsec_t now);
+/* What runs there will sleep sooner than DIS_PATIENCE, and nobody else waits for it. No lock. */
+bool dis_may_stay(cpu_t cpu);
+/* t, which waits, could run at once elsewhere. */
+bool dis_others_idle(const struct thread *t);
+/* `running`, which ran for `ran` ns that are not yet accounted, ends sooner than `first` would. */
+bool dis_lets_end(const struct thread *running, nsec_t ran, const struct thread *first);
+/* dis_trace.c: t goes to sleep, the model has not been told yet. Run-queue lock held. */
+void dis_trace_add(const struct thread *t, enum model_sleep why, uint64_t pages);
 /* Pages of its process; it is the running thread. */
 uint64_t dis_resident(const struct thread *t);
 /* `dis` begins and ceases to be the scheduler. Thread context. */

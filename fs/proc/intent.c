@@ -46,6 +46,7 @@ static void print_learnt(struct text *t, const struct thread_model *m)
 	text_print(t, "dis_run_error_thousandths : %lu\ndis_run_close_thousandths : %lu\n",
 		   thousandths(m->error, m->total),
 		   thousandths(m->close, m->samples > 2 ? m->samples - 2 : 0));
+	text_print(t, "dis_run_naive_thousandths : %lu\n", thousandths(m->naive, m->total));
 	text_print(t, "dis_memory_error_thousandths : %lu\n",
 		   thousandths(m->memory_error, m->memory_total));
 	text_print(t, "dis_suggests : class=%s slice=%luus%s%s\n", intent_class_name(a.class),

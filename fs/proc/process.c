@@ -243,6 +243,7 @@ static enum kerr show_sched(struct text *t, const struct proc_subject *s)
 		   (unsigned long)(i.voluntary_switches + i.involuntary_switches),
 		   (unsigned long)i.voluntary_switches, (unsigned long)i.involuntary_switches,
 		   i.policy, i.priority, i.fpu_saves, i.fpu_loads, i.fpu_traps);
+	text_print(t, "nr_migrations : %lu\n", (unsigned long)i.moves);
 	text_print(t, "user_ns : %lu\nsystem_ns : %lu\n", (unsigned long)i.user_time,
 		   (unsigned long)i.system_time);
 	proc_print_dis(t, s);

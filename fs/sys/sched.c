@@ -5,7 +5,8 @@
  *	policies  all there are, a line each: name, version
  *	stats     for each CPU: switches by reason, threads that wait, what the policy counts
  *	change    what changes of the policy cost
- *	dis/      of the scheduler `dis`: a switch for each strategy (0 or 1), stats
+ *	dis/      of the scheduler `dis`: a switch for each strategy (0 or 1), stats; trace: a number written records
+ *	          so many runs, which are then read
  */
 #include "sysfs.h"
 
@@ -133,6 +134,36 @@ static enum kerr show_dis_stats(struct text *t, const struct proc_subject *s)
 	return KERR_OK;
 }
 
+static enum kerr show_trace(struct text *t, const struct proc_subject *s)
+{
+	static const char *const why[MODEL_SLEEPS] = {"io", "timer", "event"};
+	struct dis_sample d;
+
+	text_print(t, "tid ran waited slept why pages name\n");
+	for (uint32_t i = 0; dis_trace_get(i, &d); i++)
+		text_print(t, "%d %lu %lu %lu %s %lu %s\n", d.tid, (unsigned long)d.ran,
+			   (unsigned long)d.waited, (unsigned long)d.slept, why[d.why],
+			   (unsigned long)d.pages, d.name);
+	return KERR_OK;
+}
+
+static enum kerr write_trace(const char *text, size_t length, const struct proc_subject *s)
+{
+	char line[8];
+	uint32_t samples = 0;
+
+	if (!process_capable(TERN_CAP_BYPASS_SCHEDULER, LINUX_CAP_SYS_NICE))
+		return KERR_PERM;
+	if (!text_line(text, length, line, sizeof(line)) || !line[0])
+		return KERR_INVAL;
+	for (const char *c = line; *c; c++) {
+		if (*c < '0' || *c > '9')
+			return KERR_INVAL;
+		samples = samples * 10 + (uint32_t)(*c - '0');
+	}
+	return dis_trace_start(samples);
+}
+
 #define SWITCH_MODE (S_IFREG | 0644)
 static const struct proc_entry sysfs_dis[] = {
 	{.name = "affinity",
@@ -156,6 +187,11 @@ static const struct proc_entry sysfs_dis[] = {
 	 .write = write_slice,
 	 .write_checks = true},
 	{.name = "stats", .mode = FILE_MODE, .show = show_dis_stats},
+	{.name = "trace",
+	 .mode = S_IFREG | 0600,
+	 .show = show_trace,
+	 .write = write_trace,
+	 .write_checks = true},
 	{},
 };
 

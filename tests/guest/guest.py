@@ -20,6 +20,7 @@ import memory
 import modules
 import programs
 import soak
+import strategies
 import swaps
 from harness import Tap, Target
 from tern.common import Failure
@@ -38,6 +39,7 @@ GROUPS = {
     "swaps": swaps.run,
     "locks": locks.run,
     "budget": budget.run,
+    "strategies": strategies.run,
     "kernel": kernel.inside,
     "crashes": kernel.crashes,
 }

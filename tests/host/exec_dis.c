@@ -29,6 +29,10 @@ static nsec_t longest_wait;
 void sim_ready_add(cpu_t cpu, int count);
 bool sim_asks(cpu_t cpu);
 
+/* What the engine knows of its CPUs: here nobody waits elsewhere, and none idles. */
+struct runqueue runqueues[CPU_MAX];
+_Atomic cpuset_t sched_idle;
+
 static const struct scheduler_ops *const dis = &sched_dis;
 
 static void enqueue(struct job *j, enum ready_reason why)
@@ -304,4 +308,75 @@ TEST(dis_shares)
 		charge();
 	nsec_t ratio = three->t.run_time * 100 / one->t.run_time;
 	EXPECT(ratio > 280 && ratio < 320);
+}
+
+/* ---- Strategies ---- */
+
+static void run_until(const struct job *j)
+{
+	for (unsigned i = 0; i < 1000 && (running != j || time_now() == j->t.ran_since); i++)
+		run_for(10 * US);
+	REQUIRE(running == j);
+}
+
+TEST(dis_who_wakes_waits_for_a_cpu_that_is_soon_free)
+{
+	begin();
+	struct job *brief = add_job(nullptr, MS, 100 * US);
+	struct job wakes = {.t.priority = PRIORITY_NORMAL, .t.base_priority = PRIORITY_NORMAL};
+
+	run_until(brief);
+	EXPECT(!dis->stay(&wakes.t, 0)); /* nothing is known yet */
+	run_for(20 * MS);
+	run_until(brief);
+	EXPECT(dis->stay(&wakes.t, 0));
+	runqueues[0].ready = 1; /* somebody else waits for it */
+	EXPECT(!dis->stay(&wakes.t, 0));
+	runqueues[0].ready = 0;
+	dis_strategies[DIS_AFFINITY] = false;
+	EXPECT(!dis->stay(&wakes.t, 0));
+	dis_strategies[DIS_AFFINITY] = true;
+	wakes.t.priority = PRIORITY_CRITICAL;
+	EXPECT(!dis->stay(&wakes.t, 0));
+	wakes.t.priority = PRIORITY_NORMAL;
+	host_time_advance(200 * US); /* it runs longer than foretold */
+	EXPECT(!dis->stay(&wakes.t, 0));
+
+	begin();
+	struct job *longer = add_job(nullptr, 5 * MS, 2 * MS);
+	run_for(100 * MS);
+	run_until(longer);
+	EXPECT(!dis->stay(&wakes.t, 0));
+}
+
+/* Four jobs of 12 ms come together: none is cut short, and each is. */
+static uint64_t slices_of(bool strategy)
+{
+	uint64_t picked = 0, runs = 0;
+	struct dis_stats s;
+
+	begin();
+	dis_strategies[DIS_SLICE] = strategy;
+	for (unsigned i = 0; i < 4; i++)
+		add_job(nullptr, 60 * MS, 12 * MS);
+	run_for(900 * MS);
+	for (unsigned i = 0; i < 4; i++)
+		runs -= jobs[i].runs;
+	dis_stats_of(0, &s);
+	for (unsigned r = 1; r < DIS_RANKS; r++)
+		picked -= s.picked[r];
+	run_for(1200 * MS);
+	for (unsigned i = 0; i < 4; i++)
+		runs += jobs[i].runs;
+	dis_stats_of(0, &s);
+	for (unsigned r = 1; r < DIS_RANKS; r++)
+		picked += s.picked[r];
+	dis_strategies[DIS_SLICE] = true;
+	return picked * 100 / runs;
+}
+
+TEST(dis_what_ends_soon_is_not_cut_short)
+{
+	EXPECT(slices_of(false) >= 180);
+	EXPECT(slices_of(true) <= 110);
 }

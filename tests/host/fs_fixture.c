@@ -171,6 +171,16 @@ void dis_strategy_set(unsigned s, bool on)
 {
 }
 
+enum kerr dis_trace_start(uint32_t samples)
+{
+	return KERR_OK;
+}
+
+bool dis_trace_get(uint32_t index, struct dis_sample *out)
+{
+	return false;
+}
+
 enum kerr dis_stats(uint32_t cpu, struct dis_stats *out)
 {
 	return KERR_NODEV;

@@ -34,6 +34,7 @@ Options of bench:
   -k PATTERN          only operations with PATTERN in their name
   --ram               also the smallest memory that boots to a prompt
   --latency           only the latencies beside processes that compute, by scheduler
+  --strategies        only what the strategies of the scheduler dis gain
   --profile NAME      the instructions of one operation by function (-v: by source line too;
                       with --vs linux: those of Linux)
   --update-budget     write down what ten operations may need (tests/bench/budget.json)
@@ -172,6 +173,7 @@ def bench_call(words):
     parser.add_argument("-k", dest="pattern", metavar="PATTERN")
     parser.add_argument("--ram", action="store_true")
     parser.add_argument("--latency", action="store_true")
+    parser.add_argument("--strategies", action="store_true")
     parser.add_argument("--update-budget", action="store_true")
     parser.add_argument("--profile", metavar="NAME")
     parser.add_argument("--preset")
@@ -191,6 +193,9 @@ def bench_call(words):
     if options.latency:
         from tern.bench import latency
         return latency.bench(ARCHES if arch == "all" else [arch], options.preset, bool(options.vs))
+    if options.strategies:
+        from tern.bench import strategies
+        return strategies.bench(ARCHES if arch == "all" else [arch], options.preset)
     if options.profile:
         from tern.bench import profile
         return profile.profile(arch, options.preset, options.profile, bool(options.vs),

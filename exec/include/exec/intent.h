@@ -126,5 +126,18 @@ struct dis_stats {
 	uint64_t throttles, deadlines, misses;
 	uint64_t kept; /* threads that were not taken away for their warm cache */
 };
+/* A run, when its thread went to sleep. */
+struct dis_sample {
+	int tid;
+	uint8_t why; /* enum model_sleep */
+	char name[16]; /* of the thread */
+	uint64_t ran, waited, slept; /* ns: on a CPU, for a CPU, asleep before it */
+	uint64_t pages; /* of its process */
+};
+/* Records the next `samples` runs of all threads; what was recorded before is gone. 0: none. INVAL: too
+ * many, NOMEM. Thread context. */
+enum kerr dis_trace_start(uint32_t samples);
+/* False: not that many were recorded yet. */
+bool dis_trace_get(uint32_t index, struct dis_sample *out);
 /* KERR_NODEV: `dis` is not the scheduler. */
 enum kerr dis_stats(uint32_t cpu, struct dis_stats *out);

@@ -29,7 +29,8 @@ enum model_sleep { SLEEP_IO, SLEEP_TIMER, SLEEP_EVENT, MODEL_SLEEPS };
 #define ANOMALY_WAIT 8u     /* time it waits for a CPU */
 #define ANOMALY_KINDS 4
 
-#define MODEL_PREDICTORS 4 /* the mean, the last, the last but one, the middle */
+#define MODEL_PREDICTORS 4 /* the mean, the last, what followed two such runs, the middle */
+#define MODEL_PAIRS 64
 
 struct model_figure {
 	uint64_t slow, deviation; /* learnt, over some 16 samples */
@@ -44,17 +45,21 @@ struct thread_model {
 	uint32_t anomaly_count;
 	uint64_t anomaly_from[ANOMALY_KINDS], anomaly_to[ANOMALY_KINDS]; /* of the last of each */
 	struct model_figure run, interval, wait, growth;
-	uint64_t last[2];          /* runs */
-	uint64_t middle;           /* about as many runs are longer as are shorter */
+	uint64_t last;             /* run */
+	uint32_t followed
+		[MODEL_PAIRS]; /* by the lengths of two runs: the next one, in FOLLOWED_UNITs; 0: not seen */
+	uint8_t pair, length; /* of the last two, and the last run, as in followed[] */
+	uint64_t middle; /* about as many runs are longer as are shorter */
 	uint64_t loss[MODEL_PREDICTORS]; /* of each predictor, fading */
-	uint64_t predicted;        /* ns, for the run in progress or the next one */
-	uint64_t error, total;     /* sums of |predicted - ran| and of what ran */
-	uint64_t close;            /* samples within a quarter, or 50 us */
+	uint64_t predicted; /* ns, for the run in progress or the next one */
+	uint64_t error, total; /* sums of |predicted - ran| and of what ran */
+	uint64_t naive; /* the error if each run were foretold to be as long as the last */
+	uint64_t close; /* samples within a quarter, or 50 us */
 	uint64_t memory, memory_next, memory_error, memory_total, memory_samples; /* pages */
-	int64_t memory_trend;      /* pages a sample, * 16 */
-	uint64_t current;          /* ran since it woke */
-	uint64_t waited;           /* for a CPU since it woke */
-	nsec_t woke, slept;        /* when */
+	int64_t memory_trend; /* pages a sample, * 16 */
+	uint64_t current; /* ran since it woke */
+	uint64_t waited; /* for a CPU since it woke */
+	nsec_t woke, slept; /* when */
 	uint64_t sleeps[MODEL_SLEEPS];
 	uint64_t run_time, sleep_time, io_time; /* fading; io_time is the part of sleep_time */
 	uint64_t sleep_total, io_wait; /* slept, and for I/O, in all */
@@ -77,9 +82,9 @@ const char *anomaly_name(unsigned index);
 
 /* What would suit it. */
 struct model_advice {
-	uint64_t slice;    /* ns */
-	uint8_t class;     /* enum intent_class */
-	bool stay;         /* on its CPU: it comes back soon */
-	bool consolidate;  /* it hardly needs a CPU of its own */
+	uint64_t slice; /* ns */
+	uint8_t class; /* enum intent_class */
+	bool stay; /* on its CPU: it comes back soon */
+	bool consolidate; /* it hardly needs a CPU of its own */
 };
 void model_advise(const struct thread_model *m, struct model_advice *out);

@@ -163,6 +163,7 @@ struct thread_info {
 	uint32_t fpu_saves, fpu_loads, fpu_traps;
 	nsec_t run_time, wait_time; /* on a CPU, waiting for one behind others */
 	uint64_t voluntary_switches, involuntary_switches;
+	uint64_t moves; /* from CPU to CPU */
 	cpuset_t affinity;
 	char name[16];
 };

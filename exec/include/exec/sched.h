@@ -87,6 +87,8 @@ struct scheduler_ops {
 	/* Where t, which wakes and ran on `last`, should be queued, of `allowed`; no CPU idles. No lock. Null:
 	 * where it ran, if that is allowed. */
 	cpu_t (*place)(struct thread *t, cpu_t last, cpuset_t allowed);
+	/* t wakes, `last` is at work and another CPU idles: it should wait for `last` all the same. No lock. Null: never. */
+	bool (*stay)(const struct thread *t, cpu_t last);
 };
 
 extern const struct scheduler_ops sched_prio, sched_fifo, sched_mlfq, sched_dis;

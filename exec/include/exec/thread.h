@@ -76,6 +76,7 @@ struct thread {
 	alignas(8) uint8_t sched_data[SCHED_DATA_SIZE]; /* (run queue lock) the policy's own */
 	nsec_t ready_since; /* (run queue lock) since when it waits behind others; 0: it does not */
 	nsec_t wait_time; /* (run queue lock) spent waiting there */
+	uint64_t moves; /* (who queues it) times it was queued on another CPU than it ran on */
 	/* figures; run_time counts all, system_time the part spent in system calls */
 	nsec_t run_time, system_time; /* (own) */
 	nsec_t system_charged; /* (own) the part of it that its CPUs have counted */

@@ -3,7 +3,7 @@
  * odd times) and a server that a client asks, beside eight processes that compute. On a kernel that knows
  * intents (<tern/tern.h>) each says what it is; on others the call fails and nothing else changes.
  *
- * latency [SECONDS [HOGS [PERCENT [undeclared]]]] (of the work; without intents) prints for each task: "latency NAME RUNS MISSES MEDIAN P99 MAX", nanoseconds from when it
+ * latency [SECONDS [HOGS]] prints for each task: "latency NAME RUNS MISSES MEDIAN P99 MAX", nanoseconds from when it
  * should have run to when it did; a miss of the audio task is a period whose work ended after the next began, or that
  * went by without a run; of the others an answer later than 50 ms.
  */
@@ -41,7 +41,7 @@ static struct shared {
 	struct task tasks[3];
 } *shared;
 
-static uint64_t loops_per_ms, percent = 100;
+static uint64_t loops_per_ms;
 static int requests[2];
 
 static uint64_t now_ns(void)
@@ -69,7 +69,7 @@ static void spin(uint64_t loops)
 /* A fixed amount, whatever else runs. */
 static void work(uint64_t ns)
 {
-	spin(loops_per_ms * ns / MS * percent / 100);
+	spin(loops_per_ms * ns / MS);
 }
 
 /* With all CPUs at work: an emulator that runs one after the other gives each a part of its speed. */
@@ -98,12 +98,8 @@ static void calibrate(void)
 		;
 }
 
-static bool undeclared;
-
 static void declare(const char *preset)
 {
-	if (undeclared)
-		return;
 	struct tern_intent i = {.size = sizeof(i), .op = TERN_INTENT_PRESET};
 
 	strncpy(i.preset, preset, sizeof(i.preset) - 1);
@@ -215,9 +211,6 @@ int main(int argc, char **argv)
 {
 	uint64_t seconds = argc > 1 ? strtoul(argv[1], NULL, 10) : 2;
 	uint32_t hogs = argc > 2 ? (uint32_t)atoi(argv[2]) : 8, all = hogs + 3;
-
-	undeclared = argc > 4;
-	percent = argc > 3 ? strtoul(argv[3], NULL, 10) : 100;
 
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		      0);

@@ -445,6 +445,43 @@ static bool run_flagged(long before)
 	       strstr(get_text("/proc/self/sched"), "dis_anomaly_run : from ");
 }
 
+/* Runs in turns of 1 and 6 ms: foretold, and much better than by the length of the last one. */
+static void *in_turns(void *arg)
+{
+	for (int i = 0; i < 120; i++) {
+		compute(i % 2 ? MS : 6 * MS);
+		usleep(1000);
+	}
+	const char *own = "/proc/thread-self/sched";
+	long error = field(own, "dis_run_error_thousandths : "),
+	     naive = field(own, "dis_run_naive_thousandths : ");
+	check(error >= 0 && error < naive * 6 / 10,
+	      "runs in turns are foretold: %ld thousandths wrong, as long as the last %ld", error,
+	      naive);
+	return arg;
+}
+
+static void recording(void)
+{
+	const char *file = "/sys/kernel/sched/dis/trace";
+	char own[32];
+
+	check(put_text(file, "4097") == EINVAL && put_text(file, "x") == EINVAL &&
+		      put_text(file, "-1") == EINVAL && put_text(file, "99999999") == EINVAL,
+	      "what is no number of runs is refused");
+	check(put_text(file, "40") == 0, "runs are recorded");
+	for (int i = 0; i < 10; i++)
+		usleep(1000);
+	snprintf(own, sizeof(own), "\n%d ", getpid());
+	int mine = 0;
+	for (char *at = get_text(file); (at = strstr(at + 1, own)); mine++)
+		check(strstr(at, " timer ") && strstr(at, " intents"), "a run of its own");
+	check(mine >= 5, "they can be read (%d)", mine);
+	check(put_text(file, "0") == 0 &&
+		      strcmp(get_text(file), "tid ran waited slept why pages name") == 0,
+	      "and forgotten");
+}
+
 /* A habit of 2 ms every 4 ms, then much longer ones: flagged. */
 static void learning(void)
 {
@@ -504,6 +541,10 @@ int main(void)
 	budgets();
 	deadlines();
 	learning();
+	pthread_t turns;
+	pthread_create(&turns, NULL, in_turns, NULL);
+	pthread_join(turns, NULL);
+	recording();
 	strategies();
 	check(put_text(POLICY, was) == 0, "the first scheduler again");
 	return tap_end();

@@ -11,7 +11,7 @@ import statistics
 import time
 
 from tern import qemu
-from tern.bench import budget, chart, guest, hal, inside, latency, locks, native, page, report, system
+from tern.bench import budget, chart, guest, hal, inside, latency, locks, native, page, report, strategies, system
 from tern.common import Failure, relative, say
 
 RUNS = {1: 3, 2: 5, 4: 5}  # of the wall-time measurement, by CPUs: several are less steady
@@ -90,6 +90,7 @@ def whole_system(kernels, results, ram):
     attempt(results, "inside the kernel", inside.measure, results["arch"], results)
     attempt(results, "the HAL's cost", hal.measure, results["arch"], results)
     attempt(results, "latencies", latency.into, results, *kernels)
+    attempt(results, "what strategies gain", strategies.into, results, kernels[0])
     attempt(results, "locks taken", locks.measure, results["arch"], results)
 
 

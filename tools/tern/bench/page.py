@@ -2,7 +2,7 @@
 
 import shutil
 
-from tern.bench import chart, inside, latency, locks, native, report, system
+from tern.bench import chart, inside, latency, locks, native, report, strategies, system
 from tern.common import ARCHES, ROOT, relative, say
 
 PAGE = ROOT / "docs" / "performance.md"
@@ -203,6 +203,7 @@ def lines(kept):
         yield ""
         yield from operations(kept, cpus, "wall")
     yield from latency.lines(kept)
+    yield from strategies.lines(kept)
     yield "## The whole system"
     yield ""
     yield ("Counted from outside, by a plugin of the emulator that watches for the kernel's first instruction, program "
@@ -252,18 +253,21 @@ def lines(kept):
            "NAME` shows the instructions of one operation by function, `-v` by source line, `--vs linux` those of Linux.")
 
 
-def publish_latency():
-    """Puts the table of latencies into the page and leaves the rest as it is."""
-    kept = {arch: report.load(arch) for arch in ARCHES}
-    section = "\n".join(latency.lines(kept)) + "\n"
+def replace_section(title, lines):
+    """Puts a section into the page, before the whole system if it is new, and leaves the rest as it is."""
     text = PAGE.read_text()
-    before, found, rest = text.partition(latency.TITLE + "\n")
+    before, found, rest = text.partition(title + "\n")
     if found:
         rest = rest[rest.index("\n## ") + 1:]
     else:
         before, mark, rest = text.partition("## The whole system\n")
         rest = mark + rest
-    PAGE.write_text(before + section + rest)
+    PAGE.write_text(before + "\n".join(lines) + "\n" + rest)
+
+
+def publish_latency():
+    """Puts the table of latencies into the page and leaves the rest as it is."""
+    replace_section(latency.TITLE, latency.lines({arch: report.load(arch) for arch in ARCHES}))
     say(f"wrote the latencies into {relative(PAGE)}")
 
 

@@ -42,4 +42,6 @@ def device_tree(arch, cpus, mem, target):
 
 def command(arch, cpus, program):
     """The shell command that keeps a program on the CPUs used."""
-    return program if arch == "riscv64" else f"taskset {sum(4 ** i for i in range(cpus)):x} {program}"
+    if cpus == 1 or arch == "riscv64":
+        return program
+    return f"taskset {sum(4 ** i for i in range(cpus)):x} {program}"
