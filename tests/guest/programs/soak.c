@@ -226,15 +226,7 @@ static int exchange(const char *slot, const char *provider)
 
 	strcpy(r.slot, slot);
 	strcpy(r.provider, provider);
-	/* Busy: the healer is at it. */
-	for (int i = 0; i < 1000; i++) {
-		if (syscall(TERN_NR_HOT_RELOAD, &r) == 0)
-			return 0;
-		if (errno != EBUSY)
-			break;
-		sleep_ms(10);
-	}
-	return errno;
+	return syscall(TERN_NR_HOT_RELOAD, &r) == 0 ? 0 : errno;
 }
 
 static long heal(uint32_t op, const char *what)
