@@ -171,6 +171,53 @@ static void use_folder(struct worker *w, const char *folder, uint64_t round)
 	}
 }
 
+#define CROWD "/tmp/swaps.crowd"
+#define CROWD_NAMES 150 /* many times what changes its index at once */
+
+static void crowd(bool make)
+{
+	char name[64];
+
+	if (make)
+		mkdir(CROWD, 0755);
+	for (unsigned i = 0; i < CROWD_NAMES; i++) {
+		snprintf(name, sizeof(name), CROWD "/%u", i);
+		if (make)
+			close(open(name, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+		else
+			unlink(name);
+	}
+	if (!make)
+		rmdir(CROWD);
+}
+
+/* A folder of all workers: nothing that stays in it is missed or seen twice, while names come and go. */
+static void use_crowd(struct worker *w, unsigned number)
+{
+	uint8_t seen[CROWD_NAMES] = {};
+	unsigned mine = 0, wrong = 0;
+	char name[64];
+
+	snprintf(name, sizeof(name), CROWD "/w%u", number);
+	int fd = open(name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+	must(fd >= 0);
+	close(fd);
+	DIR *d = opendir(CROWD);
+	must(d != NULL);
+	for (struct dirent *e; d && (e = readdir(d));) {
+		if (e->d_name[0] == 'w')
+			mine += (unsigned)atoi(e->d_name + 1) == number;
+		else if (e->d_name[0] != '.')
+			seen[atoi(e->d_name) % CROWD_NAMES]++;
+	}
+	for (unsigned i = 0; i < CROWD_NAMES; i++)
+		wrong += seen[i] != 1;
+	must(wrong == 0 && mine == 1);
+	if (d)
+		closedir(d);
+	must(unlink(name) == 0);
+}
+
 /* One file stays open and is written all the time; afterwards every byte must be there. */
 static void verify_records(struct worker *w, int fd, uint64_t seed)
 {
@@ -208,6 +255,7 @@ static void work(unsigned number)
 			w->records++;
 		}
 		use_folder(w, folder, round);
+		use_crowd(w, number);
 		fill_memory(w, round);
 		make_process(w, round);
 		w->rounds++;
@@ -222,6 +270,7 @@ static void start(pid_t *pids)
 {
 	fflush(stdout);
 	memset(shared, 0, sizeof(*shared));
+	crowd(true);
 	for (unsigned i = 0; i < workers; i++) {
 		pids[i] = fork();
 		if (pids[i] == 0) {
@@ -263,6 +312,7 @@ static bool stop(pid_t *pids)
 			good = false;
 		}
 	}
+	crowd(false);
 	return good;
 }
 
@@ -519,6 +569,7 @@ static bool measure(const char *slot, const char *a, const char *b)
 	bool good = find(slot, &home) && swap(slot, a) == 0;
 
 	memset(shared, 0, sizeof(*shared));
+	crowd(true);
 	for (unsigned i = 0; i < workers; i++) {
 		pids[i] = fork();
 		if (pids[i] == 0) {
