@@ -55,7 +55,7 @@ DIRECTIONS = 18
 
 def pauses(target):
     binary = program(target.arch, "musl", [HERE / "programs" / "swaps.c"])
-    p = target.run(["/swaps", "pauses"], ["--icount", "--add", f"{binary}:/swaps"], timeout=400)
+    p = target.run(["/swaps", "pauses"], ["--icount", "--add", f"{binary}:/swaps"], timeout=900)
     output = p.stdout.decode(errors="replace").replace("\r", "")
     rows = re.findall(r"^pause (\S+) (\S+) (\S+) (\d+) (\d+)$", output, re.M)
     for slot, old, new, median, most in rows:
@@ -67,7 +67,8 @@ def pauses(target):
 
 
 SLOTS = ("input", "scheduler", "frames", "heap", "tmpfs")
-CASES = {"pauses, counted": pauses, "console under continuous output": console, "scheduler beside a BusyBox load": command_line}
+COUNTED = "pauses, counted"
+CASES = {COUNTED: pauses, "console under continuous output": console, "scheduler beside a BusyBox load": command_line}
 
 
 def under_load(target, tap, slot):
@@ -80,5 +81,7 @@ def run(target, tap, group):
     for slot in tap.matching(group, SLOTS):
         under_load(target, tap, slot)
     for name in tap.matching(group, CASES):
+        if name == COUNTED and (target.smp == 1 or target.preset.endswith("debug")):
+            continue
         why = CASES[name](target)
         tap.result(name, not why, why)
