@@ -382,7 +382,8 @@ static void run(long seconds)
 	for (size_t i = 0; i < PARTS; i++)
 		back &= exchange(parts[i].slot, parts[i].providers[0]) == 0;
 	check(back, "all parts are back");
-	check(swaps > 0 && heals > 0 && loads > 0, "parts were exchanged, broken and loaded");
+	if (seconds > 1) /* in the first round there may be no time for each */
+		check(swaps > 0 && heals > 0 && loads > 0, "parts were exchanged, broken and loaded");
 	printf("# %lu rounds of work; %u exchanges, %u broken drivers, %u modules; %u refused\n",
 	       (unsigned long)rounds, swaps, heals, loads, refused);
 }
