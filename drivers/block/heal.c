@@ -79,11 +79,8 @@ static uint64_t instance(const struct heal_component *c)
 	return __atomic_load_n(&d->slot->epoch, __ATOMIC_ACQUIRE);
 }
 
-static const struct heal_ops heal_ops = {.check = check,
-					 .restart = restart,
-					 .swap = swap,
-					 .isolate = isolate,
-					 .instance = instance};
+static const struct heal_ops heal_ops = {
+	.check = check, .restart = restart, .swap = swap, .isolate = isolate, .instance = instance};
 
 void block_heal_add(struct block_device *d)
 {

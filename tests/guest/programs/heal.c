@@ -330,7 +330,7 @@ static bool load_queued(void)
 /* Three restarts, the second and third after a time that doubles up to its limit, then the other driver. */
 static void backoff(void)
 {
-	static const char *const what[] = {"failed",  "restart", "failed", "restart",
+	static const char *const what[] = {"failed", "restart", "failed", "restart",
 					   "failed", "restart", "failed", "swap"};
 	static const unsigned wait_ms[] = {0, 0, 0, 100, 0, 150, 0, 0};
 	struct tern_self_heal h = component(), first, at;
@@ -390,8 +390,13 @@ static void isolate(void)
 
 static void bad_limits(void)
 {
-	static const char *const bad[] = {"ram0 restarts=9", "ram0 restarts=", "ram0 nix=1",
-					  "ram0 swaps=1x", "ram0 required=2", "ram0 restarts", ""};
+	static const char *const bad[] = {"ram0 restarts=9",
+					  "ram0 restarts=",
+					  "ram0 nix=1",
+					  "ram0 swaps=1x",
+					  "ram0 required=2",
+					  "ram0 restarts",
+					  ""};
 	unsigned taken = 0;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)

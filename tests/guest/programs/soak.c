@@ -333,8 +333,7 @@ static void audits(const struct audit *before)
 		sleep_ms(100);
 		after = take();
 	}
-	check(frames_there(before, &after) &&
-		      labs(before->anonymous - after.anonymous) <= 64 &&
+	check(frames_there(before, &after) && labs(before->anonymous - after.anonymous) <= 64 &&
 		      before->cached == after.cached,
 	      "no frame is lost");
 	check(before->promised == after.promised, "no promise is lost");
@@ -383,7 +382,8 @@ static void run(long seconds)
 		back &= exchange(parts[i].slot, parts[i].providers[0]) == 0;
 	check(back, "all parts are back");
 	if (seconds > 1) /* in the first round there may be no time for each */
-		check(swaps > 0 && heals > 0 && loads > 0, "parts were exchanged, broken and loaded");
+		check(swaps > 0 && heals > 0 && loads > 0,
+		      "parts were exchanged, broken and loaded");
 	printf("# %lu rounds of work; %u exchanges, %u broken drivers, %u modules; %u refused\n",
 	       (unsigned long)rounds, swaps, heals, loads, refused);
 }

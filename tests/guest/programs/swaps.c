@@ -510,9 +510,10 @@ static int console_run(void)
 static const struct {
 	const char *slot, *a, *b;
 } measured[] = {
-	{"scheduler", "prio", "fifo"}, {"scheduler", "mlfq", "dis"}, {"frames", "buddy", "bitmap"},
-	{"frames", "buddy", "hybrid"}, {"frames", "bitmap", "hybrid"}, {"heap", "slab", "list"},
-	{"tmpfs", "tree", "list"},     {"console", "direct", "buffered"},
+	{"scheduler", "prio", "fifo"},  {"scheduler", "mlfq", "dis"},
+	{"frames", "buddy", "bitmap"},  {"frames", "buddy", "hybrid"},
+	{"frames", "bitmap", "hybrid"}, {"heap", "slab", "list"},
+	{"tmpfs", "tree", "list"},      {"console", "direct", "buffered"},
 	{"block", "direct", "queued"},
 };
 
