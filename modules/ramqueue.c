@@ -143,11 +143,6 @@ static void queued_end(void *instance)
 	heap_free(instance);
 }
 
-static enum kerr queued_export(void *instance, struct slot_state *out)
-{
-	return KERR_OK;
-}
-
 static enum kerr queued_import(void *instance, const struct slot_state *in)
 {
 	block_adopt("ram0");
@@ -164,7 +159,6 @@ static struct slot_provider queued = {
 	.ops = &queued_ops,
 	.init = queued_begin,
 	.fini = queued_end,
-	.export = queued_export,
 	.import = queued_import,
 };
 

@@ -21,6 +21,7 @@
 #include <tern/tern.h>
 
 #define E_PERM 1
+#define E_INTR 4
 #define E_IO 5
 #define E_BUSY 16
 #define E_INVAL 22
@@ -356,6 +357,7 @@ static int swap(const char *slot, const char *provider)
 			  : err == -E_OPNOTSUPP ? "that provider cannot take over a running machine"
 			  : err == -E_PERM      ? "that is for the privileged"
 			  : err == -E_BUSY      ? "the slot is being swapped already"
+			  : err == -E_INTR      ? "interrupted while the slot was being healed"
 			  : err == -E_TIMEDOUT  ? "the old provider did not become quiet, and stays"
 			  : err == -E_IO        ? "a step failed, the old provider stays"
 						: NULL;

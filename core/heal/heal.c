@@ -28,6 +28,7 @@
 #include <core/time.h>
 #include <core/wait.h>
 #include <lib/export.h>
+#include <lib/format.h>
 #include <lib/string.h>
 
 #define POLL NSEC_PER_SEC
@@ -65,12 +66,13 @@ bool heal_event_get(uint64_t after, struct heal_event *out)
 	return found;
 }
 
-void heal_report(struct heal_component *c, const char *why)
+void heal_report(struct heal_component *c, uint64_t instance, const char *why)
 {
 	bool on = spin_lock_irq(&told_lock);
 	if (!c->told)
 		c->told_at = time_now();
 	c->told = true;
+	c->told_of = instance;
 	strlcpy(c->why, why, sizeof(c->why));
 	spin_unlock_irq(&told_lock, on);
 	atomic_store(&kicked, true);
@@ -81,26 +83,46 @@ void heal_report(struct heal_component *c, const char *why)
 
 static void failed(struct heal_component *c, const char *why)
 {
+	nsec_t now = time_now();
+
 	c->counters.failures++;
-	if (!heal_ladder_failed(&c->ladder, time_now()))
+	if (!heal_ladder_failed(&c->ladder, now))
 		return;
-	log_warn("heal: %s: %s; next: %s", c->name, why, heal_action_name(c->ladder.next));
+	log_warn("heal: %s: %s; next, after %lu ms: %s", c->name, why,
+		 (unsigned long)((c->ladder.due - MIN(c->ladder.due, now)) / NSEC_PER_MSEC),
+		 heal_action_name(c->ladder.next));
 	heal_note(c->name, "failed", why);
 }
 
-static void escalate(const struct heal_component *c)
+enum escalation { ESCALATE_PANIC, ESCALATE_REBOOT, ESCALATE_LOG };
+static const char *const escalation_names[] = {"panic", "reboot", "log"};
+
+static enum escalation escalation_of(const struct heal_component *c)
 {
 	char how[16];
 
-	if (!cmdline_get("heal", how, sizeof(how)))
-		strlcpy(how, c->limits.required ? "panic" : "log", sizeof(how));
-	log_error("heal: %s cannot be healed", c->name);
-	if (strcmp(how, "panic") == 0)
+	if (cmdline_get("heal", how, sizeof(how)))
+		for (enum escalation e = ESCALATE_PANIC; e <= ESCALATE_LOG; e++)
+			if (strcmp(how, escalation_names[e]) == 0)
+				return e;
+	return c->limits.required ? ESCALATE_PANIC : ESCALATE_LOG;
+}
+
+/* If the kernel goes on, it does without: nobody waits for it any more. */
+static void escalate(struct heal_component *c)
+{
+	enum escalation how = escalation_of(c);
+
+	log_error("heal: %s cannot be healed; heal=%s", c->name, escalation_names[how]);
+	if (how == ESCALATE_PANIC)
 		panic("heal: %s cannot be healed: %s", c->name, c->why);
-	if (strcmp(how, "reboot") == 0) {
+	if (how == ESCALATE_REBOOT) {
 		init_shutdown();
 		hal.platform.power(HAL_POWER_REBOOT, 0);
 	}
+	enum kerr err = c->ops->isolate ? c->ops->isolate(c) : KERR_OK;
+	if (err != KERR_OK)
+		log_error("heal: %s: who uses it may wait for ever: %s", c->name, kerr_name(err));
 }
 
 static enum kerr act(struct heal_component *c, enum heal_action a)
@@ -118,6 +140,24 @@ static enum kerr act(struct heal_component *c, enum heal_action a)
 	}
 }
 
+/* What a rung has come to, for the history and the log. */
+static void say(const struct heal_component *c, enum heal_action a, enum kerr err, nsec_t took)
+{
+	char text[HEAL_WHY];
+
+	if (err != KERR_OK)
+		format(text, sizeof(text), "did not work: %s", kerr_name(err));
+	else if (a == HEAL_ISOLATE)
+		format(text, sizeof(text), "given up: nobody uses it until it is reset");
+	else if (a == HEAL_ESCALATE)
+		format(text, sizeof(text), "cannot be healed: the kernel goes on without it");
+	else
+		format(text, sizeof(text), "works again%s%s, %lu us after the failure",
+		       c->with[0] ? " with " : "", c->with, (unsigned long)(took / NSEC_PER_USEC));
+	log_warn("heal: %s: %s: %s", c->name, heal_action_name(a), text);
+	heal_note(c->name, heal_action_name(a), text);
+}
+
 static bool take_told(struct heal_component *c, char why[HEAL_WHY])
 {
 	bool on = spin_lock_irq(&told_lock);
@@ -128,9 +168,17 @@ static bool take_told(struct heal_component *c, char why[HEAL_WHY])
 	return told;
 }
 
+/* What was told meanwhile about an instance that is gone; that the new one broke too is to be heard. */
+static void forget_old(struct heal_component *c)
+{
+	bool on = spin_lock_irq(&told_lock);
+	if (!c->ops->instance || c->told_of != c->ops->instance(c))
+		c->told = false;
+	spin_unlock_irq(&told_lock, on);
+}
+
 static void climb(struct heal_component *c)
 {
-	char why[HEAL_WHY];
 	enum heal_action a;
 
 	while ((a = heal_ladder_due(&c->ladder, time_now())) != HEAL_NONE) {
@@ -144,10 +192,9 @@ static void climb(struct heal_component *c)
 		} else {
 			c->counters.failed[a]++;
 		}
-		log_warn("heal: %s: %s: %s", c->name, heal_action_name(a), kerr_name(err));
-		heal_note(c->name, heal_action_name(a), kerr_name(err));
+		say(c, a, err, now - c->told_at);
 		heal_ladder_done(&c->ladder, a, err == KERR_OK, now);
-		take_told(c, why); /* what came meanwhile was about what is gone */
+		forget_old(c);
 	}
 }
 
@@ -274,6 +321,31 @@ enum kerr heal_reset(const char *name)
 	return err;
 }
 
+enum kerr heal_limits_set(const char *name, const struct heal_limits *limits)
+{
+	if (limits->restarts > HEAL_TIMES || limits->swaps > HEAL_TIMES)
+		return KERR_INVAL;
+	mutex_lock(&heal_lock);
+	struct heal_component *c = find_locked(name);
+	if (c) {
+		c->limits = *limits;
+		heal_ladder_limit(&c->ladder, limits);
+		heal_note(name, "limits", "set by hand");
+	}
+	mutex_unlock(&heal_lock);
+	return c ? KERR_OK : KERR_NOENT;
+}
+
+static void view_locked(struct heal_component *c, struct heal_view *out)
+{
+	*out = (struct heal_view){
+		.state = c->ladder.state, .limits = c->limits, .counters = c->counters};
+	strlcpy(out->name, c->name, sizeof(out->name));
+	bool on = spin_lock_irq(&told_lock);
+	strlcpy(out->why, c->why, sizeof(out->why));
+	spin_unlock_irq(&told_lock, on);
+}
+
 bool heal_view_get(size_t index, struct heal_view *out)
 {
 	struct heal_component *c;
@@ -283,16 +355,22 @@ bool heal_view_get(size_t index, struct heal_view *out)
 	list_for_each(c, &components, link) {
 		if (index-- > 0)
 			continue;
-		*out = (struct heal_view){.state = c->ladder.state, .counters = c->counters};
-		strlcpy(out->name, c->name, sizeof(out->name));
-		bool on = spin_lock_irq(&told_lock);
-		strlcpy(out->why, c->why, sizeof(out->why));
-		spin_unlock_irq(&told_lock, on);
+		view_locked(c, out);
 		found = true;
 		break;
 	}
 	mutex_unlock(&heal_lock);
 	return found;
+}
+
+enum kerr heal_view_find(const char *name, struct heal_view *out)
+{
+	mutex_lock(&heal_lock);
+	struct heal_component *c = find_locked(name);
+	if (c)
+		view_locked(c, out);
+	mutex_unlock(&heal_lock);
+	return c ? KERR_OK : KERR_NOENT;
 }
 
 static enum kerr heal_start(void)

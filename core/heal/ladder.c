@@ -17,11 +17,17 @@
 #include <heal/ladder.h>
 #include <lib/compiler.h>
 
-void heal_ladder_init(struct heal_ladder *l, const struct heal_limits *limits)
+void heal_ladder_limit(struct heal_ladder *l, const struct heal_limits *limits)
 {
-	*l = (struct heal_ladder){.limits = *limits};
+	l->limits = *limits;
 	l->limits.restarts = MIN(limits->restarts, HEAL_TIMES);
 	l->limits.swaps = MIN(limits->swaps, HEAL_TIMES);
+}
+
+void heal_ladder_init(struct heal_ladder *l, const struct heal_limits *limits)
+{
+	*l = (struct heal_ladder){};
+	heal_ladder_limit(l, limits);
 	l->can[HEAL_ESCALATE] = true;
 }
 

@@ -23,9 +23,12 @@
  * Modules: a provider of another module than the slot's keeps the slot's module while it is listed, and
  * its own while it is current.
  *
- * Locks: slots_lock (mutex) for the lists; `swapping` (mutex) is only tried while that is held, so a second
- * swap of a slot is refused instead of waiting. Providers' functions are called with `swapping` held, and not
- * slots_lock.
+ * One swap of a slot at a time. The second is refused (BUSY), since who asks for it should know that somebody else
+ * wants something there. Healing is nobody's wish: a swap waits until the healer is done, and the healer waits
+ * for whoever swaps. All wait on one queue, by `ended`, so that the slot may go meanwhile.
+ *
+ * Locks: slots_lock (mutex) for the lists; `swapping` (mutex) is only tried while that is held. Providers' functions
+ * are called with `swapping` held, and not slots_lock.
  *
  * What does not fit the gate: what interrupts use, and what is asked for a billion times a second
  * (scheduler, frames, heap), and what is exchanged piece by piece. Those slots have a `struct slot_quiet`
@@ -49,6 +52,8 @@
 
 static struct mutex slots_lock = MUTEX_INIT(slots_lock);
 static struct list slots = LIST_INIT(slots); /* (slots_lock) */
+static struct waitq turn = WAITQ_INIT(turn); /* of those who wait for a swap to end */
+static _Atomic uint64_t ended; /* swaps, of any slot */
 
 static const char *const kind_names[] = {"scheduler", "frames",   "heap", "filesystem", "driver",
 					 "network",   "security", "ipc",  "custom"};
@@ -166,6 +171,8 @@ static void call_fini(const struct slot_provider *p, void *instance)
 
 static enum kerr call_export(const struct slot_provider *p, void *instance, struct slot_state *out)
 {
+	if (!p->export)
+		return KERR_OK;
 	return p->owner ? module_call(p->owner, MODULE_FN(p->export), MODULE_ARG(instance),
 				      MODULE_ARG(out), 0, 0)
 			: p->export(instance, out);
@@ -395,24 +402,57 @@ static enum kerr swap(struct swap *w)
 	return err;
 }
 
-/* Finds both and holds them: `swapping`, and the new provider's module. */
-static enum kerr begin(const char *slot, const char *provider, struct swap *w)
+/* BUSY: it is being swapped. AGAIN: so it is, and that is worth waiting for. */
+static enum kerr take_locked(struct slot *s, bool healing)
 {
-	enum kerr err = KERR_OK;
+	if (!mutex_try_lock(&s->swapping))
+		return (healing || s->healing) && !mutex_held(&s->swapping) ? KERR_AGAIN
+									    : KERR_BUSY;
+	s->healing = healing;
+	return KERR_OK;
+}
+
+static void release(struct slot *s)
+{
+	mutex_lock(&slots_lock);
+	s->healing = false;
+	mutex_unlock(&s->swapping);
+	mutex_unlock(&slots_lock);
+	atomic_fetch_add(&ended, 1);
+	wake_all(&turn);
+}
+
+/* Finds both and holds them: `swapping`, and the new provider's module. */
+static enum kerr try_begin(const char *slot, const char *provider, struct swap *w)
+{
+	enum kerr err = KERR_NOENT;
 
 	mutex_lock(&slots_lock);
 	w->slot = slot_find_locked(slot);
 	w->to = w->slot ? provider_find_locked(w->slot, provider) : nullptr;
-	if (!w->to)
-		err = KERR_NOENT;
-	else if (!mutex_try_lock(&w->slot->swapping))
-		err = KERR_BUSY;
-	else if (!module_get(owner_of(w->slot, w->to))) {
+	if (w->to)
+		err = take_locked(w->slot, w->bare);
+	if (err == KERR_OK && !module_get(owner_of(w->slot, w->to))) {
 		mutex_unlock(&w->slot->swapping);
 		err = KERR_NOENT;
 	}
 	mutex_unlock(&slots_lock);
 	return err;
+}
+
+static enum kerr begin(const char *slot, const char *provider, struct swap *w)
+{
+	for (;;) {
+		uint64_t seen = atomic_load(&ended);
+		enum kerr err = try_begin(slot, provider, w);
+		if (err == KERR_AGAIN)
+			err = wait_until(&turn, atomic_load(&ended) != seen, WAIT_OTHER, !w->bare,
+					 NSEC_NEVER);
+		else
+			return err;
+		if (err != KERR_OK)
+			return err;
+	}
 }
 
 static enum kerr swap_named(const char *slot, const char *provider, enum slot_step fail_at,
@@ -429,11 +469,11 @@ static enum kerr swap_named(const char *slot, const char *provider, enum slot_st
 		err = swap(&w);
 	if (err != KERR_OK) {
 		w.slot->rollbacks++;
-		log_warn("slot %s: %s stays: %s of %s failed: %s", slot, w.slot->current->name,
-			 step_names[w.at], provider, kerr_name(err));
+		log_warn("slot %s: %s stays: the swap to %s failed at %s: %s", slot,
+			 w.slot->current->name, provider, step_names[w.at], kerr_name(err));
 		module_put(owner_of(w.slot, w.to));
 	}
-	mutex_unlock(&w.slot->swapping);
+	release(w.slot);
 	heap_free(w.state.bytes);
 	return err;
 }
@@ -450,11 +490,23 @@ enum kerr slot_renew(const char *slot, const char *provider)
 
 enum kerr slot_drain(struct slot *s)
 {
-	mutex_lock(&s->swapping);
-	enum kerr err = slot_gate_close(s);
+	enum kerr err;
+
+	for (;;) {
+		uint64_t seen = atomic_load(&ended);
+		mutex_lock(&slots_lock);
+		err = take_locked(s, true);
+		mutex_unlock(&slots_lock);
+		if (err != KERR_AGAIN)
+			break;
+		(void)wait_until(&turn, atomic_load(&ended) != seen, WAIT_OTHER, false, NSEC_NEVER);
+	}
+	if (err != KERR_OK)
+		return err;
+	err = slot_gate_close(s);
 	if (err == KERR_OK)
 		slot_gate_open(s);
-	mutex_unlock(&s->swapping);
+	release(s);
 	return err;
 }
 

@@ -101,3 +101,23 @@ void mutex_unlock(struct mutex *m)
 		    &m->owner, &expected, 0, memory_order_release, memory_order_relaxed)))
 		mutex_unlock_slow(m);
 }
+
+/* The caller gets behind the others before it lets go, and does not try before it is woken: whoever takes the mutex as a
+ * waiter marks it, so that its release wakes the next one, in the end the caller. */
+void mutex_pass(struct mutex *m)
+{
+	struct waiter w;
+
+	sleep_check("passing a mutex");
+	assert(mutex_held(m));
+	if (!(atomic_load_explicit(&m->owner, memory_order_relaxed) & WAITERS))
+		return;
+	wait_begin_exclusive(&m->queue, &w);
+	mutex_unlock_slow(m);
+	do {
+		lend_to_owner(m);
+		enum kerr err = wait_park(&w, WAIT_LOCK, false, NSEC_NEVER);
+		(void)err; /* not interruptible, no deadline: only wake-ups end it */
+	} while (!take_or_mark(m));
+	wait_end(&m->queue, &w);
+}

@@ -68,7 +68,7 @@ void block_stripe_unlock(struct block_device *d, uint64_t block, bool write)
 void block_accuse(struct block_device *d, uint64_t epoch, const char *why)
 {
 	if (epoch == __atomic_load_n(&d->slot->epoch, __ATOMIC_ACQUIRE))
-		heal_report(&d->heal, why);
+		heal_report(&d->heal, epoch, why);
 	atomic_store(&d->kicked, true);
 	wake_all(&d->queue);
 }

@@ -10,7 +10,7 @@
 #include <lib/string.h>
 #include <module/call.h>
 
-#define TRIES 8u
+#define TRIES 8u /* of a second each */
 
 static enum kerr check(struct heal_component *c)
 {
@@ -27,19 +27,17 @@ static enum kerr check(struct heal_component *c)
 	return err;
 }
 
+/* TIMEDOUT: a call that hangs has not been ended yet, which takes as long as it gets little of the CPU. */
 static enum kerr renew(struct block_device *d, const char *provider)
 {
-	enum kerr err = slot_renew(d->slot->name, provider);
+	enum kerr err = KERR_TIMEDOUT;
 
-	/* BUSY: somebody else exchanges it now. TIMEDOUT: a call that hangs has not been ended yet, which takes
-	 * as long as it gets little of the CPU. */
-	for (unsigned i = 0; i < TRIES && (err == KERR_BUSY || err == KERR_TIMEDOUT); i++) {
-		err = slot_drain(d->slot);
-		if (err == KERR_OK)
-			err = slot_renew(d->slot->name, provider);
-	}
-	if (err == KERR_OK)
+	for (unsigned i = 0; i < TRIES && err == KERR_TIMEDOUT; i++)
+		err = slot_renew(d->slot->name, provider);
+	if (err == KERR_OK) {
 		atomic_store(&d->isolated, false);
+		strlcpy(d->heal.with, provider, sizeof(d->heal.with));
+	}
 	return err;
 }
 
@@ -75,8 +73,14 @@ static enum kerr isolate(struct heal_component *c)
 	return err;
 }
 
+static uint64_t instance(const struct heal_component *c)
+{
+	const struct block_device *d = c->arg;
+	return __atomic_load_n(&d->slot->epoch, __ATOMIC_ACQUIRE);
+}
+
 static const struct heal_ops heal_ops = {
-	.check = check, .restart = restart, .swap = swap, .isolate = isolate};
+	.check = check, .restart = restart, .swap = swap, .isolate = isolate, .instance = instance};
 
 void block_heal_add(struct block_device *d)
 {

@@ -62,11 +62,6 @@ static void direct_fini(void *instance)
 {
 }
 
-static enum kerr direct_export(void *instance, struct slot_state *out)
-{
-	return KERR_OK;
-}
-
 static enum kerr direct_import(void *instance, const struct slot_state *in)
 {
 	block_adopt("ram0");
@@ -81,7 +76,6 @@ static struct slot_provider direct = {
 	.ops = &direct_ops,
 	.init = direct_init,
 	.fini = direct_fini,
-	.export = direct_export,
 	.import = direct_import,
 };
 

@@ -2,12 +2,12 @@
  * The slot `frames` (RL-2): the frame allocators. mm/frames/change.c is the mechanism; its parts are the
  * steps of a swap as follows.
  *
- *	init      memory for the bits that pass from one to the other, and for the new one's bitmaps
- *	quiesce   nothing: each zone is changed for itself, under its lock
+ *	init      memory for the new one's bitmaps
+ *	quiesce   nothing: each 8 MiB of a zone are changed for themselves, under its lock
  *	export    which policy it was, and how many frames there are
  *	import    the change, zone by zone
- *	switch    the audit: every zone's new policy has as many free frames as the zone counted, and the
- *	          machine as many frames as before
+ *	switch    the audit that was made on the way: every zone's new policy has as many free frames as the zone
+ *	          counted, and the machine as many frames as before
  *
  * After a failure the frames go back in the same way. The pause is the longest time for which one zone was
  * locked.

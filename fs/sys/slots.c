@@ -24,8 +24,7 @@ enum kerr sysfs_show_slots(struct text *t, const struct proc_subject *s)
 	return KERR_OK;
 }
 
-/* The next word of *at, which moves on; false: none, or too long. */
-static bool word(const char **at, char *out, size_t size)
+bool sysfs_word(const char **at, char *out, size_t size)
 {
 	size_t n = 0;
 	while (**at == ' ')
@@ -57,10 +56,10 @@ enum kerr sysfs_write_slots(const char *text, size_t length, const struct proc_s
 
 	if (!process_capable(TERN_CAP_HOT_SWAP, LINUX_CAP_SYS_MODULE))
 		return KERR_PERM;
-	if (!text_line(text, length, line, sizeof(line)) || !word(&at, slot, sizeof(slot)) ||
-	    !word(&at, provider, sizeof(provider)))
+	if (!text_line(text, length, line, sizeof(line)) || !sysfs_word(&at, slot, sizeof(slot)) ||
+	    !sysfs_word(&at, provider, sizeof(provider)))
 		return KERR_INVAL;
-	if (*at && (!word(&at, fail, sizeof(fail)) || !parse_step(fail, &step)))
+	if (*at && (!sysfs_word(&at, fail, sizeof(fail)) || !parse_step(fail, &step)))
 		return KERR_INVAL;
 	return slot_swap(slot, provider, step);
 }

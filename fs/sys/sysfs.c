@@ -38,7 +38,11 @@ static enum kerr show_init_graph(struct text *t, const struct proc_subject *s)
 
 static const struct proc_entry sysfs_kernel[] = {
 	{.name = "debug", .mode = DIR_MODE, .children = sysfs_debug},
-	{.name = "heal", .mode = FILE_MODE, .show = sysfs_show_heal},
+	{.name = "heal",
+	 .mode = S_IFREG | 0644,
+	 .show = sysfs_show_heal,
+	 .write = sysfs_write_heal,
+	 .write_checks = true},
 	{.name = "init", .mode = FILE_MODE, .show = show_init},
 	{.name = "init.dot", .mode = FILE_MODE, .show = show_init_graph},
 	{.name = "sched", .mode = DIR_MODE, .children = sysfs_sched},

@@ -8,10 +8,14 @@
 
 /* heal.c */
 enum kerr sysfs_show_heal(struct text *t, const struct proc_subject *s);
+enum kerr sysfs_write_heal(const char *text, size_t length, const struct proc_subject *s);
 
 /* slots.c */
 enum kerr sysfs_show_slots(struct text *t, const struct proc_subject *s);
 enum kerr sysfs_write_slots(const char *text, size_t length, const struct proc_subject *s);
+
+/* slots.c: the next word of *at, which moves on; false: none, or too long */
+bool sysfs_word(const char **at, char *out, size_t size);
 
 extern const struct proc_entry sysfs_devices[]; /* devices.c: /sys/devices */
 extern const struct proc_entry sysfs_mm[];      /* huge.c: /sys/kernel/mm */

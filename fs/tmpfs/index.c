@@ -8,18 +8,22 @@
  *
  * Names are found by the dentry cache; this here is for getdents, and for emptiness.
  *
- * A directory knows its index, so there is no closing: a swap takes directory after directory, under the
- * directory's own lock. The old index gives all entries up into a chain in their order (struct carry, version
- * 1), and the new one takes them in; cookies stay, so a getdents that is under way goes on where it was. The links
- * are part of the dentry, so nothing is allocated and going back is the same once more, and cannot fail. What
- * is made meanwhile has the new index from the start. The pause is the longest time for which one
- * directory was locked; contents of files are not touched, and their reads and writes do not wait.
+ * A directory knows its index, so there is no closing: a swap takes directory after directory, and a directory some
+ * entries at a time, in their order, under the directory's own lock; who waits for it has a turn in between
+ * (mutex_pass). Meanwhile the directory's index is `changing`: entries with cookies below `moved` are in the new index,
+ * which is kept beside the directory, the others still in the old one. In the end the new one's part becomes the
+ * directory's, which is a few stores. Cookies stay, so a getdents that is under way goes on where it was. The links
+ * are part of the dentry, so nothing is allocated and going back is the same once more, and cannot fail. What is made
+ * meanwhile has the new index from the start. The pause is the longest time for which one directory was
+ * locked, which does not depend on how many entries it has; contents of files are not touched, and their reads and
+ * writes do not wait. That every entry came over is counted on the way.
  *
  * Locks: an inode's lock, then index_lock (RANK_INODE), which guards the two lists of directories and which
  * index new ones get. The walk takes the first of the old one's list each time, with a reference, so it
  * needs no lock in between; a directory whose last reference has gone is left to who took it.
  *
  * Cost outside of a swap: one predictable branch for `tree`; making and removing a directory takes index_lock.
+ * Rejected: a directory at once (the pause grew with its entries, 200 instructions each).
  */
 #include "tmpfs.h"
 
@@ -29,11 +33,7 @@
 
 #define STATE_VERSION 1u
 
-struct carry {
-	uint32_t version;
-	uint64_t count;
-	struct list chain; /* dentry.siblings, in order */
-};
+#define PIECE 32u /* entries that change over while the directory is locked */
 
 struct directory_index {
 	const char *name;
@@ -41,6 +41,8 @@ struct directory_index {
 	void (*insert)(struct tmpfs_directory *dir, struct dentry *d);
 	void (*remove)(struct tmpfs_directory *dir, struct dentry *d);
 	struct dentry *(*at)(struct tmpfs_directory *dir, uint64_t position);
+	/* All that `from` has, in a place of its own. */
+	void (*take)(struct tmpfs_directory *dir, struct tmpfs_directory *from);
 	struct list directories; /* (index_lock) */
 };
 
@@ -84,6 +86,11 @@ static struct dentry *tree_at(struct tmpfs_directory *dir, uint64_t position)
 	return found;
 }
 
+static void tree_take(struct tmpfs_directory *dir, struct tmpfs_directory *from)
+{
+	dir->tree = from->tree;
+}
+
 /* ---- List ---- */
 
 static void list_begin(struct tmpfs_directory *dir)
@@ -117,6 +124,12 @@ static struct dentry *list_at(struct tmpfs_directory *dir, uint64_t position)
 	return nullptr;
 }
 
+static void list_take(struct tmpfs_directory *dir, struct tmpfs_directory *from)
+{
+	list_init(&dir->list);
+	list_splice_tail(&dir->list, &from->list);
+}
+
 /* ---- What tmpfs calls ---- */
 
 static struct directory_index tree = {.name = "tree",
@@ -124,12 +137,14 @@ static struct directory_index tree = {.name = "tree",
 				      .insert = tree_insert,
 				      .remove = tree_remove,
 				      .at = tree_at,
+				      .take = tree_take,
 				      .directories = LIST_INIT(tree.directories)};
 static struct directory_index chain = {.name = "list",
 				       .begin = list_begin,
 				       .insert = list_enter,
 				       .remove = list_leave,
 				       .at = list_at,
+				       .take = list_take,
 				       .directories = LIST_INIT(chain.directories)};
 static struct spinlock index_lock = SPINLOCK_INIT(RANK_INODE, "tmpfs index");
 static struct directory_index *current = &tree; /* (index_lock) that of new directories */
@@ -181,26 +196,90 @@ static nsec_t pause;            /* (slot.swapping) */
 static bool miscounted;         /* (slot.swapping) */
 static struct directory_index *replaced; /* (slot.swapping) while import has been begun */
 
-/* The directory's lock is held. False: it had not as many entries as it counts. */
-static bool change_directory(struct tmpfs_directory *dir, struct directory_index *next)
-{
-	struct carry carry = {.version = STATE_VERSION};
-	struct dentry *d;
+/* The directory that is being changed: of one at a time. (its inode's lock) */
+static struct {
+	struct directory_index *from, *to;
+	struct tmpfs_directory side; /* what `to` has */
+	uint64_t moved; /* entries below are with `to` */
+	uint64_t count; /* of these */
+} change;
 
-	list_init(&carry.chain);
-	while ((d = dir->index->at(dir, 0))) {
-		dir->index->remove(dir, d);
-		list_add_tail(&carry.chain, &d->siblings);
-		carry.count++;
+static void changing_insert(struct tmpfs_directory *dir, struct dentry *d)
+{
+	if (d->cookie >= change.moved) {
+		change.from->insert(dir, d);
+		return;
 	}
-	next->begin(dir);
-	while (!list_empty(&carry.chain)) {
-		d = list_first(&carry.chain, struct dentry, siblings);
-		list_remove(&d->siblings);
-		next->insert(dir, d);
+	change.to->insert(&change.side, d);
+	change.count++;
+}
+
+static void changing_remove(struct tmpfs_directory *dir, struct dentry *d)
+{
+	if (d->cookie >= change.moved) {
+		change.from->remove(dir, d);
+		return;
 	}
+	change.to->remove(&change.side, d);
+	change.count--;
+}
+
+static struct dentry *changing_at(struct tmpfs_directory *dir, uint64_t position)
+{
+	struct dentry *d =
+		position < change.moved ? change.to->at(&change.side, position) : nullptr;
+
+	return d ? d : change.from->at(dir, position);
+}
+
+static struct directory_index changing = {
+	.insert = changing_insert, .remove = changing_remove, .at = changing_at};
+
+/* The directory's lock is held, now and in between. False: all of them are moved. */
+static bool move_some(struct tmpfs_directory *dir)
+{
+	struct dentry *d = nullptr;
+
+	for (unsigned i = 0; i < PIECE && (d = change.from->at(dir, 0)); i++) {
+		change.from->remove(dir, d);
+		change.to->insert(&change.side, d);
+		change.moved = d->cookie + 1;
+		change.count++;
+	}
+	return d;
+}
+
+static void note_pause(nsec_t began)
+{
+	nsec_t held = time_now() - began;
+	pause = MAX(pause, held);
+}
+
+static void change_directory(struct inode *i, struct directory_index *next)
+{
+	struct tmpfs_directory *dir = tmpfs_directory(i);
+
+	mutex_lock(&i->lock);
+	nsec_t began = time_now();
+	change.from = dir->index;
+	change.to = next;
+	change.moved = change.count = 0;
+	next->begin(&change.side);
+	dir->index = &changing;
+	while (move_some(dir)) {
+		note_pause(began);
+		mutex_pass(&i->lock);
+		began = time_now();
+	}
+	next->take(dir, &change.side);
 	dir->index = next;
-	return carry.count == dir->entries;
+	miscounted |= change.count != dir->entries;
+	spin_lock(&index_lock);
+	list_remove(&dir->link);
+	list_add_tail(&next->directories, &dir->link);
+	spin_unlock(&index_lock);
+	note_pause(began);
+	mutex_unlock(&i->lock);
 }
 
 /* A directory that is not with `next` yet, with a reference; null: no more. */
@@ -231,17 +310,7 @@ static void change_all(struct directory_index *from, struct directory_index *nex
 	current = next;
 	spin_unlock(&index_lock);
 	while ((i = next_directory(from))) {
-		struct tmpfs_directory *dir = tmpfs_directory(i);
-		mutex_lock(&i->lock);
-		nsec_t began = time_now();
-		miscounted |= !change_directory(dir, next);
-		spin_lock(&index_lock);
-		list_remove(&dir->link);
-		list_add_tail(&next->directories, &dir->link);
-		spin_unlock(&index_lock);
-		nsec_t held = time_now() - began;
-		pause = MAX(pause, held);
-		mutex_unlock(&i->lock);
+		change_directory(i, next);
 		inode_put(i);
 	}
 }

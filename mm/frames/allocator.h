@@ -9,6 +9,7 @@
 #define FRAME_ORDER_NONE 0xff /* frame.order of a frame that heads no block */
 /* Frame records exist for whole blocks of this many frames, so a buddy's record always does. */
 #define FRAME_BLOCK ((pfn_t)1 << FRAME_ORDER_MAX)
+#define FRAME_BLOCK_WORDS (FRAME_BLOCK / 64)
 #define PFN_NONE UINT64_MAX
 
 #define ZONE_DMA_END ((pfn_t)(16ull << 20 >> PAGE_SHIFT))
@@ -40,11 +41,12 @@ struct frame_allocator_ops {
 	bool (*is_free)(const struct zone *z, pfn_t pfn);
 	/* Free blocks by order, as /proc/buddyinfo shows them. May be slow. */
 	void (*blocks)(const struct zone *z, uint64_t blocks[FRAME_ORDERS]);
-	/* For a change of policy: all that is free goes into `out`, which is empty and spans the zone;
-	 * nothing stays with this policy, which can get it back. */
-	void (*export)(struct zone *z, struct frame_bitmap *out);
-	/* Takes it over, having nothing yet. Null: `add`, run by run, does. */
-	void (*import)(struct zone *z, const struct frame_bitmap *in);
+	/* For a change of policy, the FRAME_BLOCK frames from `first` on, of which some may be no RAM, or another
+	 * zone's. What is free of them goes into `words`, which are clear: a bit a frame. It is this policy's no
+	 * more. */
+	void (*export)(struct zone *z, pfn_t first, uint64_t words[FRAME_BLOCK_WORDS]);
+	/* Takes over what another one exported; how many frames it has got by it. */
+	size_t (*import)(struct zone *z, pfn_t first, const uint64_t words[FRAME_BLOCK_WORDS]);
 	bool keeps_bitmap; /* zone.bitmap is its own */
 	bool loses; /* what is freed is lost: not to be changed to */
 };
@@ -86,6 +88,10 @@ struct zone {
 	struct buddy_lists buddy;
 	struct frame_bitmap bitmap;
 	struct list runs; /* (lock) bump: what is left */
+	/* While the policy is changed: what the next one has, which is all before `moved`. */
+	struct zone *next; /* (lock) */
+	pfn_t moved; /* (lock) */
+	struct frame_bitmap spare; /* (slot.swapping) an empty one for the next policy */
 } ALIGNED(64);
 
 /* The chosen policy: what zone.policy is, but while it is changed (change.c). */
@@ -136,12 +142,10 @@ void zone_free_batch(struct frame **frames, size_t count);
 uint64_t zone_free_frames(void);
 uint64_t zone_managed_frames(void);
 void zone_figures(struct zone *z, struct zone_info *out);
-/* What is free goes from the zone's policy to `next`, by way of `free`, which is empty and spans the zone. The
- * time in ns for which the lock was held. */
-nsec_t zone_change_policy(struct zone *z, const struct frame_allocator_ops *next,
-			  struct frame_bitmap *free);
-/* Whether the policy has as many frames as the zone has counted. May be slow. */
-bool zone_audit(struct zone *z, nsec_t *held);
+/* What is free goes from the zone's policy to `next`, whose bitmap, if it has one, is z->spare; the old one's is
+ * z->spare then. *held: the longest time in ns for which the lock was held. False: the new policy does not have as many
+ * frames as the zone has counted. One at a time. */
+bool zone_change_policy(struct zone *z, const struct frame_allocator_ops *next, nsec_t *held);
 
 /* The largest order of a block that begins at `pfn` and has at most `count` frames. */
 static inline unsigned frame_run_order(pfn_t pfn, size_t count)
@@ -161,18 +165,21 @@ void buddy_give(struct zone *z, pfn_t pfn, unsigned order);
 void buddy_give_run(struct zone *z, pfn_t pfn, pfn_t end);
 bool buddy_is_free(const struct zone *z, pfn_t pfn);
 void buddy_blocks(const struct zone *z, uint64_t blocks[FRAME_ORDERS]);
-void buddy_export(struct zone *z, struct frame_bitmap *out);
+void buddy_export(struct zone *z, pfn_t first, uint64_t words[FRAME_BLOCK_WORDS]);
+/* The frames that are in its lists. */
+size_t buddy_count(const struct zone *z);
 
 enum kerr bitmap_init(struct zone *z);
 /* The bytes of a bitmap for all of the zone. */
 size_t bitmap_bytes(const struct zone *z);
 /* Makes *b an empty one, of bitmap_bytes(z) zeroed bytes at `memory`. */
 void bitmap_place(struct frame_bitmap *b, const struct zone *z, void *memory);
-/* All of the zone's own goes into `out`, which has no frame of it yet. */
-void bitmap_export(struct zone *z, struct frame_bitmap *out);
-void bitmap_mark(struct frame_bitmap *b, pfn_t pfn, size_t count);
-/* The next run at or after *at, which moves on; false: none. Counts from b->base. */
-bool bitmap_next_run(const struct frame_bitmap *b, uint64_t *at, pfn_t *pfn, size_t *count);
+void bitmap_export(struct zone *z, pfn_t first, uint64_t words[FRAME_BLOCK_WORDS]);
+/* `count` words of frames from `first` on, which the bitmap does not have yet. */
+void bitmap_put_words(struct zone *z, pfn_t first, const uint64_t *words, size_t count);
+size_t bitmap_count(const struct zone *z, pfn_t first);
+/* Sets `count` bits from `at` on. */
+void words_mark(uint64_t *words, size_t at, size_t count);
 pfn_t bitmap_take(struct zone *z, unsigned order);
 pfn_t bitmap_take_run(struct zone *z, size_t count, unsigned order);
 size_t bitmap_take_batch(struct zone *z, pfn_t *out, size_t count);

@@ -243,71 +243,55 @@ void bitmap_blocks(const struct zone *z, uint64_t blocks[FRAME_ORDERS])
 
 /* ---- Changes of policy ---- */
 
-/* A whole block is 32 words: they are not looked at one by one. */
-void bitmap_mark(struct frame_bitmap *b, pfn_t pfn, size_t count)
+void words_mark(uint64_t *words, size_t at, size_t count)
 {
-	uint64_t at = pfn - b->base;
-	size_t first = at / BITS, words = count / BITS;
-
-	b->lowest = MIN(b->lowest, first);
-	if (at % BITS == 0 && count % BITS == 0 && BITS % words == 0 && first % words == 0) {
-		memset(b->words + first, 0xff, words * sizeof(uint64_t));
-		b->summary[first / BITS] |= (words == BITS ? ~0ull : (1ull << words) - 1)
-					    << (first % BITS);
-		return;
-	}
-	for (size_t i = first; i <= (at + count - 1) / BITS; i++)
-		word_set(b, i, b->words[i] | mask_in(i, at, count));
+	for (size_t i = at / BITS; i <= (at + count - 1) / BITS; i++)
+		words[i] |= mask_in(i, at, count);
 }
 
-bool bitmap_next_run(const struct frame_bitmap *b, uint64_t *at, pfn_t *pfn, size_t *count)
+/* The words from `first` on that there are; a zone may end within a block. */
+static size_t words_here(const struct frame_bitmap *b, size_t first, size_t count)
 {
-	uint64_t first = next_free(b, *at);
-
-	if (first == UINT64_MAX)
-		return false;
-	*count = run_length(b, first, UINT64_MAX);
-	*pfn = b->base + first;
-	*at = first + *count;
-	return true;
+	return first < b->count ? MIN(count, b->count - first) : 0;
 }
 
-void bitmap_export(struct zone *z, struct frame_bitmap *out)
+void bitmap_export(struct zone *z, pfn_t first, uint64_t words[FRAME_BLOCK_WORDS])
 {
 	struct frame_bitmap *b = &z->bitmap;
+	size_t from = (first - b->base) / BITS, count = words_here(b, from, FRAME_BLOCK_WORDS);
 
-	for (size_t i = first_word(b); i < b->count; i = next_word(b, i + 1)) {
-		word_set(out, i, out->words[i] | b->words[i]);
-		out->lowest = MIN(out->lowest, i);
-		word_set(b, i, 0);
+	for (size_t i = 0; i < count; i++) {
+		words[i] |= b->words[from + i];
+		word_set(b, from + i, 0);
 	}
-	b->lowest = b->count;
 }
 
-/* The words and their summary are one piece of memory, and both bitmaps have the same span. */
-static size_t used_bytes(const struct frame_bitmap *b)
-{
-	return (b->count + (b->count + BITS - 1) / BITS) * sizeof(uint64_t);
-}
-
-static void copy(struct frame_bitmap *to, const struct frame_bitmap *from)
-{
-	memcpy(to->words, from->words, used_bytes(from));
-	to->lowest = from->lowest;
-}
-
-static void bitmap_export_all(struct zone *z, struct frame_bitmap *out)
+void bitmap_put_words(struct zone *z, pfn_t first, const uint64_t *words, size_t count)
 {
 	struct frame_bitmap *b = &z->bitmap;
+	size_t from = (first - b->base) / BITS;
 
-	copy(out, b);
-	memset(b->words, 0, used_bytes(b));
-	b->lowest = b->count;
+	count = words_here(b, from, count);
+	for (size_t i = 0; i < count; i++)
+		word_set(b, from + i, b->words[from + i] | words[i]);
+	b->lowest = MIN(b->lowest, from);
 }
 
-static void bitmap_import(struct zone *z, const struct frame_bitmap *in)
+size_t bitmap_count(const struct zone *z, pfn_t first)
 {
-	copy(&z->bitmap, in);
+	const struct frame_bitmap *b = &z->bitmap;
+	size_t from = (first - b->base) / BITS, count = words_here(b, from, FRAME_BLOCK_WORDS);
+	size_t frames = 0;
+
+	for (size_t i = 0; i < count; i++)
+		frames += (size_t)__builtin_popcountll(b->words[from + i]);
+	return frames;
+}
+
+static size_t bitmap_import(struct zone *z, pfn_t first, const uint64_t words[FRAME_BLOCK_WORDS])
+{
+	bitmap_put_words(z, first, words, FRAME_BLOCK_WORDS);
+	return bitmap_count(z, first);
 }
 
 const struct frame_allocator_ops frame_allocator_bitmap = {
@@ -320,7 +304,7 @@ const struct frame_allocator_ops frame_allocator_bitmap = {
 	.deallocate = bitmap_deallocate,
 	.is_free = bitmap_is_free,
 	.blocks = bitmap_blocks,
-	.export = bitmap_export_all,
+	.export = bitmap_export,
 	.import = bitmap_import,
 	.keeps_bitmap = true,
 };

@@ -136,20 +136,84 @@ void buddy_blocks(const struct zone *z, uint64_t blocks[FRAME_ORDERS])
 		blocks[o] = z->buddy.count[o];
 }
 
-/* Each head stops being one, so that none can be taken for a free block later. */
-void buddy_export(struct zone *z, struct frame_bitmap *out)
-{
-	struct frame *f;
+/* ---- Changes of policy ---- */
 
-	for (unsigned o = 0; o < FRAME_ORDERS; o++) {
-		list_for_each(f, &z->buddy.free[o], link) {
-			f->order = FRAME_ORDER_NONE;
-			bitmap_mark(out, frame_pfn(f), (size_t)1 << o);
-		}
-		list_init(&z->buddy.free[o]);
-		z->buddy.count[o] = 0;
+static bool is_head(const struct zone *z, const struct frame *f)
+{
+	return f->order < FRAME_ORDERS && f->state == FRAME_FREE && f->node == z->node;
+}
+
+/* How many frames from `i` on head nothing: of most blocks all, so sixteen are looked at together. */
+static size_t heads_from(const struct frame *block, size_t i)
+{
+	static_assert(FRAME_RESERVED == 0);
+
+	for (; i % 16 == 0 && i < FRAME_BLOCK; i += 16) {
+		uint8_t orders = FRAME_ORDER_NONE, states = FRAME_RESERVED;
+		for (size_t n = 0; n < 16; n++)
+			orders &= READ_ONCE(block[i + n].order);
+		if (orders == FRAME_ORDER_NONE)
+			continue;
+		for (size_t n = 0; n < 16; n++)
+			states |= READ_ONCE(block[i + n].state);
+		if (states != FRAME_RESERVED)
+			break;
 	}
-	z->buddy.nonempty = 0;
+	return i;
+}
+
+/* Each head stops being one, so that none can be taken for a free block later. A block that is out is passed at once;
+ * if its owner makes single frames of it meanwhile, they are still out. */
+void buddy_export(struct zone *z, pfn_t first, uint64_t words[FRAME_BLOCK_WORDS])
+{
+	struct frame *block = frame_table + first;
+
+	for (size_t i = 0; (i = heads_from(block, i)) < FRAME_BLOCK;) {
+		struct frame *f = block + i;
+		unsigned order = READ_ONCE(f->order);
+		if (order >= FRAME_ORDERS) {
+			i++;
+			continue;
+		}
+		i += (size_t)1 << order;
+		if (is_head(z, f)) {
+			unlist_block(z, f, order);
+			words_mark(words, (size_t)(f - block), (size_t)1 << order);
+		} else if (f->state != FRAME_USED) {
+			i = (size_t)(f - block) + 1; /* not ours */
+		}
+	}
+}
+
+size_t buddy_count(const struct zone *z)
+{
+	size_t frames = 0;
+
+	for (unsigned o = 0; o < FRAME_ORDERS; o++)
+		frames += z->buddy.count[o] << o;
+	return frames;
+}
+
+static size_t buddy_import(struct zone *z, pfn_t first, const uint64_t words[FRAME_BLOCK_WORDS])
+{
+	size_t before = buddy_count(z);
+
+	for (size_t i = 0; i < FRAME_BLOCK;) {
+		uint64_t rest = words[i / 64] >> (i % 64);
+		if (!rest) {
+			i = ALIGN_DOWN(i, 64) + 64;
+			continue;
+		}
+		i += (size_t)__builtin_ctzll(rest);
+		size_t end = i;
+		do { /* to the end of the run, a word at a time */
+			uint64_t used = ~words[end / 64] >> (end % 64);
+			end = used ? end + (size_t)__builtin_ctzll(used) : ALIGN_DOWN(end, 64) + 64;
+		} while (end < FRAME_BLOCK && end % 64 == 0 && words[end / 64] & 1);
+		buddy_give_run(z, first + i, first + end);
+		i = end;
+	}
+	return buddy_count(z) - before;
 }
 
 const struct frame_allocator_ops frame_allocator_buddy = {
@@ -163,4 +227,5 @@ const struct frame_allocator_ops frame_allocator_buddy = {
 	.is_free = buddy_is_free,
 	.blocks = buddy_blocks,
 	.export = buddy_export,
+	.import = buddy_import,
 };

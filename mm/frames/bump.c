@@ -275,13 +275,21 @@ static void policy_blocks(const struct zone *z, uint64_t blocks[FRAME_ORDERS])
 		frame_run_blocks(frame_pfn(f), f->private, blocks);
 }
 
-static void policy_export(struct zone *z, struct frame_bitmap *out)
+static void policy_export(struct zone *z, pfn_t first, uint64_t words[FRAME_BLOCK_WORDS])
 {
-	const struct frame *f;
+	const pfn_t last = first + FRAME_BLOCK;
+	struct frame *f, *next;
 
-	list_for_each(f, &z->runs, link)
-		bitmap_mark(out, frame_pfn(f), f->private);
-	list_init(&z->runs);
+	list_for_each_safe(f, next, &z->runs, link) {
+		pfn_t start = frame_pfn(f), end = start + f->private;
+		pfn_t from = MAX(start, first), to = MIN(end, last);
+		if (from >= to)
+			continue;
+		list_remove(&f->link);
+		policy_add(z, start, from - start);
+		policy_add(z, to, end - to);
+		words_mark(words, from - first, to - from);
+	}
 }
 
 const struct frame_allocator_ops frame_allocator_bump = {

@@ -1,24 +1,32 @@
 /*
  * Another frame allocator for the running machine (RL-2, the slot `frames`).
  *
- * A zone knows its policy, so zone after zone is changed, under its own lock: the old policy writes down
- * what is free as one bit a frame, and is empty afterwards; each run of bits is given to the new one. The
- * pause is the time one zone is locked. Meanwhile some zones have the old policy and some the new one,
- * which nobody notices: a frame is freed to the zone it is of.
+ * A zone knows its policy, so zone after zone is changed, and a zone FRAME_BLOCK frames (8 MiB) at a time, under its own
+ * lock: the old policy writes down what is free there as one bit a frame, and has it no more; the new one takes it
+ * over and counts what it then has. In between the lock is free and the zone has two policies, each with its own lists
+ * and bitmap: all below `moved` is the new one's. Blocks neither lie across that line nor join across it,
+ * as none is larger than FRAME_BLOCK. A free goes to who has the frame; an allocation asks the old one, and then the
+ * new one. At the end the new one's part becomes the zone's, which is some thirty stores.
+ *
+ * So the pause, the longest time for which a zone is locked, depends neither on the size of the memory nor on how
+ * much of it is free; the worst is a block of which every second frame is free, for buddy.
+ *
+ * The audit is made on the way: each block has as many frames with the new policy as the old one gave, and in the
+ * end the new policy, which was counted along with every allocation and free since, has as many as the zone.
  *
  * CPU caches need not be emptied: what is in them is out, as if somebody used it, and comes back to
  * whatever policy there is by then. The same with blocks in use: a free gives the policy the block and
  * its size, and no policy remembers what it gave away.
  *
- * The bits are of a fixed size, so the lock is held without a need for memory, and going back is the same
- * change once more, which cannot fail. The bitmaps that a policy works on are made before (`prepare`) and
- * given back when no policy uses them any more, but those of the boot, which stay for the next time.
+ * Nothing under the lock needs memory, and going back is the same change once more, which cannot fail. The
+ * bitmaps that a policy works on are made before (`prepare`: zone.spare) and given back when no policy uses them any
+ * more, but those of the boot, which stay for the next time.
  *
  * `bump` can be left, but not changed to: it loses what is freed.
  *
- * Cost under the lock: a word per 64 frames of the zone, and each free block once; figures in
- * docs/hot-swap.md. Rejected: a list of runs (unbounded under fragmentation, and memory is not to be had here);
- * moving block by block with the lock dropped in between (two policies would merge across each other).
+ * Cost outside of a change: a predictable branch where a zone gives and takes, behind the CPU caches. Rejected: a zone
+ * at once (the pause grew with the memory: 0.2 million instructions for 512 MiB); a list of runs (unbounded under
+ * fragmentation).
  */
 #include "allocator.h"
 
@@ -33,8 +41,8 @@ static const struct frame_allocator_ops *const all[] = {
 	&frame_allocator_bump};
 
 /* (slot.swapping) */
-static void *transfer;
 static nsec_t pause;
+static bool good;
 
 const struct frame_allocator_ops *frame_policy_get(size_t index)
 {
@@ -51,50 +59,47 @@ const struct frame_allocator_ops *frame_policy_current(void)
 	return READ_ONCE(frame_allocator);
 }
 
+static void bitmap_free(struct frame_bitmap *b)
+{
+	if (!b->mapped)
+		return;
+	kmap_free(b->mapped);
+	*b = (struct frame_bitmap){};
+}
+
 void frame_policy_release(void)
 {
 	struct zone *z;
 
-	kmap_free(transfer);
-	transfer = nullptr;
-	for (size_t i = 0; !frame_allocator->keeps_bitmap && (z = zone_get(i)); i++) {
-		if (!z->bitmap.mapped)
-			continue;
-		kmap_free(z->bitmap.mapped);
-		z->bitmap = (struct frame_bitmap){};
+	for (size_t i = 0; (z = zone_get(i)); i++) {
+		bitmap_free(&z->spare);
+		if (!frame_allocator->keeps_bitmap)
+			bitmap_free(&z->bitmap);
 	}
 }
 
-/* The zone's bitmap is nobody's: no lock is needed to make it. */
+/* Those that are nobody's: no lock is needed to make them. */
 static enum kerr bitmaps_make(void)
 {
 	struct zone *z;
 
 	for (size_t i = 0; (z = zone_get(i)); i++) {
-		if (z->bitmap.words)
+		if (z->spare.words || (z->bitmap.words && !frame_allocator->keeps_bitmap))
 			continue;
 		void *memory = kmap_alloc(bitmap_bytes(z));
 		if (!memory)
 			return KERR_NOMEM;
-		bitmap_place(&z->bitmap, z, memory);
-		z->bitmap.mapped = memory;
+		bitmap_place(&z->spare, z, memory);
+		z->spare.mapped = memory;
 	}
 	return KERR_OK;
 }
 
 enum kerr frame_policy_prepare(const struct frame_allocator_ops *next)
 {
-	size_t most = 0;
-	enum kerr err = KERR_NOMEM;
-	struct zone *z;
-
 	if (next->loses)
 		return KERR_OPNOTSUPP;
-	for (size_t i = 0; (z = zone_get(i)); i++)
-		most = MAX(most, bitmap_bytes(z));
-	transfer = kmap_alloc(most);
-	if (transfer)
-		err = next->keeps_bitmap ? bitmaps_make() : KERR_OK;
+	enum kerr err = next->keeps_bitmap ? bitmaps_make() : KERR_OK;
 	if (err != KERR_OK)
 		frame_policy_release();
 	return err;
@@ -104,15 +109,13 @@ void frame_policy_change(const struct frame_allocator_ops *next)
 {
 	struct zone *z;
 
-	BUG_ON(!transfer);
 	pause = 0;
+	good = true;
 	for (size_t i = 0; (z = zone_get(i)); i++) {
-		struct frame_bitmap free = {};
+		nsec_t held;
 		if (z->policy == next)
 			continue;
-		memset(transfer, 0, bitmap_bytes(z));
-		bitmap_place(&free, z, transfer);
-		nsec_t held = zone_change_policy(z, next, &free);
+		good &= zone_change_policy(z, next, &held);
 		pause = MAX(pause, held);
 	}
 	WRITE_ONCE(frame_allocator, next);
@@ -120,14 +123,6 @@ void frame_policy_change(const struct frame_allocator_ops *next)
 
 bool frame_policy_audit(void)
 {
-	struct zone *z;
-	bool good = true;
-
-	for (size_t i = 0; (z = zone_get(i)); i++) {
-		nsec_t held;
-		good &= zone_audit(z, &held);
-		pause = MAX(pause, held);
-	}
 	return good;
 }
 

@@ -149,10 +149,26 @@ static void hybrid_blocks(const struct zone *z, uint64_t blocks[FRAME_ORDERS])
 	bitmap_blocks(z, blocks);
 }
 
-static void hybrid_export(struct zone *z, struct frame_bitmap *out)
+static void hybrid_export(struct zone *z, pfn_t first, uint64_t words[FRAME_BLOCK_WORDS])
 {
-	buddy_export(z, out);
-	bitmap_export(z, out);
+	buddy_export(z, first, words);
+	bitmap_export(z, first, words);
+}
+
+static size_t hybrid_import(struct zone *z, pfn_t first, const uint64_t words[FRAME_BLOCK_WORDS])
+{
+	size_t before = buddy_count(z);
+
+	for (size_t at = 0; at < FRAME_BLOCK_WORDS; at += CHUNK_WORDS) {
+		uint64_t all = UINT64_MAX;
+		for (size_t i = 0; i < CHUNK_WORDS; i++)
+			all &= words[at + i];
+		if (all == UINT64_MAX)
+			buddy_give(z, first + at * 64, CHUNK_ORDER);
+		else
+			bitmap_put_words(z, first + at * 64, words + at, CHUNK_WORDS);
+	}
+	return buddy_count(z) - before + bitmap_count(z, first);
 }
 
 const struct frame_allocator_ops frame_allocator_hybrid = {
@@ -166,5 +182,6 @@ const struct frame_allocator_ops frame_allocator_hybrid = {
 	.is_free = hybrid_is_free,
 	.blocks = hybrid_blocks,
 	.export = hybrid_export,
+	.import = hybrid_import,
 	.keeps_bitmap = true,
 };

@@ -59,6 +59,12 @@ struct zone *zone_get(size_t index)
 	return nullptr;
 }
 
+/* Who has this frame to give: the zone, or, while its policy is changed, the next one's part of it. */
+static struct zone *part_of(struct zone *z, pfn_t pfn)
+{
+	return unlikely(z->next) && pfn < z->moved ? z->next : z;
+}
+
 /* ---- Boot ----------------------------------------------------------------------------------- */
 
 /* Calls fn for each part of [start, end) that lies in one zone. */
@@ -86,7 +92,14 @@ static void add_present(struct zone *z, pfn_t start, pfn_t end)
 static void add_frames(struct zone *z, pfn_t start, pfn_t end)
 {
 	bool on = spin_lock_irq(&z->lock);
-	z->policy->add(z, start, end - start);
+	for (pfn_t at = start, stop; at < end; at = stop) {
+		struct zone *part = part_of(z, at);
+		stop = part == z ? end : MIN(end, z->moved);
+		part->policy->add(part, at, stop - at);
+		if (part != z)
+			atomic_fetch_add_explicit(&part->free_frames, stop - at,
+						  memory_order_relaxed);
+	}
 	z->managed += end - start;
 	atomic_fetch_add_explicit(&z->free_frames, end - start, memory_order_relaxed);
 	spin_unlock_irq(&z->lock, on);
@@ -207,6 +220,10 @@ struct frame *zone_allocate(const struct zone_request *r, unsigned order)
 			continue;
 		bool on = spin_lock_irq(&z->lock);
 		pfn_t pfn = z->policy->allocate(z, order);
+		if (unlikely(z->next) && pfn == PFN_NONE) {
+			pfn = z->next->policy->allocate(z->next, order);
+			count_free(z->next, pfn == PFN_NONE ? 0 : -((int64_t)1 << order));
+		}
 		if (pfn != PFN_NONE) {
 			block_used(z, frame_table + pfn, order);
 			count_taken(z, r, 1, (uint64_t)1 << order);
@@ -227,6 +244,10 @@ struct frame *zone_allocate_contiguous(const struct zone_request *r, size_t coun
 			continue;
 		bool on = spin_lock_irq(&z->lock);
 		pfn_t pfn = z->policy->allocate_contiguous(z, count, order);
+		if (unlikely(z->next) && pfn == PFN_NONE) {
+			pfn = z->next->policy->allocate_contiguous(z->next, count, order);
+			count_free(z->next, pfn == PFN_NONE ? 0 : -(int64_t)count);
+		}
 		if (pfn != PFN_NONE) {
 			/* Each is one of its own, so that the run can be freed in pieces. */
 			for (size_t i = 0; i < count; i++)
@@ -252,6 +273,10 @@ size_t zone_allocate_batch(const struct zone_request *r, struct frame **out, siz
 			want /= 2; /* near the watermark */
 		if (want)
 			got = z->policy->allocate_batch(z, pfns, want);
+		if (unlikely(z->next) && !got && want) {
+			got = z->next->policy->allocate_batch(z->next, pfns, want);
+			count_free(z->next, -(int64_t)got);
+		}
 		for (size_t i = 0; i < got; i++) {
 			out[n++] = frame_table + pfns[i];
 			block_used(z, frame_table + pfns[i], 0);
@@ -266,6 +291,17 @@ size_t zone_allocate_batch(const struct zone_request *r, struct frame **out, siz
 
 /* ---- Free ----------------------------------------------------------------------------------- */
 
+static void give_back(struct zone *z, pfn_t pfn, unsigned order)
+{
+	struct zone *part = part_of(z, pfn);
+	int64_t count = (int64_t)part->policy->deallocate(part, pfn, order);
+
+	count_free(z, count);
+	if (unlikely(part != z))
+		count_free(part, count);
+	z->freed++;
+}
+
 static void free_locked(struct zone *z, struct frame *f, unsigned order)
 {
 	if (unlikely(f->state != FRAME_USED)) {
@@ -279,8 +315,7 @@ static void free_locked(struct zone *z, struct frame *f, unsigned order)
 	atomic_store_explicit(&f->references, 0, memory_order_relaxed);
 	f->state = FRAME_FREE;
 	f->order = FRAME_ORDER_NONE;
-	count_free(z, (int64_t)z->policy->deallocate(z, frame_pfn(f), order));
-	z->freed++;
+	give_back(z, frame_pfn(f), order);
 }
 
 void zone_free(struct frame *f, unsigned order)
@@ -315,8 +350,7 @@ void zone_free_run(struct frame *first, unsigned order)
 		first[i].state = FRAME_FREE;
 		first[i].order = FRAME_ORDER_NONE;
 	}
-	count_free(z, (int64_t)z->policy->deallocate(z, frame_pfn(first), order));
-	z->freed++;
+	give_back(z, frame_pfn(first), order);
 	spin_unlock_irq(&z->lock, on);
 }
 
@@ -336,41 +370,101 @@ void zone_free_batch(struct frame **frames, size_t count)
 
 /* ---- Another policy ------------------------------------------------------------------------- */
 
-/* Frames that CPUs have in their caches are out, for this purpose as for any other. */
-nsec_t zone_change_policy(struct zone *z, const struct frame_allocator_ops *next,
-			  struct frame_bitmap *free)
+/* `next`'s part, empty. */
+static void change_begin(struct zone *z, const struct frame_allocator_ops *next, struct zone *side)
 {
-	uint64_t at = 0;
-	size_t count;
-	pfn_t pfn;
-
+	*side = (struct zone){
+		.id = z->id, .node = z->node, .start = z->start, .end = z->end, .policy = next};
+	list_init(&side->runs);
+	(void)buddy_init(side);
 	bool on = spin_lock_irq(&z->lock);
-	nsec_t began = time_now();
-	z->policy->export(z, free);
-	if (next->import)
-		next->import(z, free);
-	else
-		while (bitmap_next_run(free, &at, &pfn, &count))
-			next->add(z, pfn, count);
-	z->policy = next;
-	nsec_t held = time_now() - began;
+	if (next->keeps_bitmap) {
+		struct frame_bitmap *b = z->spare.words ? &z->spare : &z->bitmap;
+		BUG_ON(!b->words || (b == &z->bitmap && z->policy->keeps_bitmap));
+		side->bitmap = *b;
+		*b = (struct frame_bitmap){};
+	}
+	z->moved = 0;
+	z->next = side;
 	spin_unlock_irq(&z->lock, on);
-	return held;
 }
 
-bool zone_audit(struct zone *z, nsec_t *held)
+/* Frames that CPUs have in their caches are out, for this purpose as for any other. */
+static bool change_block(struct zone *z, pfn_t first, nsec_t *held)
 {
-	uint64_t blocks[FRAME_ORDERS] = {}, frames = 0;
+	uint64_t words[FRAME_BLOCK_WORDS] = {};
+	size_t sent = 0;
 
 	bool on = spin_lock_irq(&z->lock);
 	nsec_t began = time_now();
-	z->policy->blocks(z, blocks);
-	for (unsigned o = 0; o < FRAME_ORDERS; o++)
-		frames += blocks[o] << o;
-	bool good = frames == atomic_load_explicit(&z->free_frames, memory_order_relaxed);
-	*held = time_now() - began;
+	z->policy->export(z, first, words);
+	size_t here = z->next->policy->import(z->next, first, words);
+	count_free(z->next, (int64_t)here);
+	z->moved = first + FRAME_BLOCK;
+	nsec_t took = time_now() - began;
 	spin_unlock_irq(&z->lock, on);
+	*held = MAX(*held, took);
+	for (size_t i = 0; i < FRAME_BLOCK_WORDS; i++)
+		sent += (size_t)__builtin_popcountll(words[i]);
+	return here == sent;
+}
+
+static void lists_move(struct buddy_lists *to, struct buddy_lists *from)
+{
+	*to = *from;
+	for (unsigned o = 0; o < FRAME_ORDERS; o++) {
+		struct list *head = &to->free[o];
+		if (list_empty(&from->free[o])) {
+			list_init(head);
+			continue;
+		}
+		head->next->prev = head;
+		head->prev->next = head;
+	}
+}
+
+/* All is the next policy's: it becomes the zone's. */
+static bool change_end(struct zone *z, nsec_t *held)
+{
+	bool on = spin_lock_irq(&z->lock);
+	nsec_t began = time_now();
+	struct zone *side = z->next;
+	bool good = atomic_load_explicit(&side->free_frames, memory_order_relaxed) ==
+		    atomic_load_explicit(&z->free_frames, memory_order_relaxed);
+
+	z->policy = side->policy;
+	lists_move(&z->buddy, &side->buddy);
+	if (z->policy->keeps_bitmap) {
+		if (z->bitmap.words)
+			z->spare = z->bitmap;
+		z->bitmap = side->bitmap;
+	}
+	z->small += side->small;
+	z->large += side->large;
+	z->next = nullptr;
+	nsec_t took = time_now() - began;
+	spin_unlock_irq(&z->lock, on);
+	*held = MAX(*held, took);
 	return good;
+}
+
+bool zone_change_policy(struct zone *z, const struct frame_allocator_ops *next, nsec_t *held)
+{
+	static struct zone side;
+	size_t cursor = 0;
+	paddr_t start, end;
+	bool good = true;
+
+	*held = 0;
+	change_begin(z, next, &side);
+	while (memory_map_ram(&cursor, &start, &end)) {
+		pfn_t at = MAX(start >> PAGE_SHIFT, z->start);
+		pfn_t stop = MIN(end >> PAGE_SHIFT, z->end);
+		/* A block may have several stretches of RAM: it is moved with the first. */
+		for (at = MAX(ALIGN_DOWN(at, FRAME_BLOCK), z->moved); at < stop; at += FRAME_BLOCK)
+			good &= change_block(z, at, held);
+	}
+	return change_end(z, held) && good;
 }
 
 /* ---- Figures -------------------------------------------------------------------------------- */
@@ -476,5 +570,11 @@ void zone_figures(struct zone *z, struct zone_info *out)
 		.large = z->large,
 	};
 	z->policy->blocks(z, out->blocks);
+	if (z->next) {
+		uint64_t more[FRAME_ORDERS] = {};
+		z->next->policy->blocks(z->next, more);
+		for (unsigned o = 0; o < FRAME_ORDERS; o++)
+			out->blocks[o] += more[o];
+	}
 	spin_unlock_irq(&z->lock, on);
 }

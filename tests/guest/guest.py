@@ -11,6 +11,7 @@ import sys
 import budget
 import busybox
 import command
+import heal
 import interactive
 import kernel
 import kshell
@@ -32,6 +33,7 @@ GROUPS = {
     "command": command.run,
     "interactive": interactive.run,
     "kshell": kshell.run,
+    "heal": heal.run,
     "machines": machines.run,
     "memory": memory.run,
     "modules": modules.breaks,

@@ -162,10 +162,24 @@ static void audit(const uint8_t *never)
 static void change(struct test_random *random)
 {
 	const struct frame_allocator_ops *next = frame_policy_get(test_random_below(random, 3));
+	const struct frame_allocator_ops *before = frame_policy_current();
 
 	frame_policy_change(next);
 	EXPECT(frame_policy_current() == next);
 	EXPECT(frame_policy_audit());
+	if (test_random_below(random, 4) == 0) /* taken back */
+		frame_policy_change(before);
+}
+
+/* Memory for all changes, so that none is taken later: two bitmaps a zone. */
+static void prepare(void)
+{
+	const struct frame_allocator_ops *first = frame_policy_current();
+
+	EXPECT_OK(frame_policy_prepare(&frame_allocator_hybrid));
+	frame_policy_change(&frame_allocator_hybrid);
+	EXPECT_OK(frame_policy_prepare(&frame_allocator_bitmap));
+	frame_policy_change(first);
 }
 
 /* `changing`: the policy does not stay the one of that name, but in the end. */
@@ -185,8 +199,8 @@ static void conforms(const char *name, struct test_random *random, bool changing
 	owned = calloc(1u << 21, 1);
 	uint8_t *never = calloc(1u << 21, 1); /* the kernel's own and what is no RAM */
 	const struct frame_allocator_ops *first = frame_policy_current();
-	if (changing) /* for all of them, once */
-		EXPECT_OK(frame_policy_prepare(&frame_allocator_hybrid));
+	if (changing)
+		prepare();
 	uint64_t free = frame_totals().free;
 	blocks_of(before);
 	for (size_t i = 0; (z = zone_get(i)); i++)

@@ -46,8 +46,16 @@ static enum kerr box_import_more(void *instance, const struct slot_state *in)
 	return slot_state_take(in, &at, much, sizeof(much));
 }
 
+/* Asks for a swap in the middle of one. */
+static bool asks;
+static enum kerr asked = KERR_OK, asked_anew = KERR_OK;
+
 static enum kerr box_check(void *instance)
 {
+	if (asks) {
+		asked = slot_swap("box", "greedy", SLOT_STEP_NONE);
+		asked_anew = slot_renew("box", "greedy");
+	}
 	return check_says;
 }
 
@@ -73,6 +81,16 @@ static struct slot_provider greedy = {.name = "greedy",
 				      .fini = box_fini,
 				      .export = box_export,
 				      .import = box_import_more};
+static enum kerr import_nothing(void *instance, const struct slot_state *in)
+{
+	return in->size == 0 ? KERR_OK : KERR_INVAL;
+}
+
+static struct slot_provider empty = {.name = "empty",
+				     .version = 1,
+				     .init = box_init,
+				     .fini = box_fini,
+				     .import = import_nothing};
 static struct slot box = {.name = "box", .kind = SLOT_CUSTOM};
 
 void test_prepare(void)
@@ -153,6 +171,27 @@ TEST(somebody_stays_inside)
 	expect(&first);
 	EXPECT_OK(slot_swap("box", "second", SLOT_STEP_NONE));
 	expect(&second);
+}
+
+TEST(in_the_middle_of_a_swap)
+{
+	asks = true;
+	EXPECT_OK(slot_swap("box", "second", SLOT_STEP_NONE));
+	EXPECT_EQ(asked, KERR_BUSY);
+	EXPECT_EQ(asked_anew, KERR_BUSY);
+	expect(&second);
+	EXPECT_EQ(box.swaps, 1);
+}
+
+TEST(without_a_state)
+{
+	first.export = nullptr;
+	EXPECT_EQ(slot_swap("box", "second", SLOT_STEP_NONE), KERR_INVAL); /* it wants one */
+	EXPECT(box.current == &first);
+	EXPECT_OK(slot_provider_add("box", &empty));
+	EXPECT_OK(slot_swap("box", "empty", SLOT_STEP_NONE));
+	EXPECT(box.current == &empty);
+	EXPECT_EQ(value(), 0);
 }
 
 TEST(no_memory)

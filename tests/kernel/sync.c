@@ -102,6 +102,40 @@ KERNEL_TEST(mutex_excludes)
 	mutex_unlock(&count_mutex);
 }
 
+/* CPU 0 keeps it, but for passing it on; the others are done long before it lets go. */
+static _Atomic uint32_t others_done;
+
+static void pass_to_others(cpu_t cpu, void *arg)
+{
+	const uint32_t others = (uint32_t)ktest_cpu_count() - 1;
+
+	if (cpu == 0) {
+		mutex_lock(&count_mutex);
+		while (atomic_load(&others_done) < others) {
+			count++;
+			mutex_pass(&count_mutex);
+			EXPECT(mutex_held(&count_mutex));
+		}
+		mutex_unlock(&count_mutex);
+		return;
+	}
+	for (int i = 0; i < 100; i++) {
+		mutex_lock(&count_mutex);
+		count++;
+		mutex_unlock(&count_mutex);
+	}
+	atomic_fetch_add(&others_done, 1);
+}
+
+KERNEL_TEST(mutex_is_passed)
+{
+	count = 0;
+	atomic_store(&others_done, 0);
+	ktest_on_all_cpus(pass_to_others, nullptr);
+	EXPECT(count >= ((uint64_t)ktest_cpu_count() - 1) * 100);
+	EXPECT(!mutex_held(&count_mutex));
+}
+
 /* ---- Reader-writer lock --------------------------------------------------------------------- */
 
 static struct rwlock pair_lock;

@@ -93,6 +93,8 @@ void mutex_init(struct mutex *m, const char *name);
 void mutex_lock(struct mutex *m);
 [[nodiscard]] bool mutex_try_lock(struct mutex *m);
 void mutex_unlock(struct mutex *m);
+/* Those who wait for it have it in turn, and then the caller has it again. At once if nobody waits. */
+void mutex_pass(struct mutex *m);
 /* A module says what it holds (core/guard.h). */
 void module_mutex_lock(struct mutex *m);
 bool module_mutex_try_lock(struct mutex *m);

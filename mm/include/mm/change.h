@@ -22,11 +22,11 @@ const struct frame_allocator_ops *frame_policy_current(void);
 enum kerr frame_policy_prepare(const struct frame_allocator_ops *next);
 /* Gives back what prepare took, but what the policy in use needs. */
 void frame_policy_release(void);
-/* Zone by zone all free frames go to `next`. After frame_policy_prepare. Cannot fail. */
+/* Zone by zone, block by block, all free frames go to `next`: to that of frame_policy_prepare, or back. Cannot fail. */
 void frame_policy_change(const struct frame_allocator_ops *next);
-/* Whether each zone's policy has as many frames as were counted. */
+/* Whether the last change gave each zone's policy as many frames as were counted. */
 bool frame_policy_audit(void);
-/* The longest for which one zone was locked by the last change and audits since. */
+/* The longest for which one zone was locked by the last change. */
 nsec_t frame_policy_pause(void);
 
 /* ---- The heap (mm/heap/heap.c) ---- */

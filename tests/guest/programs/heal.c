@@ -28,21 +28,25 @@ static struct shared *shared;
 
 /* ---- Small things ---- */
 
-static long swap(const char *text)
+static long write_text(const char *path, const char *text)
 {
-	int fd = open("/sys/kernel/slots", O_WRONLY | O_CLOEXEC), error = EBUSY;
-	long result = -1;
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	long result = write(fd, text, strlen(text));
+	int error = errno;
 
-	/* Busy: the healer is at it, because this machine stood still and a request seemed lost. */
-	for (unsigned i = 0; i < 100 && result < 0 && error == EBUSY; i++) {
-		if (i > 0)
-			usleep(10000);
-		result = write(fd, text, strlen(text));
-		error = errno;
-	}
 	close(fd);
 	errno = error;
 	return result < 0 ? -1 : 0;
+}
+
+static long swap(const char *text)
+{
+	return write_text("/sys/kernel/slots", text);
+}
+
+static long limit(const char *text)
+{
+	return write_text("/sys/kernel/heal", text);
 }
 
 static bool provider_is(const char *provider, bool say)
@@ -226,16 +230,19 @@ static void swaps(void)
 	       (unsigned long)shared->writes);
 }
 
-/* One fault, with everybody at work: it is healed by a restart. */
+/* One fault, with everybody at work: it is healed by a restart. Who swaps meanwhile waits for the healer. */
 static void one(const char *what)
 {
 	struct tern_self_heal before = component(), after = before;
+	unsigned refused = 0;
 
 	check(heal(TERN_HEAL_INJECT, "ram0", what, 1) == 0, "%s: asked for", what);
 	for (double end = seconds() + 15; after.restarts == before.restarts && seconds() < end;) {
 		usleep(1000);
+		refused += swap("block queued") != 0;
 		after = component();
 	}
+	check(refused == 0, "%s: no swap is refused because of the healer", what);
 	check(after.failures > before.failures && after.restarts > before.restarts,
 	      "%s: found, and the driver restarted", what);
 	if (!progress(20)) {
@@ -275,6 +282,132 @@ static void many(void)
 	check(progress(20), "it works");
 }
 
+/* ---- The ladder, rung by rung ---- */
+
+static struct tern_self_heal last_event(void)
+{
+	struct tern_self_heal h = {}, next;
+
+	for (;;) {
+		next = (struct tern_self_heal){
+			.size = sizeof(next), .op = TERN_HEAL_EVENT, .number = h.number};
+		if (syscall(TERN_NR_SELF_HEAL, &next) != 0)
+			return h;
+		h = next;
+	}
+}
+
+/* The first event after `h` that is about the disk; false: none. */
+static bool next_event(struct tern_self_heal *h)
+{
+	do
+		*h = (struct tern_self_heal){
+			.size = sizeof(*h), .op = TERN_HEAL_EVENT, .number = h->number};
+	while (syscall(TERN_NR_SELF_HEAL, h) == 0 && strcmp(h->name, "ram0") != 0);
+	return strcmp(h->name, "ram0") == 0;
+}
+
+static bool reaches(uint64_t *counter, uint64_t from, struct tern_self_heal *h)
+{
+	size_t offset = (size_t)((char *)counter - (char *)h);
+
+	for (double end = seconds() + 30; seconds() < end; usleep(1000)) {
+		*h = component();
+		if (*(uint64_t *)((char *)h + offset) > from)
+			return true;
+	}
+	return false;
+}
+
+/* The driver that breaks, loaded anew. It need not be there, nor whole. */
+static bool load_queued(void)
+{
+	(void)swap("block direct");
+	(void)syscall(SYS_delete_module, "ramqueue", O_NONBLOCK);
+	return module_load("ramqueue", "") == 0 && swap("block queued") == 0;
+}
+
+/* Three restarts, the second and third after a time that doubles up to its limit, then the other driver. */
+static void backoff(void)
+{
+	static const char *const what[] = {"failed", "restart", "failed", "restart",
+					   "failed", "restart", "failed", "swap"};
+	static const unsigned wait_ms[] = {0, 0, 0, 100, 0, 150, 0, 0};
+	struct tern_self_heal h = component(), first, at;
+	unsigned wrong = 0, early = 0;
+	uint64_t before_ns = 0;
+
+	check(load_queued() && heal(TERN_HEAL_RESET, "ram0", "", 0) == 0, "backoff: the driver");
+	check(limit("ram0 restarts=3 swaps=1 window=600000 backoff=100 backoff-max=150\n") == 0,
+	      "backoff: its limits");
+	first = at = last_event();
+	check(heal(TERN_HEAL_INJECT, "ram0", "crash", 1000000) == 0, "backoff: broken for good");
+	check(reaches(&h.swaps, h.swaps, &h), "backoff: another driver takes over");
+	for (unsigned i = 0; i < 8; i++) {
+		if (!next_event(&at) || strcmp(at.what, what[i]) != 0) {
+			printf("# event %u: %s %s, not %s\n", i, at.what, at.why, what[i]);
+			wrong++;
+			break;
+		}
+		early += wait_ms[i] && at.time_ns - before_ns < wait_ms[i] * 1000000ul;
+		before_ns = at.time_ns;
+	}
+	check(wrong == 0, "backoff: three restarts and a swap, in this order");
+	check(early == 0, "backoff: 100 ms before the second restart, 150 before the third");
+	check(strstr(at.why, "works again with direct"), "backoff: the history says who works");
+	check(progress(20) && shared->failed == 0 && shared->wrong == 0,
+	      "backoff: no call failed, no byte is wrong");
+	check(first.number > 0, "backoff: there was a history before");
+}
+
+/* No swap is allowed: after one restart the disk is given up, which says so, and comes back whole. */
+static void isolate(void)
+{
+	static char out[8192], in[sizeof(out)];
+	struct tern_self_heal h = component();
+	int fd = open(DISK, O_RDWR | O_CLOEXEC);
+
+	memset(out, 'i', sizeof(out));
+	check(load_queued() && heal(TERN_HEAL_RESET, "ram0", "", 0) == 0, "isolate: the driver");
+	check(limit("ram0 restarts=1 swaps=0") == 0, "isolate: its limits");
+	check(pwrite(fd, out, sizeof(out), 0) == sizeof(out), "isolate: something is written");
+	check(heal(TERN_HEAL_INJECT, "ram0", "crash", 1000000) == 0, "isolate: broken for good");
+	check(pread(fd, in, sizeof(in), 0) == -1 && errno == EIO, "isolate: the call ends");
+	uint64_t restarts = h.restarts;
+	check(reaches(&h.isolations, h.isolations, &h) && strcmp(h.what, "isolated") == 0 &&
+		      h.restarts == restarts + 1,
+	      "isolate: one restart, then given up");
+	check(pwrite(fd, out, sizeof(out), 0) == -1 && errno == EIO, "isolate: so do later ones");
+	check(in_child(_exit(7)) == 7, "isolate: the kernel goes on");
+	check(swap("block direct") == 0 && pread(fd, in, sizeof(in), 0) == -1 && errno == EIO,
+	      "isolate: nobody uses it until it is reset");
+	check(heal(TERN_HEAL_RESET, "ram0", "", 0) == 0 && strcmp(component().what, "good") == 0,
+	      "isolate: reset");
+	check(pread(fd, in, sizeof(in), 0) == sizeof(in) && memcmp(in, out, sizeof(in)) == 0,
+	      "isolate: what was written is there");
+	close(fd);
+}
+
+static void bad_limits(void)
+{
+	static const char *const bad[] = {"ram0 restarts=9",
+					  "ram0 restarts=",
+					  "ram0 nix=1",
+					  "ram0 swaps=1x",
+					  "ram0 required=2",
+					  "ram0 restarts",
+					  ""};
+	unsigned taken = 0;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		taken += limit(bad[i]) == 0 || errno != EINVAL;
+	check(taken == 0, "limits that make no sense");
+	check(limit("nix restarts=1") == -1 && errno == ENOENT, "limits of nothing");
+	check(in_child(int fd = open("/sys/kernel/heal", O_WRONLY); if (setuid(65534)) _exit(9);
+		       _exit(write(fd, "ram0 swaps=1", 12) >= 0 || errno != EPERM)) == 0,
+	      "limits: not for everybody");
+}
+
 static void injections(void)
 {
 	static const char *const ways[] = {"crash", "hang",  "lost", "nomem",
@@ -287,10 +420,13 @@ static void injections(void)
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
 		one(ways[i]);
 	many();
+	backoff();
 	workers_end(pids);
 	check(shared->failed == 0 && shared->wrong == 0, "no call failed, no byte is wrong");
 	check(strcmp(component().what, "good") == 0, "the component is good");
-	check(swap("block direct") == 0 && syscall(SYS_delete_module, "ramqueue", O_NONBLOCK) == 0,
+	isolate();
+	check(limit("ram0 restarts=3 swaps=2 window=10000 backoff=10 backoff-max=500") == 0 &&
+		      syscall(SYS_delete_module, "ramqueue", O_NONBLOCK) == 0,
 	      "everything as before");
 }
 
@@ -328,6 +464,7 @@ static void bad_calls(void)
 	if (f)
 		fclose(f);
 	check(found, "/sys/kernel/heal");
+	bad_limits();
 }
 
 int main(void)

@@ -203,7 +203,13 @@ static void never_quiet(void)
 		_exit(read(fd, &n, sizeof(n)) != sizeof(n) || n != 100);
 	}
 	usleep(500000);
+	pid_t other = fork();
+	if (other == 0) {
+		usleep(500000);
+		_exit(!fails(swap("counter locked"), EBUSY));
+	}
 	check(fails(swap("counter locked"), ETIMEDOUT), "a swap gives up after a second");
+	check(status_of(other) == 0, "a swap in the middle of it is refused");
 	check(slot_is("atomic", &swaps, &rollbacks, false) && swaps == 0 && rollbacks == 1 &&
 		      status_of(pid) == 0,
 	      "who was inside got its number");

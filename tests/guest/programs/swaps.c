@@ -1,6 +1,7 @@
 /* Hot swap of the kernel's own slots: each to another implementation and back, a hundred times, while a worker per
  * CPU makes processes, fills memory and writes files; every byte is looked at afterwards. Then each step fails. */
 #define _GNU_SOURCE
+#include "module.h"
 #include "numbers.h"
 #include "tap.h"
 #include <dirent.h>
@@ -38,13 +39,18 @@ static struct shared {
 
 static unsigned workers;
 
+static uint64_t pause_last; /* ns, of the last swap that was done */
+
 static long swap_step(const char *slot, const char *provider, uint32_t fail)
 {
 	struct tern_hot_reload r = {.size = sizeof(r), .fail = fail};
 
 	strncpy(r.slot, slot, sizeof(r.slot) - 1);
 	strncpy(r.provider, provider, sizeof(r.provider) - 1);
-	return syscall(TERN_NR_HOT_RELOAD, &r);
+	long result = syscall(TERN_NR_HOT_RELOAD, &r);
+	if (result == 0)
+		pause_last = r.pause_last;
+	return result;
 }
 
 static long swap(const char *slot, const char *provider)
@@ -165,6 +171,53 @@ static void use_folder(struct worker *w, const char *folder, uint64_t round)
 	}
 }
 
+#define CROWD "/tmp/swaps.crowd"
+#define CROWD_NAMES 150 /* many times what changes its index at once */
+
+static void crowd(bool make)
+{
+	char name[64];
+
+	if (make)
+		mkdir(CROWD, 0755);
+	for (unsigned i = 0; i < CROWD_NAMES; i++) {
+		snprintf(name, sizeof(name), CROWD "/%u", i);
+		if (make)
+			close(open(name, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+		else
+			unlink(name);
+	}
+	if (!make)
+		rmdir(CROWD);
+}
+
+/* A folder of all workers: nothing that stays in it is missed or seen twice, while names come and go. */
+static void use_crowd(struct worker *w, unsigned number)
+{
+	uint8_t seen[CROWD_NAMES] = {};
+	unsigned mine = 0, wrong = 0;
+	char name[64];
+
+	snprintf(name, sizeof(name), CROWD "/w%u", number);
+	int fd = open(name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+	must(fd >= 0);
+	close(fd);
+	DIR *d = opendir(CROWD);
+	must(d != NULL);
+	for (struct dirent *e; d && (e = readdir(d));) {
+		if (e->d_name[0] == 'w')
+			mine += (unsigned)atoi(e->d_name + 1) == number;
+		else if (e->d_name[0] != '.')
+			seen[atoi(e->d_name) % CROWD_NAMES]++;
+	}
+	for (unsigned i = 0; i < CROWD_NAMES; i++)
+		wrong += seen[i] != 1;
+	must(wrong == 0 && mine == 1);
+	if (d)
+		closedir(d);
+	must(unlink(name) == 0);
+}
+
 /* One file stays open and is written all the time; afterwards every byte must be there. */
 static void verify_records(struct worker *w, int fd, uint64_t seed)
 {
@@ -202,6 +255,7 @@ static void work(unsigned number)
 			w->records++;
 		}
 		use_folder(w, folder, round);
+		use_crowd(w, number);
 		fill_memory(w, round);
 		make_process(w, round);
 		w->rounds++;
@@ -216,6 +270,7 @@ static void start(pid_t *pids)
 {
 	fflush(stdout);
 	memset(shared, 0, sizeof(*shared));
+	crowd(true);
 	for (unsigned i = 0; i < workers; i++) {
 		pids[i] = fork();
 		if (pids[i] == 0) {
@@ -257,6 +312,7 @@ static bool stop(pid_t *pids)
 			good = false;
 		}
 	}
+	crowd(false);
 	return good;
 }
 
@@ -446,6 +502,125 @@ static int console_run(void)
 	return failed != 0;
 }
 
+/* ---- Figures: how long users of a slot wait, by slot and direction ---- */
+
+#define SAMPLES 25
+#define NAMES 2000 /* in one directory, which the filesystem has to take over */
+
+static const struct {
+	const char *slot, *a, *b;
+} measured[] = {
+	{"scheduler", "prio", "fifo"},  {"scheduler", "mlfq", "dis"},
+	{"frames", "buddy", "bitmap"},  {"frames", "buddy", "hybrid"},
+	{"frames", "bitmap", "hybrid"}, {"heap", "slab", "list"},
+	{"tmpfs", "tree", "list"},      {"console", "direct", "buffered"},
+	{"block", "direct", "queued"},
+};
+
+static void use_disk(unsigned number)
+{
+	static char out[1 << 16], in[sizeof(out)];
+	struct worker *w = &shared->workers[number];
+	int fd = open("/dev/ram0", O_RDWR | O_CLOEXEC);
+
+	memset(out, (int)number + 1, sizeof(out));
+	while (!shared->stop && !w->failed) {
+		off_t at = (off_t)(number * sizeof(out));
+		must(pwrite(fd, out, sizeof(out), at) == (ssize_t)sizeof(out));
+		must(pread(fd, in, sizeof(in), at) == (ssize_t)sizeof(in) &&
+		     memcmp(in, out, sizeof(in)) == 0);
+		w->rounds++;
+	}
+	close(fd);
+}
+
+static void print_lines(unsigned number)
+{
+	struct worker *w = &shared->workers[number];
+
+	while (!shared->stop) {
+		must(printf("# a line of number %u\n", number) > 0 && fflush(stdout) == 0);
+		w->rounds++;
+		usleep(200); /* counted, the line costs no time: the emulator would only write lines */
+	}
+}
+
+static int ascending(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void pause_line(const char *slot, const char *from, const char *to, uint64_t *samples)
+{
+	qsort(samples, SAMPLES, sizeof(*samples), ascending);
+	printf("pause %s %s %s %lu %lu\n", slot, from, to, (unsigned long)samples[SAMPLES / 2],
+	       (unsigned long)samples[SAMPLES - 1]);
+	fflush(stdout);
+}
+
+static bool measure(const char *slot, const char *a, const char *b)
+{
+	void (*load)(unsigned number) = strcmp(slot, "block") == 0     ? use_disk
+					: strcmp(slot, "console") == 0 ? print_lines
+								       : work;
+	uint64_t there[SAMPLES], back[SAMPLES];
+	struct tern_hot_reload home;
+	pid_t pids[WORKERS_MAX];
+	bool good = find(slot, &home) && swap(slot, a) == 0;
+
+	memset(shared, 0, sizeof(*shared));
+	crowd(true);
+	for (unsigned i = 0; i < workers; i++) {
+		pids[i] = fork();
+		if (pids[i] == 0) {
+			load(i);
+			_exit(0);
+		}
+	}
+	let_work();
+	for (unsigned i = 0; good && i < SAMPLES; i++) {
+		good &= swap(slot, b) == 0;
+		there[i] = pause_last;
+		let_work();
+		good &= swap(slot, a) == 0;
+		back[i] = pause_last;
+		let_work();
+	}
+	good &= stop(pids) && swap(slot, home.provider) == 0;
+	if (good) {
+		pause_line(slot, a, b, there);
+		pause_line(slot, b, a, back);
+	}
+	return good;
+}
+
+/* A directory whose size must not show in the pause. */
+static bool make_names(void)
+{
+	char name[48];
+	bool good = mkdir("/tmp/names", 0755) == 0;
+
+	for (unsigned i = 0; good && i < NAMES; i++) {
+		snprintf(name, sizeof(name), "/tmp/names/%u", i);
+		int fd = open(name, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+		good &= fd >= 0;
+		close(fd);
+	}
+	return good;
+}
+
+static int pauses_run(const char *only)
+{
+	bool good = make_names() && module_load("ramqueue", "") == 0;
+
+	for (size_t i = 0; i < sizeof(measured) / sizeof(measured[0]); i++)
+		if (!only || strcmp(only, measured[i].slot) == 0)
+			good &= measure(measured[i].slot, measured[i].a, measured[i].b);
+	return !good;
+}
+
 int main(int argc, char **argv)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -456,6 +631,8 @@ int main(int argc, char **argv)
 		      0);
 	if (argc > 1 && strcmp(argv[1], "console") == 0)
 		return console_run();
+	if (argc > 1 && strcmp(argv[1], "pauses") == 0)
+		return pauses_run(argc > 2 ? argv[2] : NULL);
 	if (argc == 1 || strcmp(argv[1], "input") == 0)
 		bad_input();
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {

@@ -41,9 +41,10 @@ struct tern_sched_stats {
 #define TERN_RELOAD_LIST 1u /* changes nothing: only describes slot number `index` */
 
 /* ENOENT: no such slot, or no such provider of it (TERN_RELOAD_LIST tells which), or past the last; EPERM;
- * EBUSY: that slot is being swapped; EOPNOTSUPP: the provider cannot take over a running machine;
- * ETIMEDOUT: the old provider did not become quiet; EIO: the step that was told to fail has. After an error
- * the old provider goes on with its state. */
+ * EBUSY: somebody else swaps that slot now (the healer is waited for; EINTR: a signal ended that);
+ * EOPNOTSUPP: the provider cannot take over a running machine; ETIMEDOUT: the old provider did not
+ * become quiet; EIO: the step that was told to fail has. After an error the old provider goes on with
+ * its state. */
 struct tern_hot_reload {
 	uint32_t size;
 	uint32_t flags;

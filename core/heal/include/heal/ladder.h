@@ -43,6 +43,8 @@ struct heal_ladder { /* the caller's lock */
 };
 
 void heal_ladder_init(struct heal_ladder *l, const struct heal_limits *limits);
+/* Other limits; what was done until now counts. */
+void heal_ladder_limit(struct heal_ladder *l, const struct heal_limits *limits);
 /* Something broke. True: that is new, and `next` says what for. */
 bool heal_ladder_failed(struct heal_ladder *l, nsec_t now);
 /* What is to be done now; NONE: nothing, or not before l->due. */

@@ -53,7 +53,8 @@ struct slot_provider {
 	enum kerr (*init)(void **instance);
 	/* Frees an instance, used or not. Null: there is nothing to free. */
 	void (*fini)(void *instance);
-	/* (quiet) Writes down its state and changes nothing: it may have to go on. */
+	/* (quiet) Writes down its state and changes nothing: it may have to go on. Null: it has none, so that it can be
+	 * left when it is broken. */
 	enum kerr (*export)(void *instance, struct slot_state *out);
 	/* (quiet) Takes over what another instance wrote down. */
 	enum kerr (*import)(void *instance, const struct slot_state *in);
@@ -99,6 +100,7 @@ struct slot {
 	} ALIGNED(64) gates[SLOT_GATES];
 	struct waitq queue; /* of those who wait for it to open, or to be empty */
 	struct mutex swapping;
+	bool healing; /* (slots_lock) `swapping` is held by slot_renew or slot_drain */
 	struct list providers; /* (slots_lock) */
 	struct list link; /* (slots_lock) */
 	/* Figures: (swapping) */
@@ -153,14 +155,16 @@ enum slot_step {
 };
 
 /* Exchanges the provider. On an error the old one goes on with its state: NOENT: no such slot or provider;
- * BUSY: a swap is going on; TIMEDOUT: somebody stayed inside for a second; INVAL: the state's version; or what
- * a step said. `fail_at`: for tests, that step says IO instead of being done. */
+ * BUSY: another swap is going on (one of the healer is waited for; INTR: a signal ended that); TIMEDOUT: somebody
+ * stayed inside for a second; INVAL: the state's version; or what a step said. `fail_at`: for tests, that step says
+ * IO instead of being done. */
 enum kerr slot_swap(const char *slot, const char *provider, enum slot_step fail_at);
 
 /* The same for healing: the old one is not asked for its state, the new one's import gets an empty one; the provider
- * may be the current one, which begins anew. */
+ * may be the current one, which begins anew. Waits for a swap that is going on. */
 enum kerr slot_renew(const char *slot, const char *provider);
-/* Returns when everybody who was inside has left. TIMEDOUT: not within a second. */
+/* For healing: returns when everybody who was inside has left. TIMEDOUT: not within a second. Waits for a swap that is
+ * going on. */
 enum kerr slot_drain(struct slot *s);
 /* The name of a provider that is not the current one. */
 bool slot_other(const char *slot, char *name, size_t size);
