@@ -4,6 +4,8 @@
  */
 #define _GNU_SOURCE
 #include "tap.h"
+
+#include "domaincall.h"
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -252,6 +254,34 @@ static int as_user(void)
 	return bad;
 }
 
+/* What a capability forbids, an intent does not bring back. */
+static int without(uint64_t capability, const char *good, const char *bad)
+{
+	if (put_text("/proc/self/intent", "web_server") || capability_drop(capability))
+		return 100;
+	if (bad && put_text("/proc/self/intent", bad) != EPERM)
+		return 1;
+	if (good && put_text("/proc/self/intent", good) != 0)
+		return 2;
+	struct tern_intent own = {.op = TERN_INTENT_SET, .task_class = TERN_CLASS_INTERACTIVE};
+	if (bad && strcmp(bad, "none") == 0 && (intent(&own) == 0 || errno != EPERM))
+		return 3;
+	return 0;
+}
+
+/* A process that loses `cpu` idles, whatever it had declared; and so do its threads to come. */
+static int idles(void)
+{
+	if (put_text("/proc/self/intent", "class=realtime flags=one-core") ||
+	    capability_drop(TERN_CAP_BIT(TERN_CAP_CPU)))
+		return 100;
+	return strcmp(get_text("/proc/self/intent"), "none") != 0 ||
+	       syscall(SYS_sched_getscheduler, 0) != SCHED_IDLE ||
+	       put_text("/proc/self/intent", "class=critical") != EPERM ||
+	       put_text("/proc/self/intent", "class=background") != EPERM ||
+	       put_text("/proc/self/intent", "monitoring") != 0;
+}
+
 static int user_with_limit(void)
 {
 	struct rlimit some = {10, 10};
@@ -275,6 +305,13 @@ static void rights(void)
 
 	check(in_child(_exit(as_user())) == 0, "without the right to SCHED_FIFO: no deadlines");
 	check(in_child(_exit(user_with_limit())) == 0, "with RLIMIT_RTPRIO: deadlines");
+	check(in_child(_exit(without(TERN_CAP_BIT(TERN_CAP_OWN_PRIORITY), NULL, "none"))) == 0,
+	      "without own_priority an intent stays as it is");
+	check(in_child(_exit(without(TERN_CAP_BIT(TERN_CAP_AFFINITY), "class=server",
+				     "class=server flags=one-core"))) == 0,
+	      "without affinity nothing is bound");
+	int got = in_child(_exit(idles()));
+	check(got == 0, "without cpu there is only idling: %d", got);
 	put_text("/proc/self/intent", "compilation");
 	check(in_child(_exit(strncmp(get_text("/proc/self/intent"), "preset=compilation", 18) !=
 			     0)) == 0,
@@ -383,6 +420,14 @@ static void budgets(void)
 		check(share >= 0 && share <= 1020, "%s is kept over ten periods", rows[i].text);
 	}
 	check(field("/proc/self/sched", "dis_throttles : ") > 20, "it was held back");
+}
+
+/* Entering a domain sets limits anew; the budget is among them. */
+static int memory_in_domain(void)
+{
+	return put_text("/proc/self/intent", "class=server memory=32M") || domain_enter("user") ||
+	       mmap(NULL, 64 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
+		       MAP_FAILED;
 }
 
 static int memory_child(void)
@@ -500,6 +545,7 @@ int main(void)
 	rights();
 	promises();
 	check(in_child(_exit(memory_child())) == 0, "a memory budget is kept");
+	check(in_child(_exit(memory_in_domain())) == 0, "also in another domain");
 	check(put_text(POLICY, "dis") == 0, "dis");
 	budgets();
 	deadlines();
