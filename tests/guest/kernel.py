@@ -129,8 +129,8 @@ def reports(target, tap, group):
 
 
 def call_chain_of_a_deaf_cpu(target, said):
-    """x86_64 has an interrupt that cannot be masked."""
-    return target.arch != "x86_64" or re.search(r"stay_deaf\+0x", said)
+    """x86_64 and aarch64 have an interrupt that the kernel does not mask."""
+    return target.arch == "riscv64" or re.search(r"stay_deaf\+0x", said)
 
 
 def watched(target, name, smp):
