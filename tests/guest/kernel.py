@@ -33,9 +33,10 @@ CRASHES = {
 # What the command line needs besides.
 WORDS = {name: "heap_debug panic_on_corruption" for name in CRASHES if name.startswith("heap-")}
 # The word that makes it, if that is not kcrash=NAME.
-OTHERS = {"init-required": "initfail=filesystem"}
+OTHERS = {"init-required": "initfail=filesystem", "init-rollback": "initfail=userland"}
 ONLY_DEBUG = {
     "init-required": ['init: "filesystem" failed', "init_run"],
+    "init-rollback": ['init: "userland" failed: ', "; stopped again: ", " watchdog drivers"],
     "lock-twice": ["twice"],
     "sleep-locked": ["taking a mutex in atomic context", "1 spinlocks held", "holds lock held",
                      "sleep_locked"],
