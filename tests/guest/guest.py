@@ -11,6 +11,7 @@ import sys
 import budget
 import busybox
 import command
+import intents
 import interactive
 import kernel
 import kshell
@@ -38,6 +39,7 @@ GROUPS = {
     "swaps": swaps.run,
     "locks": locks.run,
     "budget": budget.run,
+    "intents": intents.budgets,
     "kernel": kernel.inside,
     "crashes": kernel.crashes,
 }
