@@ -236,6 +236,35 @@ static void bad_calls(void)
 	put_text("/proc/self/intent", "none");
 }
 
+/* As DI-2 has them. */
+static void presets(void)
+{
+	static const struct {
+		const char *name;
+		uint32_t task_class, slice_ms, flags;
+	} rows[] = {
+		{"audio_playback", TERN_CLASS_REALTIME, 1, TERN_INTENT_ONE_CORE},
+		{"video_rendering", TERN_CLASS_REALTIME, 2, 0},
+		{"ui_thread", TERN_CLASS_INTERACTIVE, 4, TERN_INTENT_BOOT_CPU},
+		{"web_server", TERN_CLASS_SERVER, 10, 0},
+		{"database", TERN_CLASS_SERVER, 8, TERN_INTENT_NUMA},
+		{"compilation", TERN_CLASS_BATCH, 50, TERN_INTENT_ALL_CORES},
+		{"backup", TERN_CLASS_BACKGROUND, 100, 0},
+		{"gc", TERN_CLASS_BACKGROUND, 20, 0},
+		{"monitoring", TERN_CLASS_IDLE, 200, 0},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct tern_intent i505 = {.op = TERN_INTENT_PRESET};
+		strcpy(i505.preset, rows[i].name);
+		check(intent(&i505) == 0 && i505.task_class == rows[i].task_class &&
+			      i505.slice_ns == rows[i].slice_ms * MS &&
+			      i505.flags == rows[i].flags && !strcmp(i505.preset, rows[i].name),
+		      "preset %s", rows[i].name);
+	}
+	put_text("/proc/self/intent", "none");
+}
+
 /* ---- Who may, and who inherits ---- */
 
 static int as_user(void)
@@ -598,6 +627,7 @@ int main(int argc, char **argv)
 	snprintf(was, sizeof(was), "%s", get_text(POLICY));
 	bad_texts();
 	bad_calls();
+	presets();
 	rights();
 	promises();
 	check(in_child(_exit(memory_child())) == 0, "a memory budget is kept");
