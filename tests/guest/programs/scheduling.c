@@ -327,8 +327,10 @@ static bool sleeps_for(const char *what, int kind)
 			waitpid(-1, NULL, 0);
 		else if (kind == 3)
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
+		sigset_t all_pass; /* pause() is a poll where there is no such call */
+		sigemptyset(&all_pass);
 		for (;;)
-			pause();
+			sigsuspend(&all_pass);
 	}
 	snprintf(path, sizeof(path), "/proc/%d/wchan", pid);
 	for (int i = 0; i < 2000 && strcmp(text, what) != 0; i++) {
