@@ -240,6 +240,21 @@ static enum kerr bring_up(struct init_graph *g, const struct init_record *r,
 	return err;
 }
 
+/* Behind the reason: what was rolled back. */
+static void tell_stopped(struct init_graph *g)
+{
+	const char *before = "; stopped again: ";
+	size_t n = strlen(g->why);
+
+	for (uint32_t i = g->started; i-- > 0 && n < sizeof(g->why);) {
+		if (g->order[i]->status->state != INIT_STOPPED)
+			continue;
+		n += (size_t)format(g->why + n, sizeof(g->why) - n, "%s%s", before,
+				    g->order[i]->name);
+		before = " ";
+	}
+}
+
 /* A failure of r. Not OK: it is required, and all that ran has been stopped. */
 static enum kerr fail(struct init_graph *g, const struct init_record *r, enum kerr err)
 {
@@ -250,6 +265,7 @@ static enum kerr fail(struct init_graph *g, const struct init_record *r, enum ke
 		return KERR_OK;
 	}
 	init_graph_stop_all(g);
+	tell_stopped(g);
 	return err;
 }
 

@@ -15,6 +15,7 @@
  */
 #include "process_private.h"
 #include <exec/domain.h>
+#include <exec/intent.h>
 #include <exec/sched.h>
 #include <security/audit.h>
 
@@ -58,19 +59,38 @@ NOINLINE bool process_separated_slow(struct process *p, enum domain_access what)
 	return what == DOMAIN_SEE || process_kept_apart(words[what]);
 }
 
+bool process_is_of(const struct process *p, uint32_t uid)
+{
+	const struct credentials *c = &p->credentials;
+
+	return c->uid == uid && c->euid == uid && c->suid == uid;
+}
+
 bool process_may_look(struct process *p)
 {
-	const struct credentials *me = &current_process()->credentials;
+	const struct credentials *me = &current_process()->credentials, *c = &p->credentials;
 
 	if (p == current_process())
 		return true;
 	if (!process_has(TERN_CAP_DEBUG) || process_separated(p, DOMAIN_LOOK))
 		return false;
-	/* Of one's own user, as long as it has no more than who looks. */
-	if (me->euid == p->credentials.uid &&
-	    !(p->credentials.capabilities.permitted.own & ~me->capabilities.permitted.own))
+	/* Of one's own user and group, in whatever way it may act, if it keeps nothing to itself and has no more
+	 * than who looks. */
+	if (process_is_of(p, me->euid) && c->gid == me->egid && c->egid == me->egid &&
+	    c->sgid == me->egid && READ_ONCE(p->dumpable) &&
+	    !(c->capabilities.permitted.own & ~me->capabilities.permitted.own))
 		return true;
 	return process_capable(TERN_CAP_TRACE, LINUX_CAP_SYS_PTRACE);
+}
+
+static void only_idles(struct thread *t)
+{
+	intent_withdraw(t);
+	if (t->policy == SCHED_IDLE)
+		return;
+	t->policy = SCHED_IDLE;
+	t->realtime = 0;
+	sched_set_priority(t, sched_priority_of(SCHED_IDLE, t->nice, 0));
 }
 
 void process_gate_update_locked(struct process *p)
@@ -82,11 +102,8 @@ void process_gate_update_locked(struct process *p)
 	list_for_each(t, &p->threads, process_link) {
 		atomic_store_explicit(&t->calls, process_call_tables[guarded],
 				      memory_order_relaxed);
-		if (unlikely(!(own & TERN_CAP_BIT(TERN_CAP_CPU))) && t->policy != SCHED_IDLE) {
-			t->policy = SCHED_IDLE;
-			t->realtime = 0;
-			sched_set_priority(t, sched_priority_of(SCHED_IDLE, t->nice, 0));
-		}
+		if (unlikely(!(own & TERN_CAP_BIT(TERN_CAP_CPU))))
+			only_idles(t);
 	}
 }
 
@@ -128,11 +145,9 @@ enum kerr process_enter_domain(const char *name)
 	if (d->isolation >= TERN_ISOLATION_STRICT)
 		p->no_new_privileges = true;
 	process_gate_update_locked(p);
-	uint64_t stack = p->limits[RLIMIT_STACK].current, data = p->limits[RLIMIT_DATA].current,
-		 space = p->limits[RLIMIT_AS].current;
 	spin_unlock_irq(&p->lock, on);
 	domain_leave(old);
 	if (p->aspace)
-		aspace_set_limits(p->aspace, stack, data, space);
+		intent_memory_limits(p, p->aspace);
 	return KERR_OK;
 }

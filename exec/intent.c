@@ -41,11 +41,23 @@ bool sched_may_change(const struct thread *t)
 	       process_capable(TERN_CAP_ANY_PRIORITY, LINUX_CAP_SYS_NICE);
 }
 
-bool intent_allowed(const struct thread *t, unsigned class)
+/* Without the capability cpu a process only idles, whoever declares what. */
+static bool may_compete(const struct thread *t)
 {
-	if (!sched_may_change(t))
+	return t->process->credentials.capabilities.effective.own >> TERN_CAP_CPU & 1;
+}
+
+bool intent_allowed(const struct thread *t, const struct intent *i)
+{
+	if (!process_has(TERN_CAP_OWN_PRIORITY) || !sched_may_change(t))
 		return false;
-	if (class > INTENT_SOFT_REALTIME && class != INTENT_CRITICAL)
+	if (!i)
+		return true;
+	if (i->flags & INTENT_ONE_CORE && !process_has(TERN_CAP_AFFINITY))
+		return false;
+	if (i->class != INTENT_IDLE && !may_compete(t))
+		return false;
+	if (i->class > INTENT_SOFT_REALTIME && i->class != INTENT_CRITICAL)
 		return true;
 	return process_capable(TERN_CAP_REAL_TIME, LINUX_CAP_SYS_NICE) ||
 	       t->process->limits[RLIMIT_RTPRIO].current > 0;
@@ -145,18 +157,14 @@ static void install(struct thread *t, const void *arg)
 	t->dis.period_end = 0;
 }
 
-enum kerr intent_declare(struct thread *t, const struct intent *i)
+/* intent_lock held. */
+static enum kerr declare_locked(struct thread *t, const struct intent *i)
 {
 	cpu_t bound;
-
-	if (!intent_allowed(t, i ? i->class : INTENT_SERVER))
-		return KERR_PERM;
-	if (t->dis.declared && !intent_allowed(t, t->dis.intent.class))
-		return KERR_PERM;
-	bool on = spin_lock_irq(&intent_lock);
 	enum kerr err = reserve(t, i, &bound);
+
 	if (err != KERR_OK)
-		goto unlock;
+		return err;
 	cpuset_t own = t->dis.own_affinity;
 	sched_update(t, install, i);
 	if (bound != CPU_NONE) {
@@ -168,9 +176,29 @@ enum kerr intent_declare(struct thread *t, const struct intent *i)
 	}
 	if (atomic_load(&t->dis.gone))
 		give_back(t); /* it ended meanwhile */
-unlock:
+	return err;
+}
+
+enum kerr intent_declare(struct thread *t, const struct intent *i)
+{
+	if (!intent_allowed(t, i) || (t->dis.declared && !intent_allowed(t, &t->dis.intent)))
+		return KERR_PERM;
+	bool on = spin_lock_irq(&intent_lock);
+	/* Once more: whoever takes the capability away withdraws under this lock. */
+	enum kerr err =
+		i && i->class != INTENT_IDLE && !may_compete(t) ? KERR_PERM : declare_locked(t, i);
 	spin_unlock_irq(&intent_lock, on);
 	return err;
+}
+
+void intent_withdraw(struct thread *t)
+{
+	bool on = spin_lock_irq(&intent_lock);
+
+	/* Giving back what was reserved cannot fail. */
+	if (t->dis.declared && t->dis.intent.class != INTENT_IDLE)
+		(void)!declare_locked(t, nullptr);
+	spin_unlock_irq(&intent_lock, on);
 }
 
 /* A reference to t's process, with what may fail about its memory budget decided. */
@@ -179,9 +207,7 @@ static enum kerr memory_check(int tid, const struct intent *i, struct process **
 	rcu_read_lock();
 	struct thread *t = tid ? thread_find(tid) : current_thread();
 	struct process *p = t ? t->process : nullptr;
-	enum kerr err = !t                                                 ? KERR_SRCH
-			: !intent_allowed(t, i ? i->class : INTENT_SERVER) ? KERR_PERM
-									   : KERR_OK;
+	enum kerr err = !t ? KERR_SRCH : !intent_allowed(t, i) ? KERR_PERM : KERR_OK;
 	if (err == KERR_OK)
 		process_get(p);
 	rcu_read_unlock();

@@ -373,20 +373,29 @@ void sched_lend(struct thread *t, uint8_t priority)
 }
 
 /* Priority inheritance, for core's mutexes: see struct core_upcalls. */
-void sched_priority_lend(struct task *owner)
+unsigned sched_priority_now(const struct task *task)
 {
-	struct thread *self = current_thread(), *t = (struct thread *)owner;
-
-	if (READ_ONCE(t->priority) < self->priority)
-		with_queue(t, raise_to, self->priority);
+	return READ_ONCE(((const struct thread *)task)->priority);
 }
 
-void sched_priority_restore(void)
+void sched_priority_lend(struct task *owner, unsigned priority)
 {
-	struct thread *self = current_thread();
+	struct thread *t = (struct thread *)owner;
 
-	if (self->priority != self->base_priority)
-		with_queue(self, lower_to_base, 0);
+	if (READ_ONCE(t->priority) >= priority)
+		return;
+	with_queue(t, raise_to, (uint8_t)priority);
+	/* It looks at its own lock again, and lends on. */
+	if (atomic_load(&t->state) == THREAD_BLOCKED && READ_ONCE(t->wait_reason) == WAIT_LOCK)
+		sched_unpark(owner);
+}
+
+void sched_priority_restore(struct task *task)
+{
+	struct thread *t = (struct thread *)task;
+
+	if (READ_ONCE(t->priority) != READ_ONCE(t->base_priority))
+		with_queue(t, lower_to_base, 0);
 }
 
 enum kerr sched_set_affinity(struct thread *t, cpuset_t cpus)

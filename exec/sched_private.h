@@ -86,6 +86,7 @@ void thread_bury(struct thread *t);
 enum kerr sched_park(enum wait_reason reason, bool interruptible, nsec_t deadline);
 void sched_unpark(struct task *task);
 /* Priority inheritance for core's mutexes. */
-void sched_priority_lend(struct task *owner);
-void sched_priority_restore(void);
+unsigned sched_priority_now(const struct task *task);
+void sched_priority_lend(struct task *owner, unsigned priority);
+void sched_priority_restore(struct task *task);
 void sched_reschedule(bool interrupt);

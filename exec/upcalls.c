@@ -15,6 +15,7 @@ const struct core_upcalls upcalls = {
 	.reschedule = sched_reschedule,
 	.park = sched_park,
 	.unpark = sched_unpark,
+	.priority_of = sched_priority_now,
 	.priority_lend = sched_priority_lend,
 	.priority_restore = sched_priority_restore,
 	.memory_short = oom_relieve,

@@ -86,6 +86,8 @@ enum kerr proc_show_iomem(struct text *t, const struct proc_subject *s);
 enum kerr proc_show_zoneinfo(struct text *t, const struct proc_subject *s);
 enum kerr proc_show_buddyinfo(struct text *t, const struct proc_subject *s);
 /* process_memory.c */
+/* The address space of `s`, referenced; null: it has none. SRCH; ACCESS: the caller may not look. */
+enum kerr proc_subject_aspace(const struct proc_subject *s, struct aspace **out);
 enum kerr proc_show_maps(struct text *t, const struct proc_subject *s);
 enum kerr proc_show_smaps(struct text *t, const struct proc_subject *s);
 enum kerr proc_show_smaps_rollup(struct text *t, const struct proc_subject *s);

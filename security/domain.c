@@ -265,7 +265,11 @@ enum kerr domain_create(struct domain *parent, const struct tern_domain *w, uint
 		if (!domain_table[i].used &&
 		    !atomic_load_explicit(&domain_table[i].objects, memory_order_acquire))
 			d = &domain_table[i];
-	if (domain_find(w->name)) {
+	/* Another thread of the caller may have left the parent, which may be gone: a domain that is its own
+	 * ancestor would be the end. */
+	if (!parent->used) {
+		err = KERR_AGAIN;
+	} else if (domain_find(w->name)) {
 		err = KERR_EXIST;
 	} else if (!d) {
 		err = KERR_NOSPC;

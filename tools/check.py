@@ -259,7 +259,7 @@ def style(tree):
 
 
 def docs(tree):
-    """Every path that the documentation names exists."""
+    """Every path that the documentation names exists; files that it shows (```c PATH) are as shown."""
     pages = sorted([*tree.root.glob("*.md"), *(tree.root / "docs").rglob("*.md")])
     top = {p.name for p in tree.root.iterdir()} - {"build"}
     for page in pages:
@@ -274,6 +274,11 @@ def docs(tree):
             if not (page.parent / match[1]).exists():
                 yield f"{page.relative_to(tree.root)}:{line_of(text, match.start())}: " \
                       f"the link {match[1]} leads nowhere"
+        for match in re.finditer(r"^```c (\S+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            shown = tree.root / match[1]
+            if not shown.exists() or shown.read_text() != match[2]:
+                yield f"{page.relative_to(tree.root)}:{line_of(text, match.start())}: " \
+                      f"{match[1]} is not as it is shown"
 
 
 def there(root, path):

@@ -8,6 +8,8 @@
  *	tern-ctl domain             the domain and capabilities of who asks
  *	tern-ctl domain NAME        that domain
  *	tern-ctl domain NAME -- PROGRAM [ARGUMENT...]   runs it there: for good, there is no way back
+ *	tern-ctl intent             the intent of who asks
+ *	tern-ctl intent TEXT [-- PROGRAM [ARGUMENT...]]   whether TEXT is accepted, or runs a program with it
  *	tern-ctl slots              what can be exchanged, and what the exchanges cost
  *	tern-ctl swap SLOT PROVIDER exchanges one
  *	tern-ctl heal ...           what is watched and healed (ctl_heal.c)
@@ -23,15 +25,18 @@
 #define E_PERM 1
 #define E_INTR 4
 #define E_IO 5
+#define E_NOMEM 12
 #define E_BUSY 16
 #define E_INVAL 22
+#define E_RANGE 34
 #define E_NOSYS 38
 #define E_OPNOTSUPP 95
 #define E_TIMEDOUT 110
 
 static const char usage[] =
 	"usage: tern-ctl info | stats | bench [NAME [ROUNDS]] | slots | swap SLOT PROVIDER |\n"
-	"       domain [NAME [-- PROGRAM [ARGUMENT...]]] | heal [...] (heal help)\n";
+	"       domain [NAME [-- PROGRAM [ARGUMENT...]]] | heal [...] (heal help) |\n"
+	"       intent [TEXT [-- PROGRAM [ARGUMENT...]]]\n";
 
 static int refused(const char *what, long err)
 {
@@ -281,6 +286,55 @@ static int domain(int argc, char **argv, char **envp)
 	return domain_refused(argv[4], err);
 }
 
+/* ---- Intents ---- */
+
+static int intent_refused(long err)
+{
+	const char *why =
+		err == -E_NOENT
+			? "no such preset: audio_playback video_rendering ui_thread web_server "
+			  "database compilation backup gc monitoring"
+		: err == -E_INVAL ? "it contradicts itself, or has a word that is none"
+		: err == -E_RANGE ? "a budget or time that cannot be kept"
+		: err == -E_PERM
+			? "that is for who may use SCHED_FIFO, or the domain has not the right"
+		: err == -E_BUSY  ? "the CPUs have been promised to others"
+		: err == -E_NOMEM ? "less memory than the process has"
+				  : NULL;
+
+	if (!why)
+		return refused("intent", err);
+	print(2, "tern-ctl: intent: ");
+	print(2, why);
+	print(2, "\n");
+	return 1;
+}
+
+static int intent(int argc, char **argv, char **envp)
+{
+	char text[400];
+
+	if (argc > 3 && (!text_equal(argv[3], "--") || argc < 5)) {
+		print(2, usage);
+		return 2;
+	}
+	if (argc > 2) {
+		long to = sys_open("/proc/self/intent", OPEN_WRITE);
+		long err = to < 0 ? to : sys_write((int)to, argv[2], text_length(argv[2]));
+		if (err < 0)
+			return intent_refused(err);
+		sys_close((int)to);
+	}
+	if (argc > 4)
+		return domain_refused(argv[4], execute(argv + 4, envp));
+	long from = sys_open("/proc/self/intent", OPEN_READ);
+	long n = from < 0 ? from : sys_read((int)from, text, sizeof(text));
+	if (n < 0)
+		return intent_refused(n);
+	sys_write(1, text, (size_t)n);
+	return 0;
+}
+
 /* ---- Slots ---- */
 
 static bool slot_get(uint32_t index, struct tern_hot_reload *s)
@@ -381,6 +435,8 @@ int main(int argc, char **argv, char **envp)
 		return bench(argv[2], argc == 4 ? argv[3] : NULL);
 	if (argc >= 2 && text_equal(argv[1], "domain"))
 		return domain(argc, argv, envp);
+	if (argc >= 2 && text_equal(argv[1], "intent"))
+		return intent(argc, argv, envp);
 	if (argc == 2 && text_equal(argv[1], "slots"))
 		return slots();
 	if (argc == 4 && text_equal(argv[1], "swap"))

@@ -2,8 +2,13 @@
  * Sleeping mutexes with an owner. The uncontended lock and unlock are one compare-and-swap each.
  *
  * `owner` holds the task, or 0, with bit 0 set while somebody waits. A waiter sets bit 0, lends the
- * owner its priority and parks; unlock with bit 0 set clears the whole word and wakes one waiter, who
- * competes anew (no hand-over: the lock is never idle while its new owner is being scheduled).
+ * owner the priority of the most urgent waiter and parks; unlock with bit 0 set clears the whole word and
+ * wakes one waiter, who competes anew (no hand-over: the lock is never idle while its new owner is being
+ * scheduled). Real-time waiters are woken first, the others in the order they came: with priority
+ * throughout, a nice thread might wait for ever. Who takes the mutex with others waiting inherits from them.
+ *
+ * What is lent ends with the last mutex that somebody waits for (task.waited_mutexes). Who is lent to while it
+ * waits for another lock is woken and lends on: so a chain needs no pointer to a lock that may be gone.
  */
 #include <core/lock_stat.h>
 #include <core/panic.h>
@@ -11,6 +16,7 @@
 #include <core/wait.h>
 
 #define WAITERS ((uintptr_t)1)
+#define REALTIME 100u /* from this priority on it alone decides (TH-5) */
 
 void mutex_init(struct mutex *m, const char *name)
 {
@@ -37,29 +43,57 @@ bool mutex_try_lock(struct mutex *m)
 	return true;
 }
 
-/* One attempt of a registered waiter: take the mutex, or mark it as waited for. */
+/* One attempt of a registered waiter: take the mutex, or mark it as waited for. Under rcu: the owner may
+ * release the mutex and even exit meanwhile, but tasks are freed only after a grace period. */
 static bool take_or_mark(struct mutex *m)
 {
-	uintptr_t seen = atomic_load_explicit(&m->owner, memory_order_relaxed);
+	uintptr_t seen = atomic_load_explicit(&m->owner, memory_order_relaxed), want;
 
-	for (;;) {
-		uintptr_t want =
-			seen & ~WAITERS ? seen | WAITERS : (uintptr_t)current_task() | WAITERS;
-		if (atomic_compare_exchange_weak_explicit(
-			    &m->owner, &seen, want, memory_order_acquire, memory_order_relaxed))
-			return !(seen & ~WAITERS);
-	}
+	do {
+		want = (seen & ~WAITERS ? seen : (uintptr_t)current_task()) | WAITERS;
+	} while (!atomic_compare_exchange_weak_explicit(
+		&m->owner, &seen, want, memory_order_acquire, memory_order_relaxed));
+	/* Each mark is taken back by the slow unlock that it makes. */
+	if (!(seen & WAITERS))
+		atomic_fetch_add(&((struct task *)(want & ~WAITERS))->waited_mutexes, 1);
+	return !(seen & ~WAITERS);
 }
 
-/* The owner may release the mutex and even exit meanwhile, but tasks are freed only after a grace
- * period. */
+static unsigned most_urgent(struct mutex *m)
+{
+	unsigned most = 0;
+	struct waiter *w;
+	bool on = spin_lock_irq(&m->queue.lock);
+
+	list_for_each(w, &m->queue.waiters, link)
+		most = MAX(most, upcalls.priority_of(w->task));
+	spin_unlock_irq(&m->queue.lock, on);
+	return most;
+}
+
+/* Under rcu. */
 static void lend_to_owner(struct mutex *m)
 {
+	unsigned most = most_urgent(m);
+	uintptr_t owner = atomic_load(&m->owner) & ~WAITERS;
+	struct task *t = (struct task *)owner;
+
+	if (!owner)
+		return;
+	upcalls.priority_lend(t, most);
+	/* If it has released the mutex meanwhile, its own restoring may have come before. */
+	if ((atomic_load(&m->owner) & ~WAITERS) != owner && atomic_load(&t->waited_mutexes) <= 0)
+		upcalls.priority_restore(t);
+}
+
+static bool try_as_waiter(struct mutex *m)
+{
 	rcu_read_lock();
-	uintptr_t owner = atomic_load_explicit(&m->owner, memory_order_relaxed) & ~WAITERS;
-	if (owner)
-		upcalls.priority_lend((struct task *)owner);
+	bool taken = take_or_mark(m);
+	if (!taken)
+		lend_to_owner(m);
 	rcu_read_unlock();
+	return taken;
 }
 
 static NOINLINE void mutex_lock_slow(struct mutex *m)
@@ -69,12 +103,12 @@ static NOINLINE void mutex_lock_slow(struct mutex *m)
 	assert(!mutex_held(m));
 	lock_count(m->queue.lock.name, LOCK_MUTEX, true);
 	wait_begin_exclusive(&m->queue, &w);
-	while (!take_or_mark(m)) {
-		lend_to_owner(m);
+	while (!try_as_waiter(m)) {
 		enum kerr err = wait_park(&w, WAIT_LOCK, false, NSEC_NEVER);
 		(void)err; /* not interruptible, no deadline: only wake-ups end it */
 	}
 	wait_end(&m->queue, &w);
+	upcalls.priority_lend(current_task(), most_urgent(m));
 	lock_count(m->queue.lock.name, LOCK_MUTEX, false);
 }
 
@@ -85,11 +119,39 @@ void mutex_lock(struct mutex *m)
 		mutex_lock_slow(m);
 }
 
+static unsigned urgency(const struct waiter *w)
+{
+	unsigned priority = upcalls.priority_of(w->task);
+
+	return priority >= REALTIME ? priority : 0;
+}
+
+/* Whom it wakes it puts last, so that equals take turns. One that was woken before and has not run yet
+ * may be asked again: it will come. */
+static void wake_next(struct mutex *m)
+{
+	struct waiter *w, *best = nullptr;
+	bool on = spin_lock_irq(&m->queue.lock);
+
+	list_for_each(w, &m->queue.waiters, link)
+		if (!best || urgency(w) > urgency(best))
+			best = w;
+	if (best) {
+		list_remove(&best->link);
+		list_add_tail(&m->queue.waiters, &best->link);
+		upcalls.unpark(best->task);
+	}
+	spin_unlock_irq(&m->queue.lock, on);
+}
+
 static NOINLINE void mutex_unlock_slow(struct mutex *m)
 {
-	atomic_store_explicit(&m->owner, 0, memory_order_release);
-	wake_one(&m->queue);
-	upcalls.priority_restore();
+	struct task *self = current_task();
+
+	atomic_store(&m->owner, 0);
+	wake_next(m);
+	if (atomic_fetch_sub(&self->waited_mutexes, 1) <= 1)
+		upcalls.priority_restore(self);
 }
 
 void mutex_unlock(struct mutex *m)

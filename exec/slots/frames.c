@@ -113,5 +113,5 @@ static enum kerr frames_slot_init(const struct boot_info *info)
 }
 
 static const struct init_ops ops = {.init = frames_slot_init};
-INIT_SUBSYSTEM(frames_slot, .phase = INIT_LATE, .priority = 86,
+INIT_SUBSYSTEM(frames_slot, .optional = true, .phase = INIT_LATE, .priority = 86,
 	       .requires = INIT_SCHEDULER | INIT_MEMORY, .ops = &ops);

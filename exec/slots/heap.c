@@ -105,5 +105,5 @@ static enum kerr heap_slot_init(const struct boot_info *info)
 }
 
 static const struct init_ops ops = {.init = heap_slot_init};
-INIT_SUBSYSTEM(heap_slot, .phase = INIT_LATE, .priority = 87,
+INIT_SUBSYSTEM(heap_slot, .optional = true, .phase = INIT_LATE, .priority = 87,
 	       .requires = INIT_SCHEDULER | INIT_HEAP, .ops = &ops);

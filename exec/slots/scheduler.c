@@ -109,5 +109,5 @@ static enum kerr scheduler_slot_init(const struct boot_info *info)
 }
 
 static const struct init_ops ops = {.init = scheduler_slot_init};
-INIT_SUBSYSTEM(scheduler_slot, .phase = INIT_LATE, .priority = 85, .requires = INIT_SCHEDULER,
-	       INIT_DEPENDS("scheduler"), .ops = &ops);
+INIT_SUBSYSTEM(scheduler_slot, .optional = true, .phase = INIT_LATE, .priority = 85,
+	       .requires = INIT_SCHEDULER, INIT_DEPENDS("scheduler"), .ops = &ops);

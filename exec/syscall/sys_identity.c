@@ -97,6 +97,7 @@ static long set_ids(struct ids (*which)(struct process *), enum id_call call, ui
 	const struct user_ids_change old = {c->uid, c->euid, c->suid};
 	uint32_t old_fsuid = c->fsuid;
 	struct ids i = which(p);
+	uint32_t was = *i.effective;
 	enum kerr err = KERR_OK;
 
 	switch (call) {
@@ -125,6 +126,8 @@ static long set_ids(struct ids (*which)(struct process *), enum id_call call, ui
 			assign(&i, real, effective, saved);
 		break;
 	}
+	if (err == KERR_OK && *i.effective != was)
+		p->dumpable = 0; /* what it read as another it keeps to itself */
 	if (err == KERR_OK && which == user_ids) {
 		const struct user_ids_change now = {c->uid, c->euid, c->suid};
 		capabilities_ids_changed(&c->capabilities, &old, &now);

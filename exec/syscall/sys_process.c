@@ -283,9 +283,14 @@ static long limit_change(struct process *p, unsigned which, const struct rlimit6
 	if (set && err == KERR_OK)
 		p->limits[which] = *set;
 	spin_unlock_irq(&p->lock, on);
-	if (set && err == KERR_OK && p == current_process() &&
-	    (which == RLIMIT_STACK || which == RLIMIT_DATA || which == RLIMIT_AS))
-		intent_memory_limits(p, p->aspace);
+	if (set && err == KERR_OK &&
+	    (which == RLIMIT_STACK || which == RLIMIT_DATA || which == RLIMIT_AS)) {
+		struct aspace *as = process_aspace(p);
+		if (as) {
+			intent_memory_limits(p, as);
+			aspace_put(as);
+		}
+	}
 	return err;
 }
 
@@ -305,7 +310,7 @@ SYSCALL(prlimit64)
 		return KERR_SRCH;
 	bool allowed = p == current_process() ||
 		       (!process_separated(p, DOMAIN_LOOK) &&
-			(p->credentials.uid == current_process()->credentials.uid ||
+			(process_is_of(p, current_process()->credentials.uid) ||
 			 process_capable(TERN_CAP_RESOURCE_ADMIN, LINUX_CAP_SYS_RESOURCE)));
 	long result = allowed ? limit_change(p, which, a2 ? &set : nullptr, &old) : (long)KERR_PERM;
 	process_put(p);

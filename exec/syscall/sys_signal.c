@@ -1,6 +1,7 @@
 /* Signals: signal(7). Sets are 64 bits; the size argument must say 8. */
 #include "gate.h"
 #include <core/time.h>
+#include <core/upcalls.h>
 #include <exec/signal.h>
 
 #define SIGSET_SIZE 8
@@ -124,11 +125,17 @@ SYSCALL(sigaltstack)
 
 /* ---- waiting ---- */
 
+/* Until a signal comes that is not blocked. */
+static long await_signal(void)
+{
+	while (upcalls.park(WAIT_SIGNAL, true, NSEC_NEVER) == KERR_OK)
+		;
+	return KERR_RESTART_NOHAND;
+}
+
 SYSCALL(pause)
 {
-	enum kerr err = thread_sleep_until(NSEC_NEVER, true);
-
-	return err == KERR_INTR ? KERR_RESTART_NOHAND : err;
+	return await_signal();
 }
 
 SYSCALL(rt_sigsuspend)
@@ -141,8 +148,7 @@ SYSCALL(rt_sigsuspend)
 	if (err != KERR_OK)
 		return err;
 	signal_set_temporary_mask(mask);
-	err = thread_sleep_until(NSEC_NEVER, true);
-	return err == KERR_INTR ? KERR_RESTART_NOHAND : err;
+	return await_signal();
 }
 
 SYSCALL(rt_sigtimedwait)

@@ -91,14 +91,10 @@ enum kerr proc_show_numa_maps(struct text *t, const struct proc_subject *s)
 	struct region_nodes n;
 	struct region_info r;
 	struct aspace *as;
-	struct process *p = process_find(s->pid);
+	enum kerr err = proc_subject_aspace(s, &as);
 
-	if (!p)
-		return KERR_SRCH;
-	as = process_aspace(p);
-	process_put(p);
-	if (!as)
-		return KERR_OK;
+	if (err != KERR_OK || !as)
+		return err;
 	char *name = heap_alloc(PATH_SIZE);
 	for (vaddr_t at = 0; name && aspace_region_at(as, at, &r); at = r.end) {
 		if (aspace_region_nodes(as, r.start, &n))

@@ -427,6 +427,10 @@ static enum kerr show_limits(struct text *t, const struct proc_subject *s)
 
 	if (!p)
 		return KERR_SRCH;
+	if (process_separated(p, DOMAIN_LOOK)) {
+		process_put(p);
+		return KERR_ACCESS;
+	}
 	text_print(t, "%-26s%-21s%-21s%-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units");
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		uint64_t values[2] = {p->limits[rows[i].limit].current,
@@ -495,6 +499,10 @@ static enum kerr follow_exe(const struct proc_subject *s, struct path *out)
 
 	if (!p)
 		return KERR_SRCH;
+	if (!process_may_look(p)) {
+		process_put(p);
+		return KERR_ACCESS;
+	}
 	/* execve may replace it right now; files are freed after a grace period. */
 	rcu_read_lock();
 	struct file *f = READ_ONCE(p->executable);

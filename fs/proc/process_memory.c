@@ -1,18 +1,20 @@
 /* /proc/PID/maps, smaps, smaps_rollup and statm: mm's figures, with Linux's names. */
 #include "procfs.h"
 
+#include <exec/domain.h>
 #include <lib/format.h>
 #include <mm/heap.h>
 
-static enum kerr subject_aspace(const struct proc_subject *s, struct aspace **out)
+enum kerr proc_subject_aspace(const struct proc_subject *s, struct aspace **out)
 {
 	struct process *p = process_find(s->pid);
 
 	if (!p)
 		return KERR_SRCH;
-	*out = process_aspace(p);
+	enum kerr err = process_may_look(p) ? KERR_OK : KERR_ACCESS;
+	*out = err == KERR_OK ? process_aspace(p) : nullptr;
 	process_put(p);
-	return KERR_OK;
+	return err;
 }
 
 /* A name of `i` from the root of its filesystem, at the end of buf; null: it has none. */
@@ -76,7 +78,7 @@ static enum kerr each_region(struct text *t, const struct proc_subject *s,
 {
 	struct aspace *as;
 	struct region_info r;
-	enum kerr err = subject_aspace(s, &as);
+	enum kerr err = proc_subject_aspace(s, &as);
 
 	if (err != KERR_OK || !as)
 		return err;

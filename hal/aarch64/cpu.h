@@ -93,6 +93,7 @@ void irq_enable_private(unsigned intid); /* a PPI of this CPU */
 
 #define SGI_IPI 0
 #define SGI_STOP 1
+#define SGI_SAMPLE 2
 
 /* timer.c */
 nsec_t timer_now(void);
@@ -106,6 +107,7 @@ void timer_interrupt(void);
 /* smp.c */
 enum kerr smp_start(cpu_t cpu, struct hal_thread *idle);
 void smp_ipi(cpuset_t cpus);
+void smp_sample_take(const struct hal_frame *frame); /* on the CPU that was asked */
 bool smp_sample(cpu_t cpu, struct hal_unwind *out, bool *kernel);
 void smp_stop_others(void);
 void smp_init(const struct boot_info *info);

@@ -8,9 +8,16 @@
 #define GIC_PRIVATE 32    /* numbers below are SGIs (0 to 15) and PPIs of one CPU */
 #define GIC_PRIORITY 0xa0
 
-/* SGI_STOP is the one interrupt of group 0, which arrives as FIQ where the firmware leaves that
- * group to us: nothing in the kernel masks FIQ for long. Elsewhere it is an interrupt like others.
- */
+/* These are the interrupts of group 0, which arrive as FIQ where the firmware leaves that group to us:
+ * nothing in the kernel masks FIQ for long. They also come before one that is being handled. Elsewhere
+ * they are interrupts like others. */
+#define GIC_FIQ_SGIS (1u << SGI_STOP | 1u << SGI_SAMPLE)
+
+static inline bool gic_sgi_is_fiq(unsigned sgi)
+{
+	return GIC_FIQ_SGIS >> sgi & 1;
+}
+
 enum kerr gicv2_init(const struct fdt *fdt, const struct fdt_node *node);
 void gicv2_cpu_init(cpu_t cpu);
 uint32_t gicv2_acknowledge(void); /* the number, with what gicv2_end wants back above bit 10 */
@@ -23,6 +30,9 @@ enum kerr gicv3_init(const struct fdt *fdt, const struct fdt_node *node);
 void gicv3_cpu_init(cpu_t cpu);
 uint32_t gicv3_acknowledge(void);
 void gicv3_end(uint32_t token);
+/* The same for group 0; GICv2 has one pair of registers for both. */
+uint32_t gicv3_fiq_acknowledge(void);
+void gicv3_fiq_end(uint32_t token);
 void gicv3_send(cpuset_t cpus, unsigned sgi);
 void gicv3_private_enable(unsigned intid);
 enum kerr gicv3_route(unsigned line, enum irq_trigger trigger, cpu_t cpu);

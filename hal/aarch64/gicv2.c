@@ -54,10 +54,11 @@ void gicv2_cpu_init(cpu_t cpu)
 	if (target_of[cpu] == 0)
 		target_of[cpu] = 1; /* one CPU: the register reads as zero */
 	mmio_write32(distributor, GICD_ICENABLER, 0xffff0000u);
-	mmio_write32(distributor, GICD_IGROUPR, ~(1u << SGI_STOP));
+	mmio_write32(distributor, GICD_IGROUPR, ~GIC_FIQ_SGIS);
 	for (unsigned line = 0; line < GIC_PRIVATE; line += 4)
 		mmio_write32(distributor, GICD_IPRIORITYR + line, GIC_PRIORITY * 0x01010101u);
 	*(distributor + GICD_IPRIORITYR + SGI_STOP) = 0;
+	*(distributor + GICD_IPRIORITYR + SGI_SAMPLE) = 0;
 	mmio_write32(distributor, GICD_ISENABLER, 0x0000ffffu);
 	mmio_write32(interface, GICC_PMR, 0xff);
 	mmio_write32(interface, GICC_CTLR, GICC_ENABLE);
@@ -80,7 +81,7 @@ void gicv2_send(cpuset_t cpus, unsigned sgi)
 		targets |= target_of[__builtin_ctzll(cpus)];
 	/* NSATT says which group the SGI is in; non-secure writers may only send group 1. */
 	mmio_write32(distributor, GICD_SGIR,
-		     targets << 16 | sgi | (sgi == SGI_STOP ? 0 : SGIR_NSATT));
+		     targets << 16 | sgi | (gic_sgi_is_fiq(sgi) ? 0 : SGIR_NSATT));
 }
 
 void gicv2_private_enable(unsigned intid)

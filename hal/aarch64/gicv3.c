@@ -140,9 +140,11 @@ void gicv3_cpu_init(cpu_t cpu)
 		cpu_relax();
 	volatile uint8_t *sgi = frame + GICR_FRAME;
 	mmio_write32(sgi, GICD_ICENABLER, 0xffff0000u);
-	mmio_write32(sgi, GICD_IGROUPR, group0_ours ? ~(1u << SGI_STOP) : ~0u);
+	mmio_write32(sgi, GICD_IGROUPR, group0_ours ? ~GIC_FIQ_SGIS : ~0u);
 	for (unsigned line = 0; line < GIC_PRIVATE; line += 4)
 		mmio_write32(sgi, GICD_IPRIORITYR + line, GIC_PRIORITY * 0x01010101u);
+	*(sgi + GICD_IPRIORITYR + SGI_STOP) = 0;
+	*(sgi + GICD_IPRIORITYR + SGI_SAMPLE) = 0;
 	mmio_write32(sgi, GICD_ISENABLER, 0x0000ffffu);
 	interface_init();
 }
@@ -160,6 +162,19 @@ void gicv3_end(uint32_t token)
 	isb();
 }
 
+uint32_t gicv3_fiq_acknowledge(void)
+{
+	uint32_t token = (uint32_t)reg_read(icc_iar0_el1);
+	dsb(sy);
+	return token;
+}
+
+void gicv3_fiq_end(uint32_t token)
+{
+	reg_write(icc_eoir0_el1, token);
+	isb();
+}
+
 /* Where ICC_SGI1R_EL1 sends: Aff3, 2, 1, and a bit for Aff0 in the low 16. */
 static uint64_t sgi_target(cpu_t cpu)
 {
@@ -171,7 +186,7 @@ static uint64_t sgi_target(cpu_t cpu)
 static void sgi_write(uint64_t value, unsigned sgi)
 {
 	value |= (uint64_t)sgi << 24;
-	if (sgi == SGI_STOP && group0_ours)
+	if (gic_sgi_is_fiq(sgi) && group0_ours)
 		reg_write(icc_sgi0r_el1, value);
 	else
 		reg_write(icc_sgi1r_el1, value);

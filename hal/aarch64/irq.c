@@ -13,7 +13,7 @@
 
 /* Entry points of trap.S. */
 void irq_handle(struct hal_frame *frame, bool from_user);
-void irq_handle_stop(struct hal_frame *frame);
+void irq_handle_fiq(struct hal_frame *frame);
 
 static bool gic_is_v3 RO_AFTER_INIT;
 static bool gic_ready RO_AFTER_INIT;
@@ -107,6 +107,8 @@ void irq_handle(struct hal_frame *frame, bool from_user)
 		core_irq(intid);
 	else if (intid == SGI_STOP)
 		stop_this_cpu();
+	else if (intid == SGI_SAMPLE)
+		smp_sample_take(frame);
 	if (gic_is_v3)
 		gicv3_end(token);
 	else
@@ -114,8 +116,19 @@ void irq_handle(struct hal_frame *frame, bool from_user)
 	core_irq_exit(frame, from_user);
 }
 
-/* FIQ: only ever SGI_STOP. */
-void irq_handle_stop(struct hal_frame *frame)
+/* FIQ: with whatever locks held, so it touches nothing that others own. */
+void irq_handle_fiq(struct hal_frame *frame)
 {
-	stop_this_cpu();
+	uint32_t token = gic_is_v3 ? gicv3_fiq_acknowledge() : gicv2_acknowledge();
+	unsigned intid = token & 0x3ff;
+	if (intid >= GIC_SPURIOUS)
+		return;
+	if (intid == SGI_STOP)
+		stop_this_cpu();
+	if (intid == SGI_SAMPLE)
+		smp_sample_take(frame);
+	if (gic_is_v3)
+		gicv3_fiq_end(token);
+	else
+		gicv2_end(token);
 }

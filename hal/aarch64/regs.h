@@ -80,6 +80,8 @@ static inline unsigned id_field(uint64_t value, unsigned shift)
 #define ESR_CM (1u << 8) /* a cache maintenance instruction: reads, though WnR is set */
 #define ESR_FNV (1u << 10)
 
+#define MPIDR_AFFINITY 0xff00ffffffull
+
 /* PSTATE and SPSR_EL1 */
 #define PSTATE_NZCV 0xf0000000ull
 #define PSTATE_DIT (1ull << 24)

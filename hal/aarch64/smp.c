@@ -16,8 +16,10 @@
 #include <hal/upcall.h>
 #include <lib/compiler.h>
 #include <lib/string.h>
+#include <stdatomic.h>
 
 #define SPIN_TAKE_TIME (100 * NSEC_PER_MSEC)
+#define SAMPLE_TIME (500 * NSEC_PER_MSEC)
 
 /* entry.S */
 extern const char boot_secondary_entry[], boot_spin_entry[];
@@ -122,10 +124,39 @@ void smp_ipi(cpuset_t cpus)
 	irq_send(cpus, SGI_IPI);
 }
 
-/* FIQ is not used: every interrupt can be masked. */
+/* One answer at a time: who is asked, + 1; it writes `sampled`, then clears this. */
+static _Atomic cpu_t sampling;
+static struct hal_unwind sampled;
+static bool sampled_kernel;
+
+void smp_sample_take(const struct hal_frame *frame)
+{
+	cpu_t asked = atomic_load_explicit(&sampling, memory_order_acquire);
+	/* One that comes late may meet the question to another. */
+	if (asked == 0 || (reg_read(mpidr_el1) & MPIDR_AFFINITY) != hardware_ids[asked - 1])
+		return;
+	sampled = (struct hal_unwind){.ip = frame->pc, .fp = frame->x[29]};
+	sampled_kernel = (frame->pstate & PSTATE_MODE) != 0;
+	atomic_store_explicit(&sampling, 0, memory_order_release);
+}
+
+/* By FIQ. Where firmware keeps the GIC's group 0, it is an interrupt that can be masked, and is not
+ * answered. */
 bool smp_sample(cpu_t cpu, struct hal_unwind *out, bool *kernel)
 {
-	return false;
+	cpu_t asked = cpu + 1;
+	if (cpu >= cpu_count)
+		return false;
+	atomic_store(&sampling, asked);
+	irq_send(1ull << cpu, SGI_SAMPLE);
+	nsec_t end = timer_now() + SAMPLE_TIME;
+	while (atomic_load_explicit(&sampling, memory_order_acquire) && timer_now() < end)
+		cpu_relax();
+	if (atomic_compare_exchange_strong(&sampling, &asked, 0))
+		return false;
+	*out = sampled;
+	*kernel = sampled_kernel;
+	return true;
 }
 
 void smp_stop_others(void)

@@ -150,7 +150,7 @@ user_irq:
 user_fiq:
 	mov	x29, xzr
 	mov	x0, sp
-	bl	irq_handle_stop
+	bl	irq_handle_fiq
 	b	user_leave
 
 user_serror:
@@ -196,7 +196,7 @@ kernel_irq:
 
 kernel_fiq:
 	kernel_save
-	bl	irq_handle_stop
+	bl	irq_handle_fiq
 	b	kernel_leave
 
 kernel_serror:

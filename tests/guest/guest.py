@@ -12,6 +12,7 @@ import budget
 import busybox
 import command
 import heal
+import intents
 import interactive
 import kernel
 import kshell
@@ -42,6 +43,7 @@ GROUPS = {
     "locks": locks.run,
     "budget": budget.run,
     "strategies": strategies.run,
+    "intents": intents.budgets,
     "kernel": kernel.inside,
     "crashes": kernel.crashes,
 }

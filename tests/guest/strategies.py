@@ -1,7 +1,4 @@
-"""What the strategies of the scheduler `dis` must gain: programs/strategies.c, counted, so that the host's load is not in it.
-
-What cannot be counted is not asked for: on RISC-V those of several CPUs (tests/host/exec_dis.c has `affinity` too).
-"""
+"""What the strategies of the scheduler `dis` must gain: programs/strategies.c, counted, so that the host's load is not in it."""
 
 from harness import ROOT  # noqa: F401  (makes the package tern importable)
 from programs import report_program
@@ -10,8 +7,7 @@ from tern.common import Failure
 
 
 def run(target, tap, group):
-    cases = {f"strategies {cpus} CPUs": cpus for cpus in (1, 4)
-             if strategies.is_counted(target.arch, cpus)}
+    cases = {f"strategies {cpus} CPUs": cpus for cpus in (1, 4)}
     names = tap.matching(group, cases)
     if not names:
         return

@@ -112,7 +112,8 @@ TEST(init_refuses_by_name)
 		  KERR_INVAL);
 	EXPECT_STR(graph.why, "\"a\" depends on \"b\", which starts in a later phase");
 	EXPECT_EQ(RUN(RECORD(a), RECORD(b, .requires = INIT_IPC | INIT_NETWORK)), KERR_NODEV);
-	EXPECT_STR(graph.why, "\"b\" requires IPC NETWORK, which nothing provides");
+	EXPECT_STR(graph.why,
+		   "\"b\" requires IPC NETWORK, which nothing provides; stopped again: a");
 	EXPECT_STR(trace, "ia sa ea ");
 	EXPECT_EQ(status_b.state, INIT_FAILED);
 }
@@ -148,14 +149,14 @@ TEST(init_required_failure_rolls_back)
 		      RECORD(c, .priority = 2)),
 		  KERR_NOMEM);
 	EXPECT_STR(trace, "ia sa ib sb ix sx ex eb ea ");
-	EXPECT_STR(graph.why, "\"x\" failed: out of memory");
+	EXPECT_STR(graph.why, "\"x\" failed: out of memory; stopped again: b a");
 	EXPECT_EQ(status_a.state, INIT_STOPPED);
 	EXPECT_EQ(status_x.state, INIT_FAILED);
 	EXPECT_EQ(status_c.state, INIT_REGISTERED);
 	/* A required one behind a failed optional one. */
 	EXPECT_EQ(RUN(RECORD(a), RECORD(x, .optional = true), RECORD(c, INIT_DEPENDS("x"))),
 		  KERR_NODEV);
-	EXPECT_STR(graph.why, "\"c\" depends on \"x\", which is failed");
+	EXPECT_STR(graph.why, "\"c\" depends on \"x\", which is failed; stopped again: a");
 	EXPECT_STR(trace, "ia sa ix sx ex ea ");
 }
 

@@ -220,6 +220,11 @@ TEST(security_domains_created)
 	EXPECT_EQ(domain_delete(system, "a"), KERR_BUSY); /* b is below it */
 	EXPECT_EQ(domain_delete(system, "b"), KERR_OK);
 	EXPECT_EQ(domain_delete(system, "a"), KERR_OK);
+	/* A thread that is late: its process has left, and the place is free. */
+	memcpy(w.name, "late", 5);
+	w.execution = TERN_EXECUTION_SANDBOX;
+	w.isolation = TERN_ISOLATION_PARANOID;
+	EXPECT_EQ(domain_create(a, &w, ALL), KERR_AGAIN);
 	EXPECT_EQ(domain_delete(system, "a"), KERR_NOENT);
 	EXPECT_EQ(domain_delete(system, "sandbox"), KERR_PERM);
 

@@ -99,11 +99,16 @@ static void unpark(struct task *task)
 		hal.smp.ipi((cpuset_t)1 << cpu);
 }
 
-static void priority_lend(struct task *owner)
+static unsigned priority_of(const struct task *task)
+{
+	return 0;
+}
+
+static void priority_lend(struct task *owner, unsigned priority)
 {
 }
 
-static void priority_restore(void)
+static void priority_restore(struct task *task)
 {
 }
 
@@ -131,6 +136,7 @@ __attribute__((weak)) const struct core_upcalls upcalls = {
 	.reschedule = reschedule,
 	.park = park,
 	.unpark = unpark,
+	.priority_of = priority_of,
 	.priority_lend = priority_lend,
 	.priority_restore = priority_restore,
 	.memory_short = memory_short,

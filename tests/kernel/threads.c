@@ -256,3 +256,143 @@ KERNEL_TEST(mutex_owner_inherits)
 	atomic_store(&release_it, 1);
 	join(&low);
 }
+
+/* Takes `first`, then `second` if there is one, holds what it has until told, and gives back in the same order. */
+struct holder {
+	struct job job;
+	struct mutex *first, *second;
+	_Atomic uint32_t has, release;
+	uint8_t priority_after; /* its priority when it had given `first` back */
+	uint32_t turn; /* which one it was to get `first` */
+};
+
+static _Atomic uint32_t turns;
+
+static void hold_both(void *arg)
+{
+	struct holder *h = arg;
+
+	mutex_lock(h->first);
+	h->turn = atomic_fetch_add(&turns, 1);
+	atomic_store(&h->has, 1);
+	if (h->second) {
+		mutex_lock(h->second);
+		atomic_store(&h->has, 2);
+	}
+	while (!atomic_load(&h->release))
+		EXPECT_OK(thread_sleep_until(time_now() + 100 * NSEC_PER_USEC, false));
+	mutex_unlock(h->first);
+	h->priority_after = current_thread()->priority;
+	if (h->second)
+		mutex_unlock(h->second);
+}
+
+static struct thread *start_holder(struct holder *h, int priority, struct mutex *first,
+				   struct mutex *second)
+{
+	struct thread *t = nullptr;
+
+	*h = (struct holder){.job = {.fn = hold_both, .arg = h, .cpus = cpu_online()},
+			     .first = first,
+			     .second = second};
+	if (!start(&h->job, priority, &t))
+		h->job.ended = 1;
+	return t;
+}
+
+/* Until `t` sleeps for a lock, or `h` has `count` of them. */
+static void await_holder(struct holder *h, struct thread *t, uint32_t count)
+{
+	nsec_t limit = time_now() + 5 * NSEC_PER_SEC;
+
+	while (time_now() < limit &&
+	       (count ? atomic_load(&h->has) < count : atomic_load(&t->state) != THREAD_BLOCKED))
+		EXPECT_OK(thread_sleep_until(time_now() + NSEC_PER_MSEC, false));
+}
+
+static void await_priority(struct thread *t, uint8_t priority)
+{
+	nsec_t limit = time_now() + 5 * NSEC_PER_SEC;
+
+	while (time_now() < limit && READ_ONCE(t->priority) != priority)
+		EXPECT_OK(thread_sleep_until(time_now() + NSEC_PER_MSEC, false));
+	EXPECT_EQ(READ_ONCE(t->priority), priority);
+}
+
+static void end_holders(struct holder *h, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		atomic_store(&h[i].release, 1);
+	for (unsigned i = 0; i < count; i++)
+		join(&h[i].job);
+}
+
+/* Of three that wait, the last is real-time: it comes first, and who waits before lends past each other. */
+KERNEL_TEST(mutex_next_owner_inherits)
+{
+	static struct mutex m = MUTEX_INIT(m);
+	static struct holder h[4];
+	static const int priorities[] = {PRIORITY_NORMAL, PRIORITY_LOW, PRIORITY_HIGH,
+					 PRIORITY_REALTIME};
+	struct thread *t[4];
+
+	atomic_store(&turns, 0);
+	for (unsigned i = 0; i < 4; i++) {
+		t[i] = start_holder(&h[i], priorities[i], &m, nullptr);
+		if (!t[i])
+			return end_holders(h, i);
+		await_holder(&h[i], t[i], i == 0);
+	}
+	await_priority(t[0], PRIORITY_REALTIME);
+	atomic_store(&h[0].release, 1);
+	await_holder(&h[3], t[3], 1);
+	EXPECT_EQ(h[3].turn, 1);
+	atomic_store(&h[3].release, 1);
+	await_holder(&h[1], t[1], 1);
+	EXPECT_EQ(h[1].turn, 2);
+	await_priority(t[1], PRIORITY_HIGH); /* who waits behind it lends to it */
+	end_holders(h, 4);
+	EXPECT_EQ(h[1].priority_after, PRIORITY_LOW);
+}
+
+/* Giving back one of two does not end what is lent for the other. */
+KERNEL_TEST(mutex_lent_for_each)
+{
+	static struct mutex a = MUTEX_INIT(a), b = MUTEX_INIT(b);
+	static struct holder h[3];
+	struct thread *t[3];
+
+	t[0] = start_holder(&h[0], PRIORITY_LOW, &a, &b);
+	if (!t[0])
+		return;
+	await_holder(&h[0], t[0], 2);
+	t[1] = start_holder(&h[1], PRIORITY_NORMAL, &a, nullptr);
+	t[2] = start_holder(&h[2], PRIORITY_HIGH, &b, nullptr);
+	await_priority(t[0], PRIORITY_HIGH);
+	if (t[1])
+		await_holder(&h[1], t[1], 0);
+	end_holders(h, 3);
+	EXPECT_EQ(h[0].priority_after, PRIORITY_HIGH);
+}
+
+/* Who waits for a lock passes on what is lent to it. */
+KERNEL_TEST(mutex_lends_along_chains)
+{
+	static struct mutex a = MUTEX_INIT(a), b = MUTEX_INIT(b);
+	static struct holder h[3];
+	struct thread *t[3];
+
+	t[0] = start_holder(&h[0], PRIORITY_LOW, &a, nullptr);
+	if (!t[0])
+		return;
+	await_holder(&h[0], t[0], 1);
+	t[1] = start_holder(&h[1], PRIORITY_LOW + 1, &b, &a);
+	if (t[1]) {
+		await_holder(&h[1], t[1], 1);
+		await_priority(t[0], PRIORITY_LOW + 1);
+	}
+	t[2] = start_holder(&h[2], PRIORITY_HIGH, &b, nullptr);
+	await_priority(t[0], PRIORITY_HIGH);
+	end_holders(h, 3);
+	EXPECT_EQ(h[0].priority_after, PRIORITY_LOW);
+}

@@ -92,7 +92,7 @@ struct init_graph {
 
 /* Starts all that is due up to and including `last`. EXIST, NOENT, LOOP, INVAL, TOOBIG: the records are
  * wrong, nothing has started; otherwise the error of the required one that failed: those that ran
- * have been stopped. g->why says it in words. */
+ * have been stopped. g->why says it in words, and which those are. */
 enum kerr init_graph_run(struct init_graph *g, enum init_phase last, const struct boot_info *info);
 /* Stops a running one, those that need it first. NOENT: it does not run; OPNOTSUPP, BUSY: it, or one
  * that needs it, cannot be stopped (those that could have been). */

@@ -48,6 +48,7 @@ struct task {
 	const struct spinlock *locks[TASK_LOCKS_MAX];
 	char name[16];
 	struct task_memory memory;
+	_Atomic int32_t waited_mutexes; /* those it holds that somebody waits for */
 	struct guard *guard; /* (own) the innermost guarded call; core/guard.h */
 };
 

@@ -42,10 +42,12 @@ struct core_upcalls {
 	 * callers loop on their condition. No spinlock held. */
 	enum kerr (*park)(enum wait_reason reason, bool interruptible, nsec_t deadline);
 	void (*unpark)(struct task *task); /* any context */
-	/* A mutex's owner runs at least at the current task's priority until it calls
-	 * priority_restore. */
-	void (*priority_lend)(struct task *owner);
-	void (*priority_restore)(void);
+	/* How urgent a task is now, with what is lent to it: PRIORITY_* of exec. */
+	unsigned (*priority_of)(const struct task *task);
+	/* A mutex's owner runs at least at `priority` until priority_restore. If it waits for a lock itself, it wakes
+	 * to lend that on. Both: any context; the task is current, or rcu keeps it. */
+	void (*priority_lend)(struct task *owner, unsigned priority);
+	void (*priority_restore)(struct task *task);
 	/* No frame is left for the current thread, and nothing that could be given up. Sees to it that
 	 * some come back, and waits; attempt counts from 0. True: try again; false: give up. May
 	 * sleep; no spinlock held. */

@@ -49,7 +49,9 @@ static inline bool process_isolated(enum tern_isolation level)
 	       !process_has_privilege(TERN_CAP_BYPASS_SECURITY, LINUX_CAP_MAC_OVERRIDE);
 }
 
-/* May look into p: memory, environment, descriptors. */
+/* p is user `uid` and nobody else, with each of its ids. */
+bool process_is_of(const struct process *p, uint32_t uid);
+/* May look into p: memory and its map, environment, program, folders, descriptors. */
 bool process_may_look(struct process *p);
 
 /* The current process goes into domain `name`, for good: NOENT, PERM, AGAIN (full). May sleep. */

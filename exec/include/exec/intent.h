@@ -93,8 +93,10 @@ enum kerr intent_declare(struct thread *t, const struct intent *i);
 enum kerr intent_set(int tid, const struct intent *i);
 /* Copies what is kept of a thread. SRCH. */
 enum kerr intent_look(int tid, struct dis_task *out);
-/* May the caller declare this class for t? The one place that says so. */
-bool intent_allowed(const struct thread *t, unsigned class);
+/* May the caller declare this for t (null: take back what there is)? The one place that says so. */
+bool intent_allowed(const struct thread *t, const struct intent *i);
+/* `t` has no intent any more, unless to idle: its process may not compete for the CPU. */
+void intent_withdraw(struct thread *t);
 /* A child of `parent`, which is the current thread; it is not known to anybody yet. */
 void intent_inherit(struct thread *child, const struct thread *parent);
 /* `t` ends, or leaves its class: what it had reserved is free. Thread context. */

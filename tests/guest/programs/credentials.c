@@ -6,8 +6,11 @@
 #include "tap.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/fsuid.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -242,6 +245,109 @@ static void programs(void)
 	      "locked secure bits stay");
 }
 
+/* ---- looking at others ---- */
+
+static pid_t other; /* a process, made by run_as() */
+
+static void run_as(uint32_t real, uint32_t effective, uint32_t saved, int dumpable)
+{
+	int p[2];
+	char byte;
+
+	fflush(stdout);
+	if (pipe(p) || (other = fork()) < 0)
+		exit(98);
+	if (other == 0) {
+		if (setresuid(real, effective, saved) ||
+		    (dumpable >= 0 && prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0)) ||
+		    write(p[1], "x", 1) != 1)
+			_exit(99);
+		for (;;)
+			pause();
+	}
+	close(p[1]);
+	if (read(p[0], &byte, 1) != 1)
+		exit(98);
+	close(p[0]);
+}
+
+static int looked(const char *what)
+{
+	char path[40], text[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", other, what);
+	if (strcmp(what, "maps") != 0)
+		return tried(readlink(path, text, sizeof(text)));
+	int fd = open(path, O_RDONLY), err = tried(read(fd, text, sizeof(text)));
+	close(fd);
+	return err;
+}
+
+/* What user 1000 gets of it: all four the same. */
+static int seen_by_user(void)
+{
+	if (setgid(1000) || setresuid(1000, 1000, 1000))
+		return 97;
+	int first = looked("cwd");
+
+	return looked("exe") == first && looked("root") == first && looked("maps") == first ? first
+											    : 96;
+}
+
+static void looking(void)
+{
+	static const struct {
+		const char *what;
+		uint32_t real, effective, saved;
+		int dumpable, error;
+	} rows[] = {
+		{"one's own", 1000, 1000, 1000, 1, 0},
+		{"one's own that keeps to itself", 1000, 1000, 1000, 0, EACCES},
+		{"one's own that was another", 1000, 1000, 1000, -1, EACCES},
+		{"root", 0, 0, 0, 1, EACCES},
+		{"who acts as another", 1000, 1001, 1000, 1, EACCES},
+		{"who may become another", 1000, 1000, 1001, 1, EACCES},
+		{"another", 1001, 1001, 1001, 1, EACCES},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (setgid(1000))
+			exit(98);
+		run_as(rows[i].real, rows[i].effective, rows[i].saved, rows[i].dumpable);
+		int got = in_child(_exit(seen_by_user()));
+		check(got == rows[i].error, "a user looks at %s: %s", rows[i].what, strerror(got));
+		check(looked("maps") == 0 && looked("cwd") == 0, "root does");
+		struct rlimit l;
+		got = in_child(_exit(setresuid(1000, 1000, 1000) ||
+				     tried(prlimit(other, RLIMIT_CORE, NULL, &l)) == EPERM));
+		bool own =
+			rows[i].real == 1000 && rows[i].effective == 1000 && rows[i].saved == 1000;
+		check(got == (own ? 0 : 1), "its limits");
+		kill(other, SIGKILL);
+		status_of(other);
+	}
+}
+
+/* A limit of memory that another process is given holds at once. */
+static void limits_of_others(void)
+{
+	int go[2];
+	char byte;
+
+	fflush(stdout);
+	if (pipe(go))
+		exit(98);
+	pid_t child = fork();
+	if (child == 0)
+		_exit(read(go[0], &byte, 1) != 1 ||
+		      mmap(NULL, 64 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			   0) != MAP_FAILED);
+	struct rlimit l = {32 << 20, 32 << 20};
+	check(prlimit(child, RLIMIT_DATA, &l, NULL) == 0 && write(go[1], "x", 1) == 1,
+	      "a limit for another");
+	check(status_of(child) == 0, "holds");
+}
+
 int main(int argc, char **argv)
 {
 	self = argv[0];
@@ -252,5 +358,7 @@ int main(int argc, char **argv)
 	fine_cut();
 	users();
 	programs();
+	looking();
+	limits_of_others();
 	return tap_end();
 }

@@ -129,6 +129,22 @@ static int limit_of(void)
 	return tried(prlimit(outside, RLIMIT_CORE, NULL, &l));
 }
 
+static int look_at_memory(void)
+{
+	char path[32], byte;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", outside);
+	return tried(read(open(path, O_RDONLY), &byte, 1));
+}
+
+static int limits_file(void)
+{
+	char path[32], byte;
+
+	snprintf(path, sizeof(path), "/proc/%d/limits", outside);
+	return tried(read(open(path, O_RDONLY), &byte, 1));
+}
+
 static int send_signal(void)
 {
 	return tried(kill(outside, 0));
@@ -197,7 +213,9 @@ static const struct {
 	int error;
 } forbidden[] = {
 	{"look into a process", look, TERN_ISOLATION_LIGHT, EACCES},
+	{"look at its memory", look_at_memory, TERN_ISOLATION_LIGHT, EACCES},
 	{"ask for its limits", limit_of, TERN_ISOLATION_LIGHT, EPERM},
+	{"read its limits", limits_file, TERN_ISOLATION_LIGHT, EACCES},
 	{"signal it", send_signal, TERN_ISOLATION_STANDARD, EPERM},
 	{"change its priority", renice, TERN_ISOLATION_STANDARD, EPERM},
 	{"see it in /proc", see, TERN_ISOLATION_STRICT, ENOENT},
@@ -225,8 +243,12 @@ static void levels(void)
 		for (size_t i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++) {
 			int error = level < forbidden[i].from ? 0 : forbidden[i].error;
 			/* Whom one does not see is not there. */
-			if (forbidden[i].try == look && level >= TERN_ISOLATION_STRICT)
+			if ((forbidden[i].try == look) && level >= TERN_ISOLATION_STRICT)
 				error = ENOENT;
+			if ((forbidden[i].try == look_at_memory ||
+			     forbidden[i].try == limits_file) &&
+			    level >= TERN_ISOLATION_STRICT)
+				error = EBADF; /* there is nothing to open */
 			if (forbidden[i].try == send_signal && level >= TERN_ISOLATION_STRICT)
 				error = ESRCH;
 			int got = at_level(names[level], forbidden[i].try);

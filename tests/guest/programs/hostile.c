@@ -171,6 +171,49 @@ static int attack_with_all(void)
 	return status_within(pid, 1500);
 }
 
+/* ---- Tern's own calls: structures of the right size with nonsense in them ---- */
+
+#define OWN_FIRST 500
+#define OWN_LAST 506
+
+/* Names and numbers at any place: of slots, providers, devices, presets, domains, operations. */
+static void fill(uint32_t *words, size_t count)
+{
+	static const char *const names[] = {"scheduler",      "dis",    "heap",  "ram0", "hang",
+					    "audio_playback", "system", "switch"};
+
+	for (size_t i = 0; i < count; i++) {
+		uint64_t r = next();
+		words[i] = r % 4 == 0 ? (uint32_t)wild() : r % 4 == 1 ? (uint32_t)(r >> 8) % 12 : 0;
+		if (r % 16 == 15 && i + 6 < count) {
+			strncpy((char *)&words[i], names[(r >> 8) % 8], 24);
+			i += 5;
+		}
+	}
+}
+
+static int attack_own(long number, unsigned ms)
+{
+	static const uint32_t sizes[] = {80, 296, 264, 112, 232, 136, 232};
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		uint32_t words[1024];
+		leave_terminal();
+		/* Whoever has the right to may well end the machine by some of these. */
+		if (setresuid(65534, 65534, 65534))
+			_exit(98);
+		for (uint64_t end = now_ns() + ms * 1000000u; now_ns() < end;) {
+			fill(words, 80);
+			words[0] = next() % 8 ? sizes[number - OWN_FIRST] : (uint32_t)wild();
+			syscall(number, words);
+		}
+		_exit(0);
+	}
+	/* One call may start a thousand threads. */
+	return status_within(pid, 30 * (int)ms);
+}
+
 int main(int argc, char **argv)
 {
 	int rounds = argc > 1 ? atoi(argv[1]) : 40;
@@ -200,6 +243,8 @@ int main(int argc, char **argv)
 		next();
 		check(attack_with_all() >= 0, "and in any order");
 	}
+	for (long number = OWN_FIRST; number <= OWN_LAST; number++)
+		check(attack_own(number, 200) == 0, "call %ld took nonsense", number);
 	check(in_child(_exit(3)) == 3, "the kernel is alive");
 	return tap_end();
 }

@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
@@ -237,6 +239,147 @@ static void figures(void)
 	check(field("/proc/self/sched", "nr_switches :") > 20, "/proc/self/sched has the switches");
 }
 
+/* ---- Reasons of switches and of sleeping (TH-2, TH-6) ---- */
+
+#define STATS "/sys/kernel/sched/stats"
+
+/* The sum over the CPUs of the column that the first line calls `name`. */
+static long reason(const char *name)
+{
+	char line[512], *word, *rest;
+	int column = -1;
+	long sum = 0;
+	FILE *f = fopen(STATS, "r");
+
+	while (f && fgets(line, sizeof(line), f)) {
+		bool head = column < 0;
+		int i = 0;
+		for (word = strtok_r(line, " \n", &rest); word;
+		     word = strtok_r(NULL, " \n", &rest), i++)
+			if (head ? strcmp(word, name) == 0 : i == column) {
+				column = i;
+				sum += head ? 0 : atol(word);
+			}
+	}
+	if (f)
+		fclose(f);
+	return column < 0 ? -1 : sum;
+}
+
+static void *nothing(void *arg)
+{
+	return arg;
+}
+
+static void *yields(void *arg)
+{
+	cpu_set_t first;
+
+	CPU_ZERO(&first);
+	CPU_SET(0, &first);
+	sched_setaffinity(0, sizeof(first), &first);
+	for (uint64_t end = now_ns() + 100000000; now_ns() < end;)
+		sched_yield();
+	return arg;
+}
+
+static void *computes(void *arg)
+{
+	cpu_set_t first;
+
+	CPU_ZERO(&first);
+	CPU_SET(0, &first);
+	sched_setaffinity(0, sizeof(first), &first);
+	for (uint64_t end = now_ns() + 100000000; now_ns() < end;)
+		;
+	return arg;
+}
+
+static void cause(void *(*fn)(void *arg), int count)
+{
+	pthread_t t[2];
+
+	for (int i = 0; i < count; i++)
+		pthread_create(&t[i], NULL, fn, NULL);
+	for (int i = 0; i < count; i++)
+		pthread_join(t[i], NULL);
+}
+
+/* What a child of the first kind sleeps for, as /proc says it. */
+static bool sleeps_for(const char *what, int kind)
+{
+	static int shared_word;
+	char path[32], text[32] = "";
+	int p[2];
+
+	fflush(stdout);
+	if (pipe(p))
+		return false;
+	pid_t pid = fork();
+	if (pid == 0) {
+		char c;
+		if (kind == 0)
+			read(p[0], &c, 1);
+		else if (kind == 1)
+			sleep(1000);
+		else if (kind == 2)
+			syscall(SYS_futex, &shared_word, 0, 0, NULL, NULL, 0);
+		else if (kind == 3 && fork())
+			waitpid(-1, NULL, 0);
+		else if (kind == 3)
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+		sigset_t all_pass; /* pause() is a poll where there is no such call */
+		sigemptyset(&all_pass);
+		for (;;)
+			sigsuspend(&all_pass);
+	}
+	snprintf(path, sizeof(path), "/proc/%d/wchan", pid);
+	for (int i = 0; i < 2000 && strcmp(text, what) != 0; i++) {
+		int fd = open(path, O_RDONLY);
+		ssize_t n = read(fd, text, sizeof(text) - 1);
+		text[n > 0 ? n : 0] = 0;
+		text[strcspn(text, "\n")] = 0;
+		close(fd);
+		usleep(1000);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(p[0]);
+	close(p[1]);
+	if (strcmp(text, what) != 0)
+		printf("# it says %s\n", text);
+	return strcmp(text, what) == 0;
+}
+
+static void reasons(void)
+{
+	static const struct {
+		const char *name;
+		void *(*fn)(void *arg);
+		int count;
+	} rows[] = {{"new", nothing, 1},
+		    {"exit", nothing, 1},
+		    {"blocked", nothing, 1},
+		    {"yielded", yields, 2},
+		    {"preempted", computes, 2}};
+	static const char *const waits[] = {"ipc", "timer", "futex", "child", "signal"};
+
+	if (access(STATS, F_OK) != 0)
+		return; /* not this kernel */
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		long before = reason(rows[i].name), more = 0;
+		/* Interrupts that find kernel code are another reason. */
+		for (int k = 0; k < 20 && !more; k++) {
+			cause(rows[i].fn, rows[i].count);
+			more = reason(rows[i].name) - before;
+		}
+		check(before >= 0 && more > 0, "switches are counted: %s", rows[i].name);
+	}
+	check(reason("interrupt") >= 0, "switches are counted: interrupt");
+	for (int i = 0; i < 5; i++)
+		check(sleeps_for(waits[i], i), "one sleeps for %s", waits[i]);
+}
+
 /* ---- A thread that sleeps and wakes all the time is moved ---- */
 
 static atomic_bool stop;
@@ -402,6 +545,7 @@ int main(void)
 	rights();
 	figures();
 	moves();
+	reasons();
 	policies();
 	return tap_end();
 }

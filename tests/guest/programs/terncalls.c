@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <tern/domain.h>
 #include <tern/tern.h>
 
 static void sched_stats(void)
@@ -143,5 +144,8 @@ int main(void)
 	hostile(TERN_NR_SCHED_STATS, TERN_SCHED_STATS_FIRST);
 	hostile(TERN_NR_BENCHMARK, TERN_BENCHMARK_FIRST);
 	hostile(TERN_NR_INFO, TERN_INFO_FIRST);
+	hostile(TERN_NR_SELF_HEAL, TERN_SELF_HEAL_FIRST);
+	hostile(TERN_NR_INTENT, TERN_INTENT_FIRST);
+	hostile(TERN_NR_DOMAIN, TERN_DOMAIN_FIRST);
 	return tap_end();
 }

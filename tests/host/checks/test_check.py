@@ -149,6 +149,13 @@ class Rules(unittest.TestCase):
         self.refuses(check.docs, "docs/b.md:2", "mm/gone.c")
         self.refuses(check.docs, "docs/b.md:2", "gone.md")
 
+    def test_docs_show_files(self):
+        self.write("mm/frame.c", "int x;\n")
+        self.write("docs/a.md", "```c mm/frame.c\nint x;\n```\n\n```c\nint other;\n```\n")
+        self.accepts(check.docs)
+        self.write("mm/frame.c", "int y;\n")
+        self.refuses(check.docs, "docs/a.md:1", "mm/frame.c")
+
     # ---- a linked kernel
 
     def link(self, source, *flags):
