@@ -22,25 +22,30 @@ BOTH = {"threads": "", "signals": "", "memory": "", "files": "", "processes": ""
 ONCE = {"mapmodel": "2 10000", "huge": "", "epollstress": "", "socketstress": "", "hostile": "",
         "forkbomb": "", "exhaust": "", "devmem": "", "deferred": "", "modules": "", "slots": "",
         "heal": ""}
+# They choose their policies themselves.
+OWN_POLICIES = {"heal", "intents", "modules", "slots"}
 # What a loader and shared libraries may change.
 SHARED = {"threads": "", "signals": "", "processes": ""}
 
 
-def table_of(flavour):
-    return SHARED if flavour == "shared" else {**BOTH, **(ONCE if flavour == "musl" else {})}
+def table_of(target, flavour):
+    if flavour == "shared":
+        return SHARED
+    table = {**BOTH, **(ONCE if flavour == "musl" else {})}
+    return {name: table[name] for name in table if not (target.extra and name in OWN_POLICIES)}
 
 
 def flavours_of(target):
-    """Other policies, other ways to boot and the debug kernel see the static-PIE programs only: how a
-    program was linked is not their business."""
-    plain = not target.extra and target.boot == "direct" and target.preset.endswith("release")
+    """Other policies, one CPU and the debug kernel see the static-PIE programs only: how a program was linked
+    is not their business."""
+    plain = not target.extra and target.smp > 1 and target.preset.endswith("release")
     return (*FLAVOURS, "shared") if plain else ("musl",)
 
 
 def build_all(target, folder):
     for flavour in flavours_of(target):
         (folder / "programs" / flavour).mkdir(parents=True)
-        for name in [*table_of(flavour), *([] if flavour == "shared" else ["crash"])]:
+        for name in [*table_of(target, flavour), *([] if flavour == "shared" else ["crash"])]:
             binary = program(target.arch, flavour, [FOLDER / f"{name}.c"])
             shutil.copy(binary, folder / "programs" / flavour / name)
     (folder / "lib").mkdir()
@@ -51,7 +56,7 @@ def build_all(target, folder):
 def cases(target):
     found = {}
     for flavour in flavours_of(target):
-        for name, arguments in table_of(flavour).items():
+        for name, arguments in table_of(target, flavour).items():
             base = f"/t/programs/{flavour}"
             found[f"{flavour}-{name}"] = f"exec {base}/{name} {arguments.format(base)}\n"
     return found
