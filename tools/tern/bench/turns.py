@@ -14,6 +14,7 @@ import re
 import subprocess
 
 from tern import qemu
+from tern.common import Failure
 
 TURN = 5  # microseconds: how late a CPU may come to its turn is this, times the other CPUs
 
@@ -32,8 +33,11 @@ def device_tree(arch, cpus, mem, target):
                     "-smp", str(2 * cpus), "-m", mem, "-nodefaults", "-display", "none"],
                    check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     tree = bytearray(target.read_bytes())
-    for match in re.finditer(rb"\0cpu@(\d+)\0", bytes(tree)):
-        if int(match[1]) % 2:
+    nodes = list(re.finditer(rb"\x01cpu@([0-9a-f]+)\0", bytes(tree)))  # after the end of the token that begins a node
+    if len(nodes) != 2 * cpus:
+        raise Failure(f"{qemu.version(arch)}: its device tree has not the CPUs that turns.py expects")
+    for match in nodes:
+        if int(match[1], 16) % 2:
             at = tree.index(b"okay\0", match.end())
             tree[at:at + 4] = b"fail"
     target.write_bytes(tree)
