@@ -6,6 +6,7 @@ import re
 
 from harness import HERE
 from programs import report_program
+from tern.bench import guest, turns
 from tern.userland import program
 
 
@@ -47,27 +48,24 @@ def command_line(target):
     return "" if p.returncode == 0 and got == want else f"status {p.returncode}: {got}"
 
 
-# Under --icount an instruction takes a nanosecond, so that neither the host nor its load show. The goal of 100 us, for a
-# CPU that does no more than one instruction a nanosecond.
-INSTRUCTIONS = 100000
+# Counted, so that neither the host nor its load show: with four CPUs in turns (tern/bench/turns.py) an instruction of any of them
+# takes a nanosecond. The goal of 100 us, for CPUs that do no more than one instruction a nanosecond each.
+CPUS = 4
+INSTRUCTIONS = 100000 * CPUS
 DIRECTIONS = 18
-
-
-# Where CPUs wait for each other in the firmware, each such wait takes a turn of the emulator: one CPU.
-COUNTED_CPUS = {"riscv64": 1}
 
 
 def pauses(target):
     binary = program(target.arch, "musl", [HERE / "programs" / "swaps.c"])
-    p = target.run(["/swaps", "pauses"], ["--icount", "--add", f"{binary}:/swaps"], timeout=900,
-                   smp=COUNTED_CPUS.get(target.arch, target.smp))
-    output = p.stdout.decode(errors="replace").replace("\r", "")
-    rows = re.findall(r"^pause (\S+) (\S+) (\S+) (\d+) (\d+)$", output, re.M)
+    heard = guest.Tern(target.arch, target.preset).run(guest.Settings(target.arch, CPUS, timeout=900, turns=True),
+                                                       turns.command(target.arch, CPUS, "/bin/swaps pauses"),
+                                                       [(binary, "/bin/swaps")])
+    rows = re.findall(r"^pause (\S+) (\S+) (\S+) (\d+) (\d+)$", heard.output, re.M)
     for slot, old, new, median, most in rows:
         print(f"# {slot} {old} to {new}: median {median}, most {most} instructions")
     long = [row for row in rows if int(row[3]) >= INSTRUCTIONS]
-    if p.returncode or len(rows) != DIRECTIONS or long:
-        return f"status {p.returncode}, {len(rows)} directions, too long: {long}\n{output[-2000:]}"
+    if not heard.complete or len(rows) != DIRECTIONS or long:
+        return f"{heard.why}, {len(rows)} directions, too long: {long}\n{heard.output[-2000:]}"
     return ""
 
 

@@ -232,16 +232,28 @@ static void verify_records(struct worker *w, int fd, uint64_t seed)
 	}
 }
 
+static cpu_set_t allowed;
+
+/* On the CPU of this number among those allowed. */
+static void stay_on(unsigned number)
+{
+	cpu_set_t set;
+	size_t cpu = 0;
+
+	CPU_ZERO(&set);
+	while (!CPU_ISSET(cpu, &allowed) || number--)
+		cpu++;
+	CPU_SET(cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
 static void work(unsigned number)
 {
 	struct worker *w = &shared->workers[number];
 	char folder[32], path[48], record[RECORD];
-	cpu_set_t set;
 
-	CPU_ZERO(&set);
-	CPU_SET(number, &set);
 	if (number % 2)
-		sched_setaffinity(0, sizeof(set), &set);
+		stay_on(number);
 	snprintf(folder, sizeof(folder), "/tmp/swaps.%u", number);
 	must(mkdir(folder, 0755) == 0);
 	snprintf(path, sizeof(path), "%s/records", folder);
@@ -623,10 +635,11 @@ static int pauses_run(const char *only)
 
 int main(int argc, char **argv)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	struct tern_hot_reload r;
 
-	workers = cpus < WORKERS_MAX ? (unsigned)cpus : WORKERS_MAX;
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
+		return 1;
+	workers = CPU_COUNT(&allowed) < WORKERS_MAX ? (unsigned)CPU_COUNT(&allowed) : WORKERS_MAX;
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		      0);
 	if (argc > 1 && strcmp(argv[1], "console") == 0)
