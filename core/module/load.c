@@ -22,7 +22,8 @@
  * States: COMING -> LIVE -> LEAVING. A module is never found by name twice, and its id is never used again.
  *
  * Locks: modules_lock (a mutex) for the chain and the states; not held while the module's own
- * functions run, so a module may be slow, and may load another one.
+ * functions run, so a module may be slow, and may load another one. Before it health_lock, held while
+ * a health check runs: that is no use, which would refuse to unload, but is waited for.
  *
  * Memory: two ranges near the image, each part on pages of its own. The direct map shows the same
  * frames writable, as it does for all memory but the image's.
@@ -239,11 +240,14 @@ enum kerr module_load_for(uint16_t machine, void *file, size_t size, const char 
 	return err;
 }
 
+static struct mutex health_lock = MUTEX_INIT(health_lock); /* before modules_lock */
+
 enum kerr module_unload(const char *name)
 {
 	enum kerr err = KERR_OK;
 	uint32_t nobody = 0;
 
+	mutex_lock(&health_lock);
 	mutex_lock(&modules_lock);
 	struct loaded *l = chain_find(name);
 	if (!l)
@@ -255,6 +259,7 @@ enum kerr module_unload(const char *name)
 	else
 		atomic_store(&l->state, MODULE_LEAVING);
 	mutex_unlock(&modules_lock);
+	mutex_unlock(&health_lock);
 	if (err != KERR_OK)
 		return err;
 	if (l->record->exit &&
@@ -277,16 +282,15 @@ bool module_isolate(const char *name)
 
 enum kerr module_health(const char *name)
 {
-	enum kerr err = KERR_NOENT;
+	mutex_lock(&health_lock);
 	mutex_lock(&modules_lock);
 	struct loaded *l = chain_find(name);
-	bool got = l && atomic_load(&l->state) == MODULE_LIVE && module_get(&l->record->module);
+	bool live = l && atomic_load(&l->state) == MODULE_LIVE;
 	mutex_unlock(&modules_lock);
-	if (!got)
-		return err;
-	err = l->record->health
-		      ? module_call(&l->record->module, MODULE_FN(l->record->health), 0, 0, 0, 0)
-		      : KERR_OPNOTSUPP;
-	module_put(&l->record->module);
+	enum kerr err = !live               ? KERR_NOENT
+			: l->record->health ? module_call(&l->record->module,
+							  MODULE_FN(l->record->health), 0, 0, 0, 0)
+					    : KERR_OPNOTSUPP;
+	mutex_unlock(&health_lock);
 	return err;
 }
