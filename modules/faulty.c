@@ -12,14 +12,16 @@
  *	twice   waits for a spinlock that it has
  *	locked  reads through a null pointer, with a spinlock and a mutex held (exit takes them again)
  *	wrong   goes on, but its health function says that something is wrong
+ *	slow    goes on, but its health function takes half a second
  */
 #include <core/panic.h>
+#include <core/time.h>
 #include <core/wait.h>
 #include <fs/device.h>
 #include <lib/string.h>
 #include <module/module.h>
 
-static _Atomic bool wrong;
+static _Atomic bool wrong, slow;
 static struct spinlock spin = SPINLOCK_INIT(RANK_OBJECT, "faulty");
 static struct mutex mutex = MUTEX_INIT(mutex);
 static uint8_t some_data[64] = {0xc3};
@@ -89,6 +91,11 @@ static NOINLINE void break_wrong(void)
 	atomic_store(&wrong, true);
 }
 
+static NOINLINE void break_slow(void)
+{
+	atomic_store(&slow, true);
+}
+
 static const struct {
 	const char *word;
 	void (*fn)(void);
@@ -96,7 +103,7 @@ static const struct {
 	{"null", break_null},   {"text", break_text},   {"data", break_data},
 	{"bug", break_bug},     {"trap", break_trap},   {"hang", break_hang},
 	{"spin", break_spin},   {"twice", break_twice}, {"locked", break_locked},
-	{"wrong", break_wrong},
+	{"wrong", break_wrong}, {"slow", break_slow},
 };
 
 static enum kerr faulty_write(struct file *f, const struct io_buffer *b, uint64_t offset,
@@ -147,6 +154,11 @@ static void faulty_exit(void)
 
 static enum kerr faulty_health(void)
 {
+	if (atomic_load(&slow)) {
+		struct waitq nobody = WAITQ_INIT(nobody);
+		(void)wait_until(&nobody, false, WAIT_TIMER, false,
+				 time_now() + 500 * NSEC_PER_MSEC);
+	}
 	return atomic_load(&wrong) ? KERR_IO : KERR_OK;
 }
 

@@ -37,7 +37,7 @@ GROUPS = {
     "heal": heal.run,
     "machines": machines.run,
     "memory": memory.run,
-    "modules": modules.breaks,
+    "modules": modules.run,
     "soak": soak.run,
     "swaps": swaps.run,
     "locks": locks.run,

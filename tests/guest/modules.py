@@ -28,9 +28,28 @@ dmesg | grep contained
 echo alive
 """
 
+# Who looks at a module's health does not use it: unloading waits for the look to end.
+LOOK = """modprobe faulty && echo slow >/dev/faulty || exit 10
+cat /sys/module/faulty/health &
+sleep 0.2
+rmmod faulty || exit 11
+wait
+echo gone
+"""
+LOOKED = "unloading waits for a health check"
 
-def breaks(target, tap, group):
-    for name in tap.matching(group, BREAKS):
+
+def unloads(target, tap):
+    p = target.run(["sh", "-c", LOOK], timeout=60)
+    said = p.stdout.decode(errors="replace").replace("\r", "")
+    tap.result(LOOKED, p.returncode == 0 and said == "ok\ngone\n", f"status {p.returncode}\n{said[-3000:]}")
+
+
+def run(target, tap, group):
+    for name in tap.matching(group, [*BREAKS, LOOKED]):
+        if name == LOOKED:
+            unloads(target, tap)
+            continue
         p = target.run(["sh", "-c", SCRIPT.format(word=name)], timeout=60)
         log = p.stdout.decode(errors="replace")
         said = re.search("module faulty: contained, kernel goes on: " + BREAKS[name], log)
