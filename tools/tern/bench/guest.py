@@ -92,7 +92,8 @@ class Kernel:
     def words(self, settings, archive, workspace):
         """The emulator's command line."""
         machine = qemu.Machine(self.arch, self.image, archive,
-                               f"{self.cmdline} {settings.append}".strip(),
+                               " ".join(filter(None, (self.cmdline, settings.append, settings.turns
+                                                      and turns.append(self.key, self.arch)))),
                                settings.smp * (2 if settings.turns else 1),
                                settings.mem, icount=settings.icount)
         return [*qemu.command(machine, workspace, ["-serial", "stdio", "-monitor", "none"]),

@@ -76,9 +76,10 @@ processes that compute; the same static program everywhere. On Tern each says wh
 from when a task should have run to when it did. A miss of the audio task is a period whose work was not done when the next
 began, or that went by without it; of the others an answer after more than 50 ms. The tasks need 37 % of one CPU.
 
-Counted (`-icount shift=0`: an instruction of any CPU is a nanosecond), so these figures repeat on any host. The emulator
-runs four CPUs in turns of {turns.TURN} us, each at a quarter of the speed, for which the work is made less: there up to {3 * turns.TURN} us of a
-latency are the wait for the CPU's turn, with Tern and with Linux."""
+Counted (`-icount shift=0`: an instruction of any CPU is a nanosecond): the host and its load are not in these figures. Tern's repeat to
+some percent, Linux's to some ten, as its boot goes on in the background. The emulator runs four CPUs in turns of {turns.TURN} us, each at
+a quarter of the speed, for which the work is made less: there up to {3 * turns.TURN} us of a latency are the wait for the CPU's turn, with Tern and
+with Linux."""
 
 
 def lines(kept):

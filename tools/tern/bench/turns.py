@@ -44,8 +44,16 @@ def device_tree(arch, cpus, mem, target):
     return target
 
 
+def append(key, arch):
+    """For the command line of the kernel `key`: Linux on x86_64 starts a CPU without giving up turns meanwhile, so only those
+    used are started, by command()."""
+    return "maxcpus=1" if (key, arch) == ("linux", "x86_64") else ""
+
+
 def command(arch, cpus, program):
     """The shell command that keeps a program on the CPUs used."""
     if cpus == 1 or arch == "riscv64":
         return program
-    return f"taskset {sum(4 ** i for i in range(cpus)):x} {program}"
+    used = range(0, 2 * cpus, 2)
+    start = "; ".join(f"echo 1 >/sys/devices/system/cpu/cpu{cpu}/online" for cpu in used[1:])
+    return f"{{ {start}; }} 2>/dev/null; taskset {sum(1 << cpu for cpu in used):x} {program}"
