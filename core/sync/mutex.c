@@ -177,9 +177,9 @@ void mutex_pass(struct mutex *m)
 	wait_begin_exclusive(&m->queue, &w);
 	mutex_unlock_slow(m);
 	do {
-		lend_to_owner(m);
 		enum kerr err = wait_park(&w, WAIT_LOCK, false, NSEC_NEVER);
 		(void)err; /* not interruptible, no deadline: only wake-ups end it */
-	} while (!take_or_mark(m));
+	} while (!try_as_waiter(m));
 	wait_end(&m->queue, &w);
+	upcalls.priority_lend(current_task(), most_urgent(m));
 }

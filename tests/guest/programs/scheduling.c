@@ -271,6 +271,12 @@ static void *nothing(void *arg)
 	return arg;
 }
 
+static void *sleeps(void *arg)
+{
+	usleep(5000);
+	return arg;
+}
+
 static void *yields(void *arg)
 {
 	cpu_set_t first;
@@ -359,7 +365,7 @@ static void reasons(void)
 		int count;
 	} rows[] = {{"new", nothing, 1},
 		    {"exit", nothing, 1},
-		    {"blocked", nothing, 1},
+		    {"blocked", sleeps, 1},
 		    {"yielded", yields, 2},
 		    {"preempted", computes, 2}};
 	static const char *const waits[] = {"ipc", "timer", "futex", "child", "signal"};
