@@ -42,12 +42,12 @@ static struct spinlock told_lock = SPINLOCK_INIT(RANK_FIGURES, "heal.told");
 static struct heal_event history[HEAL_HISTORY]; /* (told_lock) */
 static uint64_t events; /* (told_lock) */
 
-void heal_note(const char *name, const char *what, const char *why)
+void heal_note(nsec_t time, const char *name, const char *what, const char *why)
 {
 	bool on = spin_lock_irq(&told_lock);
 	struct heal_event *e = &history[events % HEAL_HISTORY];
 	e->number = ++events;
-	e->time = time_now();
+	e->time = time;
 	strlcpy(e->name, name, sizeof(e->name));
 	strlcpy(e->what, what, sizeof(e->what));
 	strlcpy(e->why, why, sizeof(e->why));
@@ -88,10 +88,11 @@ static void failed(struct heal_component *c, const char *why)
 	c->counters.failures++;
 	if (!heal_ladder_failed(&c->ladder, now))
 		return;
+	/* With the time from which the next rung counts; the console may be slow. */
+	heal_note(now, c->name, "failed", why);
 	log_warn("heal: %s: %s; next, after %lu ms: %s", c->name, why,
 		 (unsigned long)((c->ladder.due - MIN(c->ladder.due, now)) / NSEC_PER_MSEC),
 		 heal_action_name(c->ladder.next));
-	heal_note(c->name, "failed", why);
 }
 
 enum escalation { ESCALATE_PANIC, ESCALATE_REBOOT, ESCALATE_LOG };
@@ -155,7 +156,7 @@ static void say(const struct heal_component *c, enum heal_action a, enum kerr er
 		format(text, sizeof(text), "works again%s%s, %lu us after the failure",
 		       c->with[0] ? " with " : "", c->with, (unsigned long)(took / NSEC_PER_USEC));
 	log_warn("heal: %s: %s: %s", c->name, heal_action_name(a), text);
-	heal_note(c->name, heal_action_name(a), text);
+	heal_note(time_now(), c->name, heal_action_name(a), text);
 }
 
 static bool take_told(struct heal_component *c, char why[HEAL_WHY])
@@ -315,7 +316,7 @@ enum kerr heal_reset(const char *name)
 	enum kerr err = !c ? KERR_NOENT : c->ops->restart ? c->ops->restart(c) : KERR_OK;
 	if (err == KERR_OK) {
 		heal_ladder_reset(&c->ladder);
-		heal_note(name, "reset", "");
+		heal_note(time_now(), name, "reset", "");
 	}
 	mutex_unlock(&heal_lock);
 	return err;
@@ -330,7 +331,7 @@ enum kerr heal_limits_set(const char *name, const struct heal_limits *limits)
 	if (c) {
 		c->limits = *limits;
 		heal_ladder_limit(&c->ladder, limits);
-		heal_note(name, "limits", "set by hand");
+		heal_note(time_now(), name, "limits", "set by hand");
 	}
 	mutex_unlock(&heal_lock);
 	return c ? KERR_OK : KERR_NOENT;

@@ -72,7 +72,7 @@ void heal_add_subsystems(void)
 
 static void module_told(struct module *m, const char *name, const char *why)
 {
-	heal_note(name, "contained", why);
+	heal_note(time_now(), name, "contained", why);
 }
 
 void heal_watch_modules(void)
@@ -93,6 +93,6 @@ void heal_check_modules(void)
 		if (!module_isolate(v.name))
 			continue;
 		log_warn("heal: module %s says %s; isolated", v.name, kerr_name(err));
-		heal_note(v.name, "isolate", kerr_name(err));
+		heal_note(time_now(), v.name, "isolate", kerr_name(err));
 	}
 }

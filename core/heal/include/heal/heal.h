@@ -58,7 +58,7 @@ enum kerr heal_reset(const char *name);
 /* From now on. NOENT: no such component; INVAL: more than HEAL_TIMES restarts or swaps. */
 enum kerr heal_limits_set(const char *name, const struct heal_limits *limits);
 /* A line of the history that is no component's. */
-void heal_note(const char *name, const char *what, const char *why);
+void heal_note(nsec_t time, const char *name, const char *what, const char *why);
 
 /* ---- Looking ---- */
 
