@@ -180,6 +180,8 @@ void bitmap_put_words(struct zone *z, pfn_t first, const uint64_t *words, size_t
 size_t bitmap_count(const struct zone *z, pfn_t first);
 /* Sets `count` bits from `at` on. */
 void words_mark(uint64_t *words, size_t at, size_t count);
+/* The next run of set bits at or after *at, of a block's; false: none. */
+bool words_next_run(const uint64_t words[FRAME_BLOCK_WORDS], size_t *at, size_t *count);
 pfn_t bitmap_take(struct zone *z, unsigned order);
 pfn_t bitmap_take_run(struct zone *z, size_t count, unsigned order);
 size_t bitmap_take_batch(struct zone *z, pfn_t *out, size_t count);

@@ -249,6 +249,25 @@ void words_mark(uint64_t *words, size_t at, size_t count)
 		words[i] |= mask_in(i, at, count);
 }
 
+/* The first bit at or after `at` that is set in the words, each of them with all bits of `flip` exchanged. */
+static size_t words_find(const uint64_t words[FRAME_BLOCK_WORDS], size_t at, uint64_t flip)
+{
+	while (at < FRAME_BLOCK) {
+		uint64_t rest = (words[at / BITS] ^ flip) >> (at % BITS);
+		if (rest)
+			return at + (size_t)__builtin_ctzll(rest);
+		at = ALIGN_DOWN(at, BITS) + BITS;
+	}
+	return FRAME_BLOCK;
+}
+
+bool words_next_run(const uint64_t words[FRAME_BLOCK_WORDS], size_t *at, size_t *count)
+{
+	*at = words_find(words, *at, 0);
+	*count = words_find(words, *at, UINT64_MAX) - *at;
+	return *count;
+}
+
 /* The words from `first` on that there are; a zone may end within a block. */
 static size_t words_here(const struct frame_bitmap *b, size_t first, size_t count)
 {

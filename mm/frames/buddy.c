@@ -196,23 +196,10 @@ size_t buddy_count(const struct zone *z)
 
 static size_t buddy_import(struct zone *z, pfn_t first, const uint64_t words[FRAME_BLOCK_WORDS])
 {
-	size_t before = buddy_count(z);
+	size_t count, before = buddy_count(z);
 
-	for (size_t i = 0; i < FRAME_BLOCK;) {
-		uint64_t rest = words[i / 64] >> (i % 64);
-		if (!rest) {
-			i = ALIGN_DOWN(i, 64) + 64;
-			continue;
-		}
-		i += (size_t)__builtin_ctzll(rest);
-		size_t end = i;
-		do { /* to the end of the run, a word at a time */
-			uint64_t used = ~words[end / 64] >> (end % 64);
-			end = used ? end + (size_t)__builtin_ctzll(used) : ALIGN_DOWN(end, 64) + 64;
-		} while (end < FRAME_BLOCK && end % 64 == 0 && words[end / 64] & 1);
-		buddy_give_run(z, first + i, first + end);
-		i = end;
-	}
+	for (size_t at = 0; words_next_run(words, &at, &count); at += count)
+		buddy_give_run(z, first + at, first + at + count);
 	return buddy_count(z) - before;
 }
 

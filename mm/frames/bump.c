@@ -292,6 +292,18 @@ static void policy_export(struct zone *z, pfn_t first, uint64_t words[FRAME_BLOC
 	}
 }
 
+/* Only on the way back, when the change away from it has failed. */
+static size_t policy_import(struct zone *z, pfn_t first, const uint64_t words[FRAME_BLOCK_WORDS])
+{
+	size_t count, all = 0;
+
+	for (size_t at = 0; words_next_run(words, &at, &count); at += count) {
+		policy_add(z, first + at, count);
+		all += count;
+	}
+	return all;
+}
+
 const struct frame_allocator_ops frame_allocator_bump = {
 	.name = "bump",
 	.init = policy_init,
@@ -303,5 +315,6 @@ const struct frame_allocator_ops frame_allocator_bump = {
 	.is_free = policy_is_free,
 	.blocks = policy_blocks,
 	.export = policy_export,
+	.import = policy_import,
 	.loses = true,
 };

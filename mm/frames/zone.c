@@ -413,13 +413,8 @@ static void lists_move(struct buddy_lists *to, struct buddy_lists *from)
 {
 	*to = *from;
 	for (unsigned o = 0; o < FRAME_ORDERS; o++) {
-		struct list *head = &to->free[o];
-		if (list_empty(&from->free[o])) {
-			list_init(head);
-			continue;
-		}
-		head->next->prev = head;
-		head->prev->next = head;
+		list_init(&to->free[o]);
+		list_splice_tail(&to->free[o], &from->free[o]);
 	}
 }
 
@@ -434,6 +429,8 @@ static bool change_end(struct zone *z, nsec_t *held)
 
 	z->policy = side->policy;
 	lists_move(&z->buddy, &side->buddy);
+	list_init(&z->runs);
+	list_splice_tail(&z->runs, &side->runs);
 	if (z->policy->keeps_bitmap) {
 		if (z->bitmap.words)
 			z->spare = z->bitmap;

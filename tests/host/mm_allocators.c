@@ -272,6 +272,30 @@ PROPERTY(allocators_change_hybrid, 1)
 	conforms("hybrid", random, true);
 }
 
+/* What could not be changed to is gone back to, if the change away from it fails later. */
+TEST(allocators_change_back_to_bump)
+{
+	static uint64_t blocks[ZONE_COUNT][FRAME_ORDERS];
+	uint64_t sum = 0;
+
+	test_kernel(&(struct host_config){.ram_size = 96u << 20, .command_line = "pmm=bump"});
+	frame_reclaim();
+	EXPECT_OK(frame_policy_prepare(&frame_allocator_hybrid));
+	uint64_t free = frame_totals().free;
+	frame_policy_change(&frame_allocator_hybrid);
+	EXPECT(frame_policy_audit());
+	frame_policy_change(&frame_allocator_bump);
+	EXPECT(frame_policy_audit());
+	EXPECT_EQ(frame_totals().free, free);
+	blocks_of(blocks);
+	for (size_t i = 0; i < ZONE_COUNT; i++)
+		for (unsigned o = 0; o < FRAME_ORDERS; o++)
+			sum += blocks[i][o] << o;
+	EXPECT_EQ(sum, frame_totals().free); /* what CPUs had in their caches is lost */
+	EXPECT(frame_alloc_contiguous(256, 8, 0) != nullptr);
+	frame_policy_release();
+}
+
 TEST(allocators_change_refused)
 {
 	test_kernel(nullptr);
