@@ -119,6 +119,8 @@ def timeout_is_124(t, tap):
 
 
 def counted_run_is_repeatable(t, tap):
+    if t.boot != "direct":
+        return  # a boot loader waits for its disk, and that for the host
     outputs = {t.run(["sh", "-c", "cut -d' ' -f1 /proc/uptime; echo $$"], ["--icount"],
                      smp=1).stdout for _ in range(2)}
     tap.result("--icount: the same time twice", len(outputs) == 1, outputs)

@@ -404,7 +404,8 @@ static void nothing_lost(const struct pair *p)
 	for (int i = 0; i < 20; i++)
 		failed += swap(p->slot, i % 2 ? p->home : p->other) != 0;
 	long after = free_kib();
-	check(failed == 0 && after + 512 > before && before + 512 > after &&
+	/* There may be more: what the work before left behind is freed late. */
+	check(failed == 0 && after + 512 > before &&
 		      number_in("/proc/meminfo", "MemTotal:") == total,
 	      "%s: no memory is lost (free: %ld KiB, then %ld)", p->slot, before, after);
 	check(threads > 0 && threads_there() == threads, "%s: no thread is lost", p->slot);
