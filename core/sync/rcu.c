@@ -1,18 +1,23 @@
 /*
- * Read-copy-update, simplest form. A machine-wide grace period is a set of CPUs that have not been
- * quiet since it began (`waiting`); a CPU clears its bit when it switches threads, returns to user
- * mode from an interrupt, or is idle. The scheduler's cost is one load and a bit test.
+ * Read-copy-update. A grace period is one for the machine: a set of CPUs that have not been quiet since it
+ * began (`waiting`). A CPU clears its bit when it switches threads, returns to user mode from an interrupt,
+ * or is idle; the scheduler's cost is one load and a bit test.
  *
- * Everything else happens in a timer that runs every PERIOD while there are callbacks: if
- * `waiting` is empty, the callbacks of the ended period are called, those that came since begin
- * the next, and CPUs that lag (idle, or long in user mode) get an interrupt.
+ * Callbacks are each CPU's own, and called there: by a timer that runs every PERIOD while the CPU has some. So
+ * who frees much pays for it, with its own time and its own caches, and cannot be faster than what it leaves
+ * behind is freed.
  *
- * Data: each CPU's `incoming`, pushed to by compare-and-swap -> `current` (waiting for this grace
- * period) -> `ready` -> called. The last two belong to whoever has `running`, the timer's function.
- * No lock, and no line shared with another CPU but where `running` is read.
+ * Data: `sequence` counts beginnings and ends of grace periods, odd while one is under way. A CPU's
+ * callbacks go from `fresh` to `batch`, which waits for the end of the next period to begin (`wanted`), to
+ * `ready`. They are touched by their own CPU only, interrupts off. The timers of all CPUs move the sequence on: one
+ * at a time (`stepping`), and who finds another at it leaves it to that one.
  *
- * Rejected: callbacks at quiescent points (they would run with scheduler locks held); epochs per
- * reader (cost in every reader); one list with a lock (every munmap met there).
+ * Order: `sequence` turns odd before `waiting` is set. So who reads it even has made its changes before any
+ * CPU is asked to be quiet.
+ *
+ * Rejected: one timer for the callbacks of all CPUs (twelve CPUs free faster than one calls: it was never
+ * done, and what it had interrupted never ran again); callbacks at quiescent points (they would run with
+ * scheduler locks held); epochs per reader (cost in every reader).
  */
 #include <core/cpu.h>
 #include <core/rcu.h>
@@ -23,19 +28,25 @@
 #define CALLS_AT_ONCE 512
 
 static _Atomic cpuset_t waiting;
-static _Atomic uint64_t period; /* counts them; written by the timer's function */
+static _Atomic uint64_t sequence;
+static _Atomic bool stepping;
+static nsec_t began, kicked; /* (stepping) */
 
-static struct {
-	struct rcu_head *_Atomic incoming;
-} ALIGNED(64) cpus[CPU_MAX];
-static _Atomic bool running; /* the timer is set, or its function is not done with these: */
-static struct calls { /* oldest first */
-	struct rcu_head *first, **end;
+struct calls { /* oldest first */
+	struct rcu_head *first, **end; /* `end` only if there are any */
 	size_t count;
-} current = {.end = &current.first}, ready = {.end = &ready.first};
+};
 
 static void advance(struct timer *t);
-static struct timer timer = {.fn = advance, .cpu = CPU_NONE};
+
+static struct rcu_cpu {
+	struct calls fresh, batch, ready;
+	uint64_t wanted; /* the sequence that `batch` waits for */
+	bool armed;      /* the timer is set, or its function runs */
+	struct timer timer;
+} ALIGNED(64) cpus[CPU_MAX] = {
+	[0 ... CPU_MAX - 1] = {.timer = {.fn = advance, .cpu = CPU_NONE}},
+};
 
 void rcu_quiescent(cpu_t cpu)
 {
@@ -50,113 +61,116 @@ bool rcu_waits_for(cpu_t cpu)
 
 uint64_t rcu_period(void)
 {
-	return atomic_load_explicit(&period, memory_order_relaxed);
+	return atomic_load_explicit(&sequence, memory_order_relaxed);
 }
 
-void rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *head))
-{
-	/* Any CPU's list will do, if this thread is moved meanwhile. */
-	struct rcu_head *_Atomic *list = &cpus[cpu_id()].incoming;
-
-	head->fn = fn;
-	head->next = atomic_load_explicit(list, memory_order_relaxed);
-	while (!atomic_compare_exchange_weak(list, &head->next, head))
-		;
-	if (unlikely(!atomic_load(&running)) && !atomic_exchange(&running, true))
-		timer_set(&timer, time_now() + PERIOD);
-}
+/* ---- Callbacks ------------------------------------------------------------------------------ */
 
 static void calls_append(struct calls *to, struct calls *from)
 {
 	if (!from->first)
 		return;
-	*to->end = from->first;
+	*(to->first ? to->end : &to->first) = from->first;
 	to->end = from->end;
 	to->count += from->count;
-	*from = (struct calls){.end = &from->first};
+	*from = (struct calls){};
 }
 
-/* A CPU's pushed list, newest first, comes to the end of `to`. */
-static void calls_take(struct calls *to, struct rcu_head *newest)
-{
-	struct rcu_head *oldest = nullptr, **end = newest ? &newest->next : nullptr;
-
-	while (newest) {
-		struct rcu_head *next = newest->next;
-		newest->next = oldest;
-		oldest = newest;
-		newest = next;
-		to->count++;
-	}
-	if (oldest) {
-		*to->end = oldest;
-		to->end = end;
-	}
-}
-
-static bool any_incoming(void)
-{
-	for (cpu_t i = 0; i < cpu_count; i++)
-		if (atomic_load(&cpus[i].incoming))
-			return true;
-	return false;
-}
-
-/* The oldest whose grace period is over: CALLS_AT_ONCE at most, or a quarter of them if that is more. (A fixed
+/* The oldest that are ready: CALLS_AT_ONCE at most, or a quarter of them if that is more. (A fixed
  * number would be a rate, and programs that open and close files faster would fill memory.) */
-static struct rcu_head *take_ready(void)
+static struct rcu_head *take_ready(struct calls *ready)
 {
-	struct rcu_head *first = ready.first, **end = &first;
-	size_t n = 0, most = MAX(ready.count / 4, (size_t)CALLS_AT_ONCE);
+	struct rcu_head *first = ready->first, **end = &first;
+	size_t n = 0, most = MAX(ready->count / 4, (size_t)CALLS_AT_ONCE);
 
 	for (; *end && n < most; n++)
 		end = &(*end)->next;
-	ready.count -= n;
-	ready.first = *end;
-	if (!ready.first)
-		ready.end = &ready.first;
+	ready->count -= n;
+	ready->first = *end;
 	*end = nullptr;
 	return first;
 }
 
-/* The grace period is over: the next one begins for what came meanwhile. */
-static cpuset_t next_period(void)
+void rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *head))
 {
-	calls_append(&ready, &current);
-	for (cpu_t i = 0; i < cpu_count; i++)
-		if (atomic_load_explicit(&cpus[i].incoming, memory_order_relaxed))
-			calls_take(&current, atomic_exchange(&cpus[i].incoming, nullptr));
-	cpuset_t lagging = current.first ? cpu_online() : 0;
-	atomic_fetch_add_explicit(&period, 1, memory_order_relaxed);
-	atomic_store_explicit(&waiting, lagging, memory_order_seq_cst);
+	bool on = hal.cpu.irq_save();
+	struct rcu_cpu *c = &cpus[cpu_id()];
+
+	*head = (struct rcu_head){.fn = fn};
+	calls_append(&c->fresh, &(struct calls){head, &head->next, 1});
+	if (unlikely(!c->armed)) {
+		c->armed = true;
+		timer_set(&c->timer, time_now() + PERIOD);
+	}
+	hal.cpu.irq_restore(on);
+}
+
+/* ---- Grace periods -------------------------------------------------------------------------- */
+
+/* The sequence at which a whole grace period will have passed from here on. */
+static uint64_t sequence_after(void)
+{
+	return (atomic_load(&sequence) + 3) & ~UINT64_C(1);
+}
+
+static bool has_passed(uint64_t wanted)
+{
+	return atomic_load_explicit(&sequence, memory_order_acquire) >= wanted;
+}
+
+/* Ends the grace period that waits for nobody, and begins one if `wanted` is not reached; the CPUs to
+ * interrupt so that they pass. At most one begins in a PERIOD, however many CPUs have callbacks. */
+static cpuset_t step_locked(uint64_t wanted)
+{
+	cpuset_t lagging = atomic_load_explicit(&waiting, memory_order_acquire);
+	uint64_t at = atomic_load_explicit(&sequence, memory_order_relaxed);
+	nsec_t now = time_now();
+
+	if (at % 2 && !lagging)
+		atomic_store(&sequence, ++at);
+	if (at % 2 == 0 && at < wanted && now >= began + PERIOD) {
+		atomic_store(&sequence, at + 1);
+		lagging = cpu_online();
+		atomic_store(&waiting, lagging);
+		began = now;
+	} else if (now < kicked + PERIOD) {
+		return 0;
+	}
+	kicked = now;
 	return lagging;
 }
 
-/* Nothing is left to do, or what is left is somebody else's by now. */
-static bool may_stop(void)
+static void step(uint64_t wanted)
 {
-	if (ready.first || current.first || any_incoming())
-		return false;
-	atomic_store(&running, false);
-	return !any_incoming() || atomic_exchange(&running, true);
+	if (atomic_exchange_explicit(&stepping, true, memory_order_acquire))
+		return;
+	cpuset_t lagging = step_locked(wanted);
+	atomic_store_explicit(&stepping, false, memory_order_release);
+	cpu_kick(lagging & ~cpu_bit(cpu_id()));
+	if (lagging & cpu_bit(cpu_id()))
+		atomic_fetch_or_explicit(&current_task()->work, TASK_WORK_RESCHEDULE,
+					 memory_order_relaxed);
 }
 
 static void advance(struct timer *t)
 {
-	cpuset_t lagging = atomic_load_explicit(&waiting, memory_order_acquire);
+	struct rcu_cpu *c = container_of(t, struct rcu_cpu, timer);
 
-	if (!lagging)
-		lagging = next_period();
-	for (struct rcu_head *calls = take_ready(), *next; calls; calls = next) {
+	if (c->batch.first)
+		step(c->wanted);
+	if (has_passed(c->wanted))
+		calls_append(&c->ready, &c->batch);
+	if (!c->batch.first && c->fresh.first) {
+		calls_append(&c->batch, &c->fresh);
+		c->wanted = sequence_after();
+		step(c->wanted);
+	}
+	for (struct rcu_head *calls = take_ready(&c->ready), *next; calls; calls = next) {
 		next = calls->next;
 		calls->fn(calls);
 	}
-	if (lagging)
-		cpu_kick(lagging & ~cpu_bit(cpu_id()));
-	if (lagging & cpu_bit(cpu_id()))
-		atomic_fetch_or_explicit(&current_task()->work, TASK_WORK_RESCHEDULE,
-					 memory_order_relaxed);
-	if (!may_stop())
+	c->armed = c->fresh.first || c->batch.first || c->ready.first;
+	if (c->armed)
 		timer_set(t, time_now() + PERIOD);
 }
 

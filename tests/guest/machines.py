@@ -40,6 +40,14 @@ def sizes(t, tap):
         tap.equal(f"{mem} of memory", (p.stdout, p.returncode), (b"42\n%d\n" % t.smp, 7))
 
 
+def much_to_free(t, tap):
+    """Each of eight CPUs leaves files behind to be freed later."""
+    deferred = program(t.arch, "musl", [ROOT / "tests/guest/programs/deferred.c"])
+    p = t.run(["/bin/deferred"], ["--add", f"{deferred}:/bin/deferred"], smp=8)
+    tap.result("8 CPUs with much to free later", p.returncode == 0 and b"\nnot ok" not in p.stdout,
+               f"{p.returncode}\n{p.stdout.decode()[-600:]}\n{p.stderr[-600:]}")
+
+
 def kinds(t, tap):
     for name, options in OTHER_MACHINES[t.arch].items():
         p = t.run(HELLO, options)
@@ -185,7 +193,8 @@ def odd_command_lines(t, tap):
         tap.equal(f"command line: {name}", (p.stdout, p.returncode), (b"42\n%d\n" % t.smp, 7))
 
 
-CASES = (sizes, kinds, levels, small_memory, out_of_memory, bad_initramfs, init_that_ends, odd_command_lines)
+CASES = (sizes, much_to_free, kinds, levels, small_memory, out_of_memory, bad_initramfs, init_that_ends,
+         odd_command_lines)
 
 
 def run(target, tap, group):

@@ -273,6 +273,34 @@ KERNEL_TEST(rcu_waits_for_a_long_reader)
 	EXPECT_EQ(atomic_load(&long_thing.dead), 1);
 }
 
+/* Who frees pays, and a CPU is not kept from its own work by what the others free. */
+static struct called {
+	struct rcu_head head;
+	_Atomic cpu_t on;
+} called[CPU_MAX];
+
+static void note_cpu(struct rcu_head *head)
+{
+	atomic_store(&container_of(head, struct called, head)->on, cpu_id());
+}
+
+static void call_later(cpu_t cpu, void *arg)
+{
+	struct called *c = &called[cpu];
+
+	atomic_store(&c->on, CPU_NONE);
+	rcu_call(&c->head, note_cpu);
+	while (atomic_load(&c->on) == CPU_NONE)
+		hal.cpu.relax();
+	EXPECT_EQ(atomic_load(&c->on), cpu);
+}
+
+KERNEL_TEST(rcu_calls_where_it_was_asked)
+{
+	for (int i = 0; i < 3; i++)
+		ktest_on_all_cpus(call_later, nullptr);
+}
+
 /* ---- Calls between CPUs ----------------------------------------------------------------------- */
 
 static _Atomic uint64_t calls_seen[CPU_MAX];
