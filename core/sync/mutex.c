@@ -75,14 +75,15 @@ static unsigned most_urgent(struct mutex *m)
 static void lend_to_owner(struct mutex *m)
 {
 	unsigned most = most_urgent(m);
-	uintptr_t owner = atomic_load(&m->owner) & ~WAITERS;
-	struct task *t = (struct task *)owner;
+	uintptr_t marked = atomic_load(&m->owner);
+	struct task *t = (struct task *)(marked & ~WAITERS);
 
-	if (!owner)
+	/* Without the mark it was released since, and its owner would not restore itself. */
+	if (!t || !(marked & WAITERS))
 		return;
 	upcalls.priority_lend(t, most);
-	/* If it has released the mutex meanwhile, its own restoring may have come before. */
-	if ((atomic_load(&m->owner) & ~WAITERS) != owner && atomic_load(&t->waited_mutexes) <= 0)
+	/* The same, and its own restoring may have come before. */
+	if (atomic_load(&m->owner) != marked && atomic_load(&t->waited_mutexes) <= 0)
 		upcalls.priority_restore(t);
 }
 
