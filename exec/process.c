@@ -235,9 +235,11 @@ void process_thread_publish(struct process *p, struct thread *t)
 	spin_unlock_irq(&process_tree_lock, on);
 }
 
-/* Up to now, also of a thread that runs; on another CPU a little behind. */
+/* Up to now, also of a thread that runs; on another CPU a little behind. The caller itself is not switched out
+ * between the readings. */
 void thread_times(const struct thread *t, nsec_t *user, nsec_t *system)
 {
+	bool on = hal.cpu.irq_save();
 	nsec_t all = t->run_time, kernel = t->system_time;
 
 	if (atomic_load_explicit(&t->on_cpu, memory_order_relaxed)) {
@@ -248,6 +250,7 @@ void thread_times(const struct thread *t, nsec_t *user, nsec_t *system)
 		if (entered != NSEC_NEVER && now > entered)
 			kernel += now - entered;
 	}
+	hal.cpu.irq_restore(on);
 	*system = MIN(kernel, all);
 	*user = all - *system;
 }

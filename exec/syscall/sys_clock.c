@@ -40,7 +40,8 @@ static enum kerr clock_read(int clock, nsec_t *out)
 		*out = user + system;
 		return KERR_OK;
 	case CLOCK_THREAD_CPUTIME_ID:
-		*out = current_thread()->run_time + (time_now() - current_thread()->ran_since);
+		thread_times(current_thread(), &user, &system);
+		*out = user + system;
 		return KERR_OK;
 	default:
 		return KERR_INVAL;
