@@ -3,8 +3,9 @@
  *
  * Placement: a thread that still has its registers in a CPU stays there; else the CPU it ran on
  * if that idles, or if the policy says that it soon will; else any idle CPU it may use; else where
- * it ran (its cache is warm there). An idle CPU pulls from the fullest queue before it sleeps, and every 100 ms of contention a
- * CPU with two more waiting threads than the emptiest one pushes one over.
+ * it ran (its cache is warm there), unless what runs there goes before it for as long as it likes. An idle CPU pulls
+ * from the fullest queue before it sleeps, and every 100 ms of contention a CPU pushes one thread over: to the
+ * emptiest if that has two fewer, or, if nobody who waits may run here, to where the least urgent thread runs.
  *
  * There is no tick: the slice timer is set only while an equal of the running thread waits, and is
  * left to run out when it no longer matters (one interrupt in 10 ms at most).
@@ -17,6 +18,7 @@
 #include <exec/process.h>
 
 #define BALANCE_TICKS 10
+#define BALANCE (BALANCE_TICKS * SCHED_SLICE)
 
 _Atomic cpuset_t sched_online;
 _Atomic cpuset_t sched_idle;
@@ -25,6 +27,35 @@ _Atomic cpuset_t sched_spared;
 static inline void request_reschedule(struct thread *t)
 {
 	atomic_fetch_or_explicit(&t->task.work, TASK_WORK_RESCHEDULE, memory_order_relaxed);
+}
+
+/* Under rcu. */
+static inline const struct thread *runs_on(cpu_t cpu)
+{
+	return atomic_load_explicit(&runqueues[cpu].current, memory_order_relaxed);
+}
+
+/* While `running` wants the CPU, whoever has `priority` waits, whatever turns are taken otherwise. */
+static inline bool outranks(const struct thread *running, uint8_t priority,
+			    const struct scheduler_ops *policy)
+{
+	uint8_t its = READ_ONCE(running->priority);
+
+	return its > priority && (its >= PRIORITY_REALTIME_MIN || policy->strict);
+}
+
+/* The CPU of these that runs the thread of the lowest priority. */
+static cpu_t least_urgent(cpuset_t cpus)
+{
+	cpu_t best = CPU_NONE;
+
+	for (; cpus; cpus &= cpus - 1) {
+		cpu_t cpu = (cpu_t)__builtin_ctzll(cpus);
+		if (best == CPU_NONE ||
+		    READ_ONCE(runs_on(cpu)->priority) < READ_ONCE(runs_on(best)->priority))
+			best = cpu;
+	}
+	return best;
 }
 
 static cpu_t choose_cpu(struct thread *t)
@@ -60,8 +91,10 @@ static cpu_t choose_cpu(struct thread *t)
 		atomic_fetch_and_explicit(&sched_idle, ~cpu_bit(target), memory_order_relaxed);
 	} else if (unlikely(READ_ONCE(runqueues[last].policy)->place)) {
 		target = runqueues[last].policy->place(t, last, allowed);
-	} else if (!(allowed & cpu_bit(last))) {
-		target = (cpu_t)__builtin_ctzll(allowed);
+	} else if (!(allowed & cpu_bit(last)) ||
+		   unlikely(outranks(runs_on(last), t->priority,
+				     READ_ONCE(runqueues[last].policy)))) {
+		target = least_urgent(allowed);
 	}
 	return target;
 }
@@ -90,6 +123,17 @@ void sched_watch(cpu_t cpu, bool on)
 	runqueues[cpu].held = held | (on ? RUNQUEUE_WATCHED : 0);
 }
 
+nsec_t sched_slice(struct runqueue *rq, const struct scheduler_ops *policy, cpu_t cpu,
+		   struct thread *running, nsec_t ran)
+{
+	nsec_t left = POLICY_CALL(policy, tick, cpu, running, ran);
+
+	if (unlikely(left == NSEC_NEVER && rq->ready && running != rq->idle &&
+		     READ_ONCE(rq->slice_due) == NSEC_NEVER))
+		return BALANCE;
+	return left;
+}
+
 /* Somebody waits on another CPU now, whose timer is not set or for too late: it must look. */
 static NOINLINE bool must_look(struct runqueue *rq, cpu_t cpu, const struct scheduler_ops *policy,
 			       struct thread *running)
@@ -97,7 +141,7 @@ static NOINLINE bool must_look(struct runqueue *rq, cpu_t cpu, const struct sche
 	if (!policy->exact)
 		return true;
 	nsec_t now = time_now(), since = running->ran_since,
-	       left = policy->tick(cpu, running, now > since ? now - since : 0);
+	       left = sched_slice(rq, policy, cpu, running, now > since ? now - since : 0);
 	return left != NSEC_NEVER && now + left < READ_ONCE(rq->slice_due);
 }
 
@@ -121,7 +165,7 @@ static void place_on(struct thread *t, cpu_t target, enum ready_reason why)
 		t->ready_since = since != NSEC_NEVER ? since : time_now();
 		if (!READ_ONCE(rq->slice_armed)) {
 			if (target == here)
-				slice = POLICY_CALL(policy, tick, here, running,
+				slice = sched_slice(rq, policy, here, running,
 						    time_now() - running->ran_since);
 			else /* it arms its own timer */
 				kick = must_look(rq, target, policy, running);
@@ -163,8 +207,9 @@ void sched_slice_arm(struct runqueue *rq, nsec_t left)
 	timer_set(&rq->slice_timer, due);
 }
 
-/* The CPU with the fewest waiting threads, and how many. */
-static cpu_t emptiest(uint32_t *ready)
+/* The CPU with the fewest waiting threads, and how many; not one where those of `running` would wait in vain. */
+static cpu_t emptiest(const struct thread *running, const struct scheduler_ops *policy,
+		      uint32_t *ready)
 {
 	cpu_t best = CPU_NONE;
 
@@ -173,9 +218,10 @@ static cpu_t emptiest(uint32_t *ready)
 	     left; left &= left - 1) {
 		cpu_t cpu = (cpu_t)__builtin_ctzll(left);
 		uint32_t n = READ_ONCE(runqueues[cpu].ready);
-		if (atomic_load_explicit(&runqueues[cpu].current, memory_order_relaxed) !=
-		    runqueues[cpu].idle)
+		if (runs_on(cpu) != runqueues[cpu].idle)
 			n++;
+		if (outranks(runs_on(cpu), running->priority, policy))
+			continue;
 		if (best == CPU_NONE || n < *ready) {
 			best = cpu;
 			*ready = n;
@@ -184,13 +230,26 @@ static cpu_t emptiest(uint32_t *ready)
 	return best;
 }
 
-/* Pushes one waiting thread to the emptiest CPU if it has two fewer. */
-static void balance(struct runqueue *rq, cpu_t cpu)
+/* Where one that waits here should wait instead; CPU_NONE: here is as good. */
+static cpu_t better_cpu(const struct runqueue *rq, const struct thread *running, bool in_vain)
 {
 	uint32_t least = 0;
-	cpu_t to = emptiest(&least);
+	cpu_t to;
 
-	if (to == CPU_NONE || to == cpu || rq->ready + 1 < least + 2)
+	if (in_vain) {
+		to = least_urgent(atomic_load_explicit(&sched_online, memory_order_relaxed));
+		return runs_on(to)->priority < running->priority ? to : CPU_NONE;
+	}
+	to = emptiest(running, rq->policy, &least);
+	return to == CPU_NONE || rq->ready + 1 < least + 2 ? CPU_NONE : to;
+}
+
+/* Pushes one waiting thread to a better CPU, if there is one. */
+static void balance(struct runqueue *rq, cpu_t cpu, const struct thread *running, bool in_vain)
+{
+	cpu_t to = better_cpu(rq, running, in_vain);
+
+	if (to == CPU_NONE || to == cpu)
 		return;
 	spin_acquire(&rq->lock);
 	struct thread *t = rq->policy->pull(cpu, to);
@@ -220,21 +279,25 @@ void sched_slice_timer(struct timer *timer)
 	WRITE_ONCE(rq->slice_due, NSEC_NEVER);
 	spin_acquire(&rq->lock);
 	nsec_t left = NSEC_NEVER;
+	bool in_vain = false;
 	if (rq->held || (running != rq->idle && rq->ready)) {
 		left = rq->policy->tick(cpu, running, time_now() - running->ran_since);
+		in_vain = left == NSEC_NEVER && rq->ready && running != rq->idle;
 		if (left == 0 || (running == rq->idle && rq->ready))
 			request_reschedule(running);
 	}
 	spin_release(&rq->lock);
+	if (in_vain)
+		left = BALANCE;
 	if (left != NSEC_NEVER && left != 0)
 		sched_slice_arm(rq, left);
 	/* At once if somebody waits here in vain for what was foretold to end while another CPU idles. */
 	bool idles = rq->policy->stay &&
 		     atomic_load_explicit(&sched_idle, memory_order_relaxed) &
 			     ~atomic_load_explicit(&sched_spared, memory_order_relaxed);
-	if (READ_ONCE(rq->ready) && (++rq->balance_ticks >= BALANCE_TICKS || idles)) {
+	if (READ_ONCE(rq->ready) && (++rq->balance_ticks >= BALANCE_TICKS || idles || in_vain)) {
 		rq->balance_ticks = 0;
-		balance(rq, cpu);
+		balance(rq, cpu, running, in_vain);
 	}
 }
 

@@ -829,10 +829,15 @@ static struct thread *op_pull(cpu_t cpu, cpu_t to)
 	return nullptr;
 }
 
-/* Where it ran if it may run there at once; else where what runs counts least. */
+/* Where it ran if it may run there at once, or after some turns where it cannot do so anywhere; else where what runs
+ * counts least. */
 static cpu_t op_place(struct thread *t, cpu_t last, cpuset_t allowed)
 {
 	uint8_t rank = rank_of(t), least = RANK_CRITICAL + 1;
+	bool may_stay =
+		allowed & cpu_bit(last) &&
+		(rank == RANK_CRITICAL ||
+		 atomic_load_explicit(&stands[last], memory_order_relaxed) != RANK_CRITICAL);
 	cpu_t best = last;
 
 	for (cpuset_t left = allowed; left; left &= left - 1) {
@@ -845,7 +850,7 @@ static cpu_t op_place(struct thread *t, cpu_t last, cpuset_t allowed)
 			best = cpu;
 		}
 	}
-	return least < rank || !(allowed & cpu_bit(last)) ? best : last;
+	return least < rank || !may_stay ? best : last;
 }
 
 /* What outranks the thread that runs there, or has deadlines, does not wait for it. */

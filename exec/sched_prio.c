@@ -101,6 +101,7 @@ static void prio_stats(cpu_t cpu, struct sched_stats *out)
 const struct scheduler_ops sched_prio = {
 	.name = "prio",
 	.version = 2,
+	.strict = true,
 	.init = prio_init,
 	.exit = prio_exit,
 	.pick_next = prio_pick_next,

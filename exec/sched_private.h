@@ -12,7 +12,7 @@ struct runqueue {
 	uint32_t held; /* (lock) queued threads that the policy holds back, and RUNQUEUE_WATCHED */
 	const struct scheduler_ops *policy; /* (lock) */
 	uint32_t epoch; /* (lock) of the policy: see exec/sched_change.c */
-	struct thread *_Atomic current; /* (own CPU, under lock; others read under lock) */
+	struct thread *_Atomic current; /* (own CPU, under lock; others under lock or rcu) */
 	struct thread *idle; /* (const after start) */
 	struct aspace *aspace; /* (own CPU) what aspace_activate() was last given */
 	struct thread *_Atomic fpu_owner; /* whose registers the unit holds: exec/fpu.c */
@@ -20,7 +20,7 @@ struct runqueue {
 	bool slice_armed; /* (own CPU) slice_timer is set */
 	uint32_t balance_ticks; /* (own CPU) */
 	struct timer slice_timer; /* (own CPU) */
-	nsec_t slice_due; /* (own CPU; others peek) of an exact policy: what it is set to */
+	nsec_t slice_due; /* (own CPU; others peek) what it is set to */
 	nsec_t started; /* (own CPU) when it came up */
 	nsec_t busy_time, system_time; /* (lock) charged at each switch */
 	nsec_t shown_user, shown_system; /* (lock) what exec_cpu_times() last gave */
@@ -49,6 +49,10 @@ void thread_start_entry(struct hal_thread *prev, void *arg);
 
 /* Queues a READY thread that nobody else handles, on the CPU of its choice. Any context. */
 void sched_place(struct thread *t, enum ready_reason why);
+/* What the policy's tick() says. While somebody waits whom nothing lets run here: when to look for another CPU
+ * for it, if no timer is set for earlier. Lock held. */
+nsec_t sched_slice(struct runqueue *rq, const struct scheduler_ops *policy, cpu_t cpu,
+		   struct thread *running, nsec_t ran);
 /* Arms the slice timer if `running` may not run for ever. Interrupts off, no lock. */
 void sched_slice_arm(struct runqueue *rq, nsec_t left);
 void sched_slice_timer(struct timer *timer);

@@ -175,7 +175,7 @@ void sched_switch(enum switch_reason reason)
 	next->ran_since = now;
 	nsec_t slice = NSEC_NEVER;
 	if (!rq->slice_armed && (rq->ready | rq->held))
-		slice = POLICY_CALL(policy, tick, cpu, next, 0);
+		slice = sched_slice(rq, policy, cpu, next, 0);
 	if (next->entered != NSEC_NEVER)
 		next->entered = now; /* its call goes on */
 	atomic_store_explicit(&rq->current, next, memory_order_relaxed);

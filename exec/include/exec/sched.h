@@ -47,6 +47,8 @@ struct scheduler_ops {
 	uint32_t version;
 	/* It wants to be asked exactly when tick() said, though a timer for a later time is set. */
 	bool exact;
+	/* A higher priority goes before a lower one for as long as it likes; otherwise only the real-time ones do. */
+	bool strict;
 	/* Makes the queues of `cpus` CPUs. No lock held; may allocate. */
 	enum kerr (*init)(cpu_t cpus);
 	/* Gives back what init took: no CPU has this policy any more. No lock held. */

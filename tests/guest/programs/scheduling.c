@@ -496,6 +496,49 @@ static bool set_policy(const char *name)
 	return good;
 }
 
+/* A process that computes until `end`, with a real-time policy or without. */
+static pid_t computing(bool realtime, uint64_t end)
+{
+	struct sched_param p = {.sched_priority = 10};
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	if (realtime)
+		sched_setscheduler(0, SCHED_FIFO, &p);
+	while (now_ns() < end)
+		;
+	_exit(0);
+}
+
+/* Real-time programs on all CPUs but one, and others on all: who may use the last one does not wait for the
+ * real-time ones, wherever it ran before. */
+static void one_cpu_left(void)
+{
+	static const char *const names[] = {"fifo", "mlfq", "dis", "prio"};
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (cpus < 2)
+		return;
+	for (int i = 0; i < 4; i++) {
+		pid_t pids[128];
+		uint64_t began = now_ns(), end = began + 20000000000;
+		check(set_policy(names[i]), "%s for all", names[i]);
+		for (int k = 0; k < 2 * cpus - 1; k++)
+			pids[k] = computing(k < cpus - 1, end);
+		for (int k = 0; k < 8; k++)
+			sleep_ms(10);
+		uint64_t took = now_ns() - began;
+		check(took < 15000000000, "%s: one CPU without real-time programs is enough",
+		      names[i]);
+		printf("# %s: %lu ms\n", names[i], (unsigned long)(took / 1000000));
+		for (int k = 0; k < 2 * cpus - 1; k++) {
+			kill(pids[k], SIGKILL);
+			status_of(pids[k]);
+		}
+	}
+}
+
 static void policies(void)
 {
 	static const char *const names[] = {"fifo", "mlfq", "prio", "dis"};
@@ -514,6 +557,7 @@ static void policies(void)
 	check(!set_policy("nonsense") && errno == EINVAL, "an unknown policy is refused");
 	check(in_child(setuid(1000); _exit(set_policy("fifo"))) == 0,
 	      "only the superuser changes it");
+	one_cpu_left();
 	struct sched_param p = {.sched_priority = 5};
 	sched_setscheduler(0, SCHED_RR, &p);
 	if (pipe(ends[0]) || pipe(ends[1]))
