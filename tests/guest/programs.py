@@ -15,15 +15,14 @@ FOLDER = HERE / "programs"
 BOTH = {"threads": "", "signals": "", "memory": "", "files": "", "processes": "", "fpu": "", "fpustate": "",
         "epoll": "", "events": "", "locks": "", "sockets": "", "rights": "", "overcommit": "",
         "badmem": "", "faults": "", "figures": "", "aslr": "", "numa": "", "pkeys": "",
-        "terncalls": "", "scheduling": "", "inheritance": "", "capabilities": "", "credentials": "",
-        "domains": "", "intents": "",
+        "terncalls": "", "inheritance": "", "capabilities": "", "credentials": "", "domains": "",
         "badelf": "{}/crash"}
 # Hard on the machine, the same for both flavours: once is enough.
 ONCE = {"mapmodel": "2 10000", "huge": "", "epollstress": "", "socketstress": "", "hostile": "",
         "forkbomb": "", "exhaust": "", "devmem": "", "deferred": "", "modules": "", "slots": "",
-        "heal": ""}
+        "heal": "", "intents": "", "scheduling": ""}
 # They choose their policies themselves.
-OWN_POLICIES = {"heal", "intents", "modules", "slots"}
+OWN_POLICIES = {"heal", "intents", "modules", "scheduling", "slots"}
 # What a loader and shared libraries may change.
 SHARED = {"threads": "", "signals": "", "processes": ""}
 
