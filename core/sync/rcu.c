@@ -91,18 +91,26 @@ static struct rcu_head *take_ready(struct calls *ready)
 	return first;
 }
 
-void rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *head))
+static NOINLINE void start(struct rcu_cpu *c, bool on)
+{
+	c->armed = true;
+	timer_set(&c->timer, time_now() + PERIOD);
+	hal.cpu.irq_restore(on);
+}
+
+NOINLINE void rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *head))
 {
 	bool on = hal.cpu.irq_save();
 	struct rcu_cpu *c = &cpus[cpu_id()];
 
 	*head = (struct rcu_head){.fn = fn};
-	calls_append(&c->fresh, &(struct calls){head, &head->next, 1});
-	if (unlikely(!c->armed)) {
-		c->armed = true;
-		timer_set(&c->timer, time_now() + PERIOD);
-	}
-	hal.cpu.irq_restore(on);
+	*(c->fresh.first ? c->fresh.end : &c->fresh.first) = head;
+	c->fresh.end = &head->next;
+	c->fresh.count++;
+	if (likely(c->armed))
+		hal.cpu.irq_restore(on);
+	else
+		start(c, on);
 }
 
 /* ---- Grace periods -------------------------------------------------------------------------- */
