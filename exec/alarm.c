@@ -1,6 +1,7 @@
 /*
  * alarm(2) and setitimer(ITIMER_REAL): one timer a process, SIGALRM when it fires. The function runs
- * in interrupt context; the timer is cancelled before its process can go away (exit.c).
+ * in interrupt context. The timer is set under the process's lock, by whoever does; one that is no more wanted
+ * fires for nothing. It is cancelled before its process can go away.
  */
 #include "process_private.h"
 
@@ -15,35 +16,45 @@ void alarm_expired(struct timer *timer)
 		(void)err; /* a standard signal: cannot fail */
 		p->alarm_deadline = p->alarm_interval ? p->alarm_deadline + p->alarm_interval : 0;
 	}
-	nsec_t next = p->alarm_deadline;
+	if (p->alarm_deadline)
+		timer_set(timer, MAX(p->alarm_deadline, time_now() + 10 * NSEC_PER_USEC));
 	spin_unlock_irq(&p->lock, on);
-	if (next)
-		timer_set(timer, MAX(next, time_now() + 10 * NSEC_PER_USEC));
+}
+
+static void get_locked(const struct process *p, nsec_t now, nsec_t *left, nsec_t *interval)
+{
+	*left = p->alarm_deadline ? (p->alarm_deadline > now ? p->alarm_deadline - now : 1) : 0;
+	*interval = p->alarm_interval;
 }
 
 void alarm_get(nsec_t *left, nsec_t *interval)
 {
 	struct process *p = current_process();
 	bool on = spin_lock_irq(&p->lock);
-	nsec_t now = time_now();
 
-	*left = p->alarm_deadline ? (p->alarm_deadline > now ? p->alarm_deadline - now : 1) : 0;
-	*interval = p->alarm_interval;
+	get_locked(p, time_now(), left, interval);
 	spin_unlock_irq(&p->lock, on);
 }
 
 void alarm_set(nsec_t first, nsec_t interval, nsec_t *old_left, nsec_t *old_interval)
 {
 	struct process *p = current_process();
-
-	alarm_get(old_left, old_interval);
-	timer_cancel(&p->alarm);
 	bool on = spin_lock_irq(&p->lock);
-	p->alarm_deadline = first ? time_now() + first : 0;
+	nsec_t now = time_now();
+
+	get_locked(p, now, old_left, old_interval);
+	p->alarm_deadline = first ? now + first : 0;
 	p->alarm_interval = first ? interval : 0;
-	nsec_t deadline = p->alarm_deadline;
+	if (first)
+		timer_set(&p->alarm, p->alarm_deadline);
 	spin_unlock_irq(&p->lock, on);
-	timer_cancel(&p->alarm); /* one that expired between re-armed itself for the old time */
-	if (deadline)
-		timer_set(&p->alarm, deadline);
+}
+
+void alarm_end(struct process *p)
+{
+	bool on = spin_lock_irq(&p->lock);
+
+	p->alarm_deadline = p->alarm_interval = 0; /* it does not set itself again */
+	spin_unlock_irq(&p->lock, on);
+	timer_cancel(&p->alarm);
 }

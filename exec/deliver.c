@@ -371,7 +371,7 @@ enum kerr signal_return(struct hal_frame *frame)
 {
 	struct thread *t = current_thread();
 	struct hal_signal s = {};
-	bool live = fpu_hold();
+	bool live = fpu_hold_to_rewrite();
 	enum kerr err = hal.user.signal_pop(frame, &s);
 
 	fpu_release(live);

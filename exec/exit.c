@@ -173,7 +173,7 @@ static void process_exit(struct process *p)
 	if (p == process_init)
 		panic("program 1 ended with %s %d", p->exit_status & 0x7f ? "signal" : "status",
 		      p->exit_status & 0x7f ? p->exit_status & 0x7f : p->exit_status >> 8);
-	timer_cancel(&p->alarm);
+	alarm_end(p);
 	bool on = spin_lock_irq(&p->lock);
 	struct aspace *as = p->aspace;
 	p->aspace = nullptr;

@@ -109,16 +109,18 @@ void fpu_switch(struct runqueue *rq, struct thread *next, cpu_t cpu)
 	unit_set(rq, false);
 }
 
-/* On the CPU that has arg's registers, perhaps no more; interrupt context. */
+/* On the CPU that has arg's registers, perhaps no more; interrupts off. Who runs here is a kernel thread, for
+ * which the unit's state does not matter, or finds it off as before, or is arg itself, which has
+ * come here meanwhile and must ask anew. */
 static void send_home(void *arg)
 {
 	struct runqueue *rq = &runqueues[cpu_id()];
-	bool on = hal.cpu.irq_save(), was = rq->fpu_on;
+	bool on = hal.cpu.irq_save();
 
 	if (atomic_load_explicit(&rq->fpu_owner, memory_order_relaxed) == arg) {
 		unit_set(rq, true);
 		unit_empty(rq);
-		unit_set(rq, was);
+		unit_set(rq, false);
 	}
 	hal.cpu.irq_restore(on);
 }
@@ -159,17 +161,48 @@ NOINLINE bool fpu_trap(struct trap *trap)
 	return true;
 }
 
+/* The unit off, and the area the current thread's to read and rewrite. Comes with interrupts off, turns them on. */
+static void hold(struct thread *t)
+{
+	unit_set(&runqueues[t->task.hal.cpu], false);
+	atomic_store_explicit(&t->fpu_cpu, FPU_HELD, memory_order_relaxed);
+	hal.cpu.irq_restore(true);
+}
+
 bool fpu_hold(void)
 {
 	struct thread *t = current_thread();
 	bool live = bring_home(t);
-	struct runqueue *rq = &runqueues[t->task.hal.cpu];
 
 	if (live)
-		unit_empty(rq);
-	unit_set(rq, false);
-	atomic_store_explicit(&t->fpu_cpu, FPU_HELD, memory_order_relaxed);
-	hal.cpu.irq_restore(true);
+		unit_empty(&runqueues[t->task.hal.cpu]);
+	hold(t);
+	return live;
+}
+
+/* Whatever unit has the registers: no more. What another CPU is doing while this loops is one save, with
+ * interrupts off. */
+static void give_up(struct thread *t)
+{
+	cpu_t at;
+
+	while ((at = atomic_load_explicit(&t->fpu_cpu, memory_order_acquire)) != CPU_NONE) {
+		struct thread *expected = t;
+		if (atomic_compare_exchange_strong(&runqueues[at].fpu_owner, &expected, nullptr))
+			atomic_store_explicit(&t->fpu_cpu, CPU_NONE, memory_order_relaxed);
+		else
+			hal.cpu.relax();
+	}
+}
+
+bool fpu_hold_to_rewrite(void)
+{
+	struct thread *t = current_thread();
+
+	(void)hal.cpu.irq_save();
+	bool live = atomic_load_explicit(&t->fpu_cpu, memory_order_relaxed) == t->task.hal.cpu;
+	give_up(t);
+	hold(t);
 	return live;
 }
 
@@ -185,12 +218,16 @@ void fpu_release(bool live)
 	hal.cpu.irq_restore(on);
 }
 
-void fpu_show(void)
+/* The area is as the registers are, and they go on. Interrupts as with bring_home. */
+static void write_down(struct thread *t)
 {
-	struct thread *t = current_thread();
-
 	if (bring_home(t))
 		hal.cpu.fpu_save(&t->task.hal);
+}
+
+void fpu_show(void)
+{
+	write_down(current_thread());
 	hal.cpu.irq_restore(true);
 }
 
@@ -198,31 +235,23 @@ void fpu_fork(struct thread *child)
 {
 	struct thread *t = current_thread();
 
-	if (bring_home(t))
-		hal.cpu.fpu_save(&t->task.hal);
+	write_down(t);
 	hal.cpu.fpu_copy(&child->task.hal, &t->task.hal);
 	hal.cpu.irq_restore(true);
 }
 
-/* What the other CPU is doing while this loops is one save, with interrupts off. */
 void fpu_drop(void)
 {
 	struct thread *t = current_thread();
-	cpu_t at;
 
-	t->fpu_uses = 0; /* no switch loads it from here on */
-	while ((at = atomic_load_explicit(&t->fpu_cpu, memory_order_acquire)) != CPU_NONE) {
-		struct thread *expected = t;
-		if (atomic_compare_exchange_strong(&runqueues[at].fpu_owner, &expected, nullptr))
-			atomic_store_explicit(&t->fpu_cpu, CPU_NONE, memory_order_relaxed);
-		else
-			hal.cpu.relax();
-	}
+	WRITE_ONCE(t->fpu_uses, 0);
+	atomic_signal_fence(memory_order_seq_cst); /* no switch loads it from here on */
+	give_up(t);
 }
 
 void fpu_new_program(void)
 {
-	fpu_hold();
+	(void)fpu_hold_to_rewrite();
 	memset(current_thread()->task.hal.fpu, 0, hal.user.info()->fpu_size);
 	fpu_release(false);
 }

@@ -94,6 +94,8 @@ void signal_action_reset(struct signal_actions *a, int signo);
 /* Signals of `bits` that pend for the process are offered to other threads than the current. */
 void signal_retarget_locked(struct process *p, uint64_t bits);
 void alarm_expired(struct timer *timer);
+/* The process ends: no more of it. No lock. */
+void alarm_end(struct process *p);
 void deliver_work(struct hal_frame *frame, uint32_t work);
 /* All threads of p end with `status` (wait status word); the first one decides. */
 void process_end_all_locked(struct process *p, int status);

@@ -15,6 +15,8 @@ void thread_launch(struct thread *t);
  * hold: they are in its area, which stays the thread's to read and change, until release; true: the
  * unit had them, and release(true) may load them at once. */
 bool fpu_hold(void);
+/* The same if all of them will be rewritten: the area has older ones. */
+bool fpu_hold_to_rewrite(void);
 void fpu_release(bool live);
 /* They are in its area as well, to be read until it returns to user mode. */
 void fpu_show(void);

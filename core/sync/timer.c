@@ -2,8 +2,9 @@
  * Timers: one red-black tree per CPU by deadline, with the earliest cached, and the CPU's one-shot hardware
  * timer armed for it. A timer fires on the CPU that set it. There is no periodic tick.
  *
- * Locks: a CPU's queue lock (interrupt-safe) guards its tree and the `queued` of its timers.
- * `running` tells a canceller on another CPU that the function is being called right now.
+ * Locks: a CPU's queue lock (interrupt-safe) guards its tree and the `queued` of its timers. Who sets and cancels one
+ * timer sees to it that this is done by one at a time: a timer has no lock of its own. Its function may set it
+ * while another cancels it: `running` tells that the function is being called right now.
  * Costs: set and cancel O(log n); expiry of k timers one interrupt.
  *
  * Rejected: a timer wheel (better for many thousand network timers, worse deadlines, more memory).
@@ -78,7 +79,7 @@ static bool dequeue(struct timer *t)
 		return false;
 	struct timer_queue *q = &queues[cpu];
 	bool on = spin_lock_irq(&q->lock);
-	bool was = t->queued;
+	bool was = t->queued && t->cpu == cpu;
 	if (was) {
 		remove_locked(q, t);
 		/* Another CPU's hardware may fire once for nothing; it re-arms itself then. */
@@ -87,6 +88,14 @@ static bool dequeue(struct timer *t)
 	}
 	spin_unlock_irq(&q->lock, on);
 	return was;
+}
+
+static bool runs(const struct timer *t)
+{
+	cpu_t cpu = READ_ONCE(t->cpu);
+
+	return cpu != CPU_NONE &&
+	       atomic_load_explicit(&queues[cpu].running, memory_order_acquire) == t;
 }
 
 void timer_set(struct timer *t, nsec_t deadline)
@@ -111,9 +120,12 @@ bool timer_cancel(struct timer *t)
 {
 	bool was = dequeue(t);
 
-	if (!was && t->cpu != CPU_NONE)
-		while (atomic_load_explicit(&queues[t->cpu].running, memory_order_acquire) == t)
+	/* The function may have set it again, and may do so until it has returned. */
+	while (runs(t)) {
+		while (runs(t))
 			hal.cpu.relax();
+		was |= dequeue(t);
+	}
 	return was;
 }
 

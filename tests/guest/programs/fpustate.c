@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/syscall.h>
 
 struct call {
@@ -291,6 +292,70 @@ static bool forks(uint64_t seed)
 	return calls[1].result > 0 && status_of((pid_t)calls[1].result) == 0 && good;
 }
 
+/* Somebody moves it while it forks, also to where its registers are. */
+static _Atomic int forking; /* its number, once it runs */
+static atomic_bool forked_all;
+
+static void *moves_it(void *arg)
+{
+	unsigned long mask;
+
+	for (uint64_t i = 0; !forked_all; i++) {
+		struct call c = move_to(&mask, (int)(i % (uint64_t)cpus));
+		syscall(c.number, forking, c.args[1], c.args[2]);
+		for (uint64_t end = now_ns() + i * 7 % 300 * 1000; now_ns() < end;)
+			;
+	}
+	return NULL;
+}
+
+static void *forks_often(void *arg)
+{
+	unsigned long mask;
+	struct call calls[2] = {{0}, {SYS_clone, {SIGCHLD}, 0}};
+	struct call yield = {SYS_sched_yield, {0}, 0}, later[] = {yield, yield, yield};
+
+	forking = (int)syscall(SYS_gettid);
+	for (uint64_t i = 0; i < 400; i++) {
+		calls[0] = move_to(&mask, (int)(i % (uint64_t)cpus));
+		wrong += !kept(i, calls, 2);
+		if (calls[1].result == 0)
+			_exit(0);
+		wrong += !kept(i + 1000, later, 3); /* as they are now, not as they were then */
+		if (calls[1].result > 0)
+			status_of((pid_t)calls[1].result);
+	}
+	forked_all = true;
+	return NULL;
+}
+
+static void *competes(void *arg)
+{
+	struct call yield = {SYS_sched_yield, {0}, 0};
+
+	for (uint64_t i = 0; !forked_all; i++)
+		wrong += !kept(i, &yield, 1);
+	return NULL;
+}
+
+static void moved_in_fork(void)
+{
+	pthread_t t[6];
+
+	for (int i = 0; i < 6; i++) {
+		if (pthread_create(&t[i], NULL,
+				   i == 0   ? forks_often
+				   : i == 1 ? moves_it
+					    : competes,
+				   NULL))
+			exit(1);
+		while (i == 0 && !forking)
+			sched_yield();
+	}
+	for (int i = 0; i < 6; i++)
+		pthread_join(t[i], NULL);
+}
+
 /* Ends, or becomes a new program, likewise. */
 static int leaves(uint64_t seed, char **argv)
 {
@@ -431,6 +496,8 @@ int main(int argc, char **argv)
 	for (uint64_t i = 0; i < 40; i++)
 		good += forks(i);
 	check(good == 40, "children have their parent's registers (%d of 40)", good);
+	moved_in_fork();
+	check(wrong == 0, "who forks is moved to where its registers are");
 	good = 0;
 	for (uint64_t i = 0; i < 40; i++)
 		good += leaves(i, argv) == 0;

@@ -1,8 +1,10 @@
 /* Signals: handlers, masks, restart, alternate stacks, fault addresses, stop and continue, timers. */
 #define _GNU_SOURCE
 #include "tap.h"
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/time.h>
 
@@ -224,12 +226,56 @@ static void test_stop(void)
 	install(SIGCHLD, SIG_DFL, 0);
 }
 
+/* ---- One alarm, set by many threads at once, and by processes that end ---- */
+
+static atomic_bool enough;
+
+static void *sets_alarms(void *arg)
+{
+	uint64_t x = (uint64_t)(intptr_t)arg;
+
+	while (!enough) {
+		x = x * 6364136223846793005u + 1442695040888963407u;
+		long span = (long)(x >> 33) % 200;
+		struct itimerval t = {{0, span % 3 ? span : 0}, {0, span}};
+		setitimer(ITIMER_REAL, &t, NULL);
+	}
+	return NULL;
+}
+
+/* Whatever became of the alarms, every thread that sleeps wakes up. */
+static void test_alarms(void)
+{
+	struct itimerval often = {{0, 20}, {0, 20}}, none = {{0, 0}, {0, 0}};
+	pthread_t t[4];
+	int good = 0;
+
+	install(SIGALRM, note, SA_RESTART);
+	for (intptr_t i = 0; i < 4; i++)
+		pthread_create(&t[i], NULL, sets_alarms, (void *)(i + 1));
+	for (uint64_t end = now_ns() + 500000000; now_ns() < end;)
+		sleep_ms(1);
+	enough = true;
+	for (int i = 0; i < 4; i++)
+		pthread_join(t[i], NULL);
+	setitimer(ITIMER_REAL, &none, NULL);
+	sig_atomic_t before = seen;
+	sleep_ms(20);
+	check(before > 0 && seen == before, "one alarm, set by four threads (%d signals)",
+	      (int)before);
+	for (int i = 0; i < 200; i++)
+		good += in_child(setitimer(ITIMER_REAL, &often, NULL);
+				 for (int k = 0; k < i * 20; k++) getppid(); _exit(5)) == 5;
+	check(good == 200, "processes end with an alarm running (%d of 200)", good);
+}
+
 int main(void)
 {
 	test_handlers();
 	test_interrupted();
 	test_faults();
 	test_stop();
+	test_alarms();
 	install(SIGPIPE, SIG_IGN, 0);
 	int p[2];
 	check(pipe(p) == 0 && close(p[0]) == 0 && write(p[1], "x", 1) < 0 && errno == EPIPE,
