@@ -62,13 +62,8 @@ static cpu_t choose_cpu(struct thread *t)
 {
 	cpu_t last = t->task.hal.cpu;
 
-	if (atomic_load_explicit(&t->on_cpu, memory_order_acquire)) {
-		/* The request of sched_set_affinity may have ended with the switch that is under way. */
-		if (unlikely(!(atomic_load_explicit(&t->affinity, memory_order_relaxed) &
-			       cpu_bit(last))))
-			request_reschedule(t);
+	if (atomic_load_explicit(&t->on_cpu, memory_order_acquire))
 		return last;
-	}
 	cpuset_t online = atomic_load_explicit(&sched_online, memory_order_relaxed);
 	if (online == cpu_bit(last))
 		return last;
@@ -145,13 +140,35 @@ static NOINLINE bool must_look(struct runqueue *rq, cpu_t cpu, const struct sche
 	return left != NSEC_NEVER && now + left < READ_ONCE(rq->slice_due);
 }
 
+/* The queue that t may stand in, locked: that of `target`, unless this was forbidden to it since it was chosen
+ * (sched_set_affinity sees t in the queue, or we see its change). One that still has its registers in
+ * the CPU must stand there, and leaves when it runs: an earlier request may have ended with the switch that is
+ * under way. */
+static struct runqueue *lock_queue(struct thread *t, cpu_t *target)
+{
+	for (;;) {
+		struct runqueue *rq = &runqueues[*target];
+		spin_acquire(&rq->lock);
+		cpuset_t may = atomic_load_explicit(&t->affinity, memory_order_relaxed) &
+			       atomic_load_explicit(&sched_online, memory_order_relaxed);
+		if (likely(may & cpu_bit(*target)) || !may)
+			return rq;
+		if (atomic_load_explicit(&t->on_cpu, memory_order_acquire)) {
+			request_reschedule(t);
+			return rq;
+		}
+		spin_release(&rq->lock);
+		*target = t->task.hal.cpu = (cpu_t)__builtin_ctzll(may);
+		atomic_thread_fence(memory_order_seq_cst);
+	}
+}
+
 static void place_on(struct thread *t, cpu_t target, enum ready_reason why)
 {
-	struct runqueue *rq = &runqueues[target];
+	struct runqueue *rq = lock_queue(t, &target);
 	cpu_t here = cpu_id();
 	nsec_t slice = NSEC_NEVER;
 
-	spin_acquire(&rq->lock);
 	const struct scheduler_ops *policy = rq->policy;
 	sched_attach(rq, target, t);
 	WRITE_ONCE(t->queued_on, target);
@@ -201,8 +218,8 @@ void sched_slice_arm(struct runqueue *rq, nsec_t left)
 {
 	nsec_t due = time_now() + left;
 
-	/* An exact policy sets it anew each time. */
-	WRITE_ONCE(rq->slice_armed, !READ_ONCE(rq->policy)->exact);
+	/* An exact policy sets it anew each time, and BALANCE is too long for others. */
+	WRITE_ONCE(rq->slice_armed, !READ_ONCE(rq->policy)->exact && left < BALANCE);
 	WRITE_ONCE(rq->slice_due, due);
 	timer_set(&rq->slice_timer, due);
 }
@@ -402,32 +419,40 @@ void sched_look(struct thread *t, void (*fn)(struct thread *t, const void *arg),
 	update(t, fn, arg, false);
 }
 
-static void set_both(cpu_t cpu, struct thread *t, uint8_t priority)
+static void set_effective(cpu_t cpu, struct thread *t)
+{
+	uint8_t lent = MAX(t->lent_priority, t->mutex_priority);
+
+	runqueues[cpu].policy->set_priority(cpu, t, MAX(t->base_priority, lent));
+}
+
+static void set_base(cpu_t cpu, struct thread *t, uint8_t priority)
 {
 	t->base_priority = priority;
-	runqueues[cpu].policy->set_priority(cpu, t, MAX(priority, t->lent_priority));
+	set_effective(cpu, t);
 }
 
 void sched_set_priority(struct thread *t, uint8_t priority)
 {
-	with_queue(t, set_both, priority);
+	with_queue(t, set_base, priority);
 }
 
-static void raise_to(cpu_t cpu, struct thread *t, uint8_t priority)
+static void raise_mutex(cpu_t cpu, struct thread *t, uint8_t priority)
 {
-	if (t->priority < priority)
-		runqueues[cpu].policy->set_priority(cpu, t, priority);
+	t->mutex_priority = MAX(t->mutex_priority, priority);
+	set_effective(cpu, t);
 }
 
-static void lower_to_base(cpu_t cpu, struct thread *t, uint8_t unused)
+static void end_mutex(cpu_t cpu, struct thread *t, uint8_t unused)
 {
-	runqueues[cpu].policy->set_priority(cpu, t, MAX(t->base_priority, t->lent_priority));
+	t->mutex_priority = 0;
+	set_effective(cpu, t);
 }
 
 static void set_lent(cpu_t cpu, struct thread *t, uint8_t priority)
 {
 	t->lent_priority = priority;
-	runqueues[cpu].policy->set_priority(cpu, t, MAX(t->base_priority, priority));
+	set_effective(cpu, t);
 }
 
 void sched_lend(struct thread *t, uint8_t priority)
@@ -445,11 +470,13 @@ void sched_priority_lend(struct task *owner, unsigned priority)
 {
 	struct thread *t = (struct thread *)owner;
 
-	if (READ_ONCE(t->priority) >= priority)
+	if (READ_ONCE(t->base_priority) >= priority || READ_ONCE(t->mutex_priority) >= priority)
 		return;
-	with_queue(t, raise_to, (uint8_t)priority);
-	/* It looks at its own lock again, and lends on. */
-	if (atomic_load(&t->state) == THREAD_BLOCKED && READ_ONCE(t->wait_reason) == WAIT_LOCK)
+	with_queue(t, raise_mutex, (uint8_t)priority);
+	/* It looks at its own lock again, and lends on; perhaps it is just about to wait for one. */
+	uint8_t state = atomic_load(&t->state);
+	if (t != current_thread() && state != THREAD_SLEEPING &&
+	    (state != THREAD_BLOCKED || READ_ONCE(t->wait_reason) == WAIT_LOCK))
 		sched_unpark(owner);
 }
 
@@ -457,8 +484,10 @@ void sched_priority_restore(struct task *task)
 {
 	struct thread *t = (struct thread *)task;
 
-	if (READ_ONCE(t->priority) != READ_ONCE(t->base_priority))
-		with_queue(t, lower_to_base, 0);
+	/* After the count of mutexes that are waited for, against who lends first and looks at the count then. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (READ_ONCE(t->mutex_priority))
+		with_queue(t, end_mutex, 0);
 }
 
 enum kerr sched_set_affinity(struct thread *t, cpuset_t cpus)

@@ -260,7 +260,8 @@ void thread_notify(struct thread *t, uint32_t work)
 		return;
 	sched_unpark(&t->task);
 	preempt_disable();
-	if (atomic_load_explicit(&t->on_cpu, memory_order_seq_cst)) {
+	if (atomic_load_explicit(&t->on_cpu, memory_order_seq_cst) ||
+	    atomic_load_explicit(&t->state, memory_order_seq_cst) == THREAD_RUNNING) {
 		cpu_t cpu = READ_ONCE(t->task.hal.cpu);
 		if (cpu != cpu_id())
 			cpu_kick(cpu_bit(cpu));

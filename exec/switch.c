@@ -21,7 +21,8 @@
 #include <exec/process.h>
 
 struct runqueue runqueues[CPU_MAX] = {
-	[0 ... CPU_MAX - 1] = {.lock = SPINLOCK_INIT(RANK_RUNQUEUE, "run queue")},
+	[0 ... CPU_MAX - 1] = {.lock = SPINLOCK_INIT(RANK_RUNQUEUE, "run queue"),
+			       .slice_due = NSEC_NEVER},
 };
 
 static inline void fpu_before(struct runqueue *rq, struct thread *prev, struct thread *next,
@@ -180,6 +181,8 @@ void sched_switch(enum switch_reason reason)
 		next->entered = now; /* its call goes on */
 	atomic_store_explicit(&rq->current, next, memory_order_relaxed);
 	atomic_store_explicit(&next->on_cpu, true, memory_order_relaxed);
+	/* Against thread_notify: it sees that `next` runs, or `next` sees its work bits. */
+	atomic_thread_fence(memory_order_seq_cst);
 	spin_release(&rq->lock);
 
 	rcu_quiescent(cpu);

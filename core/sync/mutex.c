@@ -43,20 +43,34 @@ bool mutex_try_lock(struct mutex *m)
 	return true;
 }
 
+/* One mutex less of `owner` is waited for. */
+static void count_off(struct task *owner)
+{
+	if (atomic_fetch_sub(&owner->waited_mutexes, 1) <= 1)
+		upcalls.priority_restore(owner);
+}
+
 /* One attempt of a registered waiter: take the mutex, or mark it as waited for. Under rcu: the owner may
- * release the mutex and even exit meanwhile, but tasks are freed only after a grace period. */
+ * release the mutex and even exit meanwhile, but tasks are freed only after a grace period. Each mark is counted
+ * before it is there, so that what it lends does not end with another mutex, and is counted off by the
+ * slow unlock that it makes. */
 static bool take_or_mark(struct mutex *m)
 {
-	uintptr_t seen = atomic_load_explicit(&m->owner, memory_order_relaxed), want;
+	uintptr_t seen = atomic_load_explicit(&m->owner, memory_order_relaxed);
 
-	do {
-		want = (seen & ~WAITERS ? seen : (uintptr_t)current_task()) | WAITERS;
-	} while (!atomic_compare_exchange_weak_explicit(
-		&m->owner, &seen, want, memory_order_acquire, memory_order_relaxed));
-	/* Each mark is taken back by the slow unlock that it makes. */
-	if (!(seen & WAITERS))
-		atomic_fetch_add(&((struct task *)(want & ~WAITERS))->waited_mutexes, 1);
-	return !(seen & ~WAITERS);
+	for (;;) {
+		struct task *owner =
+			seen & ~WAITERS ? (struct task *)(seen & ~WAITERS) : current_task();
+		bool marks = !(seen & WAITERS);
+		if (marks)
+			atomic_fetch_add(&owner->waited_mutexes, 1);
+		if (atomic_compare_exchange_weak_explicit(
+			    &m->owner, &seen, (uintptr_t)owner | WAITERS, memory_order_acquire,
+			    memory_order_relaxed))
+			return owner == current_task();
+		if (marks)
+			count_off(owner);
+	}
 }
 
 static unsigned most_urgent(struct mutex *m)
@@ -151,8 +165,7 @@ static NOINLINE void mutex_unlock_slow(struct mutex *m)
 
 	atomic_store(&m->owner, 0);
 	wake_next(m);
-	if (atomic_fetch_sub(&self->waited_mutexes, 1) <= 1)
-		upcalls.priority_restore(self);
+	count_off(self);
 }
 
 void mutex_unlock(struct mutex *m)

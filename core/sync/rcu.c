@@ -188,12 +188,15 @@ struct synchronizer {
 	_Atomic bool done;
 };
 
+/* Under the queue's lock, which lies on the waiter's stack like all of it: that takes it last. */
 static void synchronized(struct rcu_head *head)
 {
 	struct synchronizer *s = (struct synchronizer *)head;
 
+	bool on = spin_lock_irq(&s->queue.lock);
 	atomic_store(&s->done, true);
-	wake_all(&s->queue);
+	wake_one_locked(&s->queue);
+	spin_unlock_irq(&s->queue.lock, on);
 }
 
 void rcu_synchronize(void)
@@ -205,7 +208,7 @@ void rcu_synchronize(void)
 	rcu_call(&s.head, synchronized);
 	enum kerr err = wait_until(&s.queue, atomic_load(&s.done), WAIT_OTHER, false, NSEC_NEVER);
 	(void)err; /* not interruptible, no deadline */
-	/* The waker may still hold the queue lock, which lies on this stack. */
+	/* The waker may still hold the lock. */
 	bool on = spin_lock_irq(&s.queue.lock);
 	spin_unlock_irq(&s.queue.lock, on);
 }

@@ -53,8 +53,9 @@ struct thread {
 	_Atomic uint8_t state; /* enum thread_state; moves as thread_move() allows */
 	uint8_t wait_reason; /* (own) enum wait_reason while blocked */
 	bool interruptible; /* (own) while blocked: a signal would wake it */
-	uint8_t priority, base_priority; /* (run queue lock) effective; without inheritance */
-	uint8_t lent_priority; /* (run queue lock) by who waits for its futexes; 0: nobody */
+	/* (run queue lock) Effective, the highest of those that follow: without inheritance, lent by who waits
+	 * for its futexes, and for its mutexes in the kernel (0: nobody). */
+	uint8_t priority, base_priority, lent_priority, mutex_priority;
 	uint8_t level; /* (run queue lock) the list it stands in while queued */
 	uint8_t policy; /* (run queue lock) Linux SCHED_* */
 	int8_t nice; /* (run queue lock) */
