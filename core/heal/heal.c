@@ -81,13 +81,14 @@ void heal_report(struct heal_component *c, uint64_t instance, const char *why)
 
 /* ---- One component; heal_lock held ---- */
 
-static void failed(struct heal_component *c, const char *why)
+static void failed(struct heal_component *c, nsec_t at, const char *why)
 {
 	nsec_t now = time_now();
 
 	c->counters.failures++;
 	if (!heal_ladder_failed(&c->ladder, now))
 		return;
+	c->failed_at = MIN(at, now);
 	/* With the time from which the next rung counts; the console may be slow. */
 	heal_note(now, c->name, "failed", why);
 	log_warn("heal: %s: %s; next, after %lu ms: %s", c->name, why,
@@ -149,7 +150,7 @@ static void say(const struct heal_component *c, enum heal_action a, enum kerr er
 	if (err != KERR_OK)
 		format(text, sizeof(text), "did not work: %s", kerr_name(err));
 	else if (a == HEAL_ISOLATE)
-		format(text, sizeof(text), "given up: nobody uses it until it is reset");
+		format(text, sizeof(text), "given up until it is reset");
 	else if (a == HEAL_ESCALATE)
 		format(text, sizeof(text), "cannot be healed: the kernel goes on without it");
 	else
@@ -159,23 +160,26 @@ static void say(const struct heal_component *c, enum heal_action a, enum kerr er
 	heal_note(time_now(), c->name, heal_action_name(a), text);
 }
 
-static bool take_told(struct heal_component *c, char why[HEAL_WHY])
-{
-	bool on = spin_lock_irq(&told_lock);
-	bool told = c->told;
-	c->told = false;
-	strlcpy(why, c->why, HEAL_WHY);
-	spin_unlock_irq(&told_lock, on);
-	return told;
-}
-
-/* What was told meanwhile about an instance that is gone; that the new one broke too is to be heard. */
+/* What was told about an instance that is gone; that the new one broke too is to be heard. */
 static void forget_old(struct heal_component *c)
 {
 	bool on = spin_lock_irq(&told_lock);
 	if (!c->ops->instance || c->told_of != c->ops->instance(c))
 		c->told = false;
 	spin_unlock_irq(&told_lock, on);
+}
+
+static bool take_told(struct heal_component *c, nsec_t *at, char why[HEAL_WHY])
+{
+	if (c->ops->instance)
+		forget_old(c);
+	bool on = spin_lock_irq(&told_lock);
+	bool told = c->told;
+	c->told = false;
+	*at = c->told_at;
+	strlcpy(why, c->why, HEAL_WHY);
+	spin_unlock_irq(&told_lock, on);
+	return told;
 }
 
 static void climb(struct heal_component *c)
@@ -187,13 +191,13 @@ static void climb(struct heal_component *c)
 		nsec_t now = time_now();
 		if (err == KERR_OK) {
 			c->counters.done[a]++;
-			c->counters.repaired_last = now - c->told_at;
+			c->counters.repaired_last = now - c->failed_at;
 			c->counters.repaired_max =
 				MAX(c->counters.repaired_max, c->counters.repaired_last);
 		} else {
 			c->counters.failed[a]++;
 		}
-		say(c, a, err, now - c->told_at);
+		say(c, a, err, now - c->failed_at);
 		heal_ladder_done(&c->ladder, a, err == KERR_OK, now);
 		forget_old(c);
 	}
@@ -207,16 +211,19 @@ static void check(struct heal_component *c)
 	enum kerr err = c->ops->check(c);
 	if (err == KERR_OK)
 		return;
-	c->told_at = time_now();
-	failed(c, kerr_name(err));
+	bool on = spin_lock_irq(&told_lock);
+	strlcpy(c->why, kerr_name(err), sizeof(c->why));
+	spin_unlock_irq(&told_lock, on);
+	failed(c, time_now(), kerr_name(err));
 }
 
 static void look_after(struct heal_component *c, bool poll)
 {
 	char why[HEAL_WHY];
+	nsec_t at;
 
-	if (take_told(c, why))
-		failed(c, why);
+	if (take_told(c, &at, why))
+		failed(c, at, why);
 	if (poll)
 		check(c);
 	climb(c);
@@ -315,6 +322,7 @@ enum kerr heal_reset(const char *name)
 	struct heal_component *c = find_locked(name);
 	enum kerr err = !c ? KERR_NOENT : c->ops->restart ? c->ops->restart(c) : KERR_OK;
 	if (err == KERR_OK) {
+		forget_old(c);
 		heal_ladder_reset(&c->ladder);
 		heal_note(time_now(), name, "reset", "");
 	}

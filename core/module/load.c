@@ -22,8 +22,8 @@
  * States: COMING -> LIVE -> LEAVING. A module is never found by name twice, and its id is never used again.
  *
  * Locks: modules_lock (a mutex) for the chain and the states; not held while the module's own
- * functions run, so a module may be slow, and may load another one. Before it health_lock, held while
- * a health check runs: that is no use, which would refuse to unload, but is waited for.
+ * functions run, so a module may be slow, and may load another one. A health check that runs is no use of the
+ * module, which would refuse to unload, but is waited for (loaded.checks).
  *
  * Memory: two ranges near the image, each part on pages of its own. The direct map shows the same
  * frames writable, as it does for all memory but the image's.
@@ -37,6 +37,8 @@
 #include <core/init.h>
 #include <core/log.h>
 #include <core/rcu.h>
+#include <core/time.h>
+#include <core/wait.h>
 #include <lib/string.h>
 #include <mm/heap.h>
 #include <mm/kmap.h>
@@ -240,28 +242,51 @@ enum kerr module_load_for(uint16_t machine, void *file, size_t size, const char 
 	return err;
 }
 
-static struct mutex health_lock = MUTEX_INIT(health_lock); /* before modules_lock */
+/* ---- Unloading, and who looks at a module's health ------------------------------------------ */
 
-enum kerr module_unload(const char *name)
+#define CHECK_LIMIT (5 * NSEC_PER_SEC)
+
+static struct waitq checks = WAITQ_INIT(checks);
+static _Atomic uint64_t checks_done;
+
+/* *out null: its health is being looked at. */
+static enum kerr begin_leaving(const char *name, struct loaded **out)
 {
 	enum kerr err = KERR_OK;
 	uint32_t nobody = 0;
 
-	mutex_lock(&health_lock);
 	mutex_lock(&modules_lock);
 	struct loaded *l = chain_find(name);
+	*out = l;
 	if (!l)
 		err = KERR_NOENT;
 	else if (atomic_load(&l->state) != MODULE_LIVE || (l->record->init && !l->record->exit))
 		err = KERR_BUSY;
+	else if (l->checks)
+		*out = nullptr;
 	else if (!atomic_compare_exchange_strong(&l->record->module.users, &nobody, MODULE_GOING))
 		err = KERR_AGAIN;
 	else
 		atomic_store(&l->state, MODULE_LEAVING);
 	mutex_unlock(&modules_lock);
-	mutex_unlock(&health_lock);
+	return err;
+}
+
+enum kerr module_unload(const char *name)
+{
+	nsec_t limit = time_now() + CHECK_LIMIT;
+	struct loaded *l;
+	enum kerr err;
+
+	do {
+		uint64_t seen = atomic_load(&checks_done);
+		err = begin_leaving(name, &l);
+		if (err == KERR_OK && !l)
+			err = wait_until(&checks, atomic_load(&checks_done) != seen, WAIT_OTHER,
+					 true, limit);
+	} while (err == KERR_OK && !l);
 	if (err != KERR_OK)
-		return err;
+		return err == KERR_TIMEDOUT ? KERR_AGAIN : err;
 	if (l->record->exit &&
 	    module_call_last(&l->record->module, MODULE_FN(l->record->exit), 0) != KERR_OK)
 		return KERR_IO; /* what it had registered may still lead into it: it stays */
@@ -282,15 +307,21 @@ bool module_isolate(const char *name)
 
 enum kerr module_health(const char *name)
 {
-	mutex_lock(&health_lock);
 	mutex_lock(&modules_lock);
 	struct loaded *l = chain_find(name);
 	bool live = l && atomic_load(&l->state) == MODULE_LIVE;
+	if (live)
+		l->checks++;
 	mutex_unlock(&modules_lock);
-	enum kerr err = !live               ? KERR_NOENT
-			: l->record->health ? module_call(&l->record->module,
-							  MODULE_FN(l->record->health), 0, 0, 0, 0)
-					    : KERR_OPNOTSUPP;
-	mutex_unlock(&health_lock);
+	if (!live)
+		return KERR_NOENT;
+	enum kerr err = l->record->health ? module_call(&l->record->module,
+							MODULE_FN(l->record->health), 0, 0, 0, 0)
+					  : KERR_OPNOTSUPP;
+	mutex_lock(&modules_lock);
+	l->checks--;
+	mutex_unlock(&modules_lock);
+	atomic_fetch_add(&checks_done, 1);
+	wake_all(&checks);
 	return err;
 }

@@ -37,6 +37,7 @@ struct loaded {
 	_Atomic size_t symbol_count; /* 0 until they are there */
 	_Atomic bool failed; /* a fault in it was contained; not called any more (call.c) */
 	_Atomic uint32_t faults;
+	unsigned checks; /* (modules_lock) of its health that run now */
 };
 
 /* module_load() of an object for a machine that need not be this one (tests). */

@@ -52,16 +52,6 @@ static enum kerr direct_submit(void *instance, struct block_request *r)
 	return KERR_OK;
 }
 
-static enum kerr direct_init(void **instance)
-{
-	*instance = nullptr;
-	return KERR_OK;
-}
-
-static void direct_fini(void *instance)
-{
-}
-
 static enum kerr direct_import(void *instance, const struct slot_state *in)
 {
 	block_adopt("ram0");
@@ -74,8 +64,6 @@ static struct slot_provider direct = {
 	.version = 1,
 	.oldest = 1,
 	.ops = &direct_ops,
-	.init = direct_init,
-	.fini = direct_fini,
 	.import = direct_import,
 };
 

@@ -10,6 +10,7 @@
 
 #define GICC_CTLR 0x00
 #define GICC_PMR 0x04
+#define GICC_BPR 0x08
 #define GICC_IAR 0x0c
 #define GICC_EOIR 0x10
 
@@ -61,6 +62,8 @@ void gicv2_cpu_init(cpu_t cpu)
 	*(distributor + GICD_IPRIORITYR + SGI_SAMPLE) = 0;
 	mmio_write32(distributor, GICD_ISENABLER, 0x0000ffffu);
 	mmio_write32(interface, GICC_PMR, 0xff);
+	mmio_write32(interface, GICC_BPR,
+		     0); /* any higher priority comes before one that is being handled */
 	mmio_write32(interface, GICC_CTLR, GICC_ENABLE);
 }
 

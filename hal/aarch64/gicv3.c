@@ -120,10 +120,12 @@ static void interface_init(void)
 	reg_write(icc_sre_el1, reg_read(icc_sre_el1) | 1);
 	isb();
 	reg_write(icc_pmr_el1, 0xff);
-	reg_write(icc_bpr1_el1, 0);
+	reg_write(icc_bpr1_el1, 0); /* any higher priority comes before one that is being handled */
 	reg_write(icc_ctlr_el1, 0);
-	if (group0_ours)
+	if (group0_ours) {
+		reg_write(icc_bpr0_el1, 0);
 		reg_write(icc_igrpen0_el1, 1);
+	}
 	reg_write(icc_igrpen1_el1, 1);
 	isb();
 }

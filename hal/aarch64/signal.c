@@ -71,8 +71,8 @@ static_assert(sizeof(struct fpsimd_record) == 528);
 static_assert(sizeof(struct signal_frame) == RESERVED_OFFSET + 528 + 16 + 8);
 
 /*
- * The registers come from and go to thread->fpu. FPSR and FPCR lie behind the registers there, where the record has something else:
- * `esr` is written after that, or never.
+ * The registers come from and go to thread->fpu. FPSR and FPCR lie behind the registers there, where the record
+ * has something else: `esr` is written after that, or never.
  */
 #define AREA_USED (512 + 8)
 

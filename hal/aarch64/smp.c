@@ -124,7 +124,7 @@ void smp_ipi(cpuset_t cpus)
 	irq_send(cpus, SGI_IPI);
 }
 
-/* One answer at a time: who is asked, + 1; it writes `sampled`, then clears this. */
+/* One question at a time: who is asked, + 1; it writes `sampled`, then clears this. */
 static _Atomic cpu_t sampling;
 static struct hal_unwind sampled;
 static bool sampled_kernel;
@@ -132,7 +132,7 @@ static bool sampled_kernel;
 void smp_sample_take(const struct hal_frame *frame)
 {
 	cpu_t asked = atomic_load_explicit(&sampling, memory_order_acquire);
-	/* One that comes late may meet the question to another. */
+	/* An answer that comes late may meet the question to another. */
 	if (asked == 0 || (reg_read(mpidr_el1) & MPIDR_AFFINITY) != hardware_ids[asked - 1])
 		return;
 	sampled = (struct hal_unwind){.ip = frame->pc, .fp = frame->x[29]};
@@ -144,10 +144,9 @@ void smp_sample_take(const struct hal_frame *frame)
  * answered. */
 bool smp_sample(cpu_t cpu, struct hal_unwind *out, bool *kernel)
 {
-	cpu_t asked = cpu + 1;
-	if (cpu >= cpu_count)
+	cpu_t asked = cpu + 1, nobody = 0;
+	if (cpu >= cpu_count || !atomic_compare_exchange_strong(&sampling, &nobody, asked))
 		return false;
-	atomic_store(&sampling, asked);
 	irq_send(1ull << cpu, SGI_SAMPLE);
 	nsec_t end = timer_now() + SAMPLE_TIME;
 	while (atomic_load_explicit(&sampling, memory_order_acquire) && timer_now() < end)

@@ -44,8 +44,11 @@ void timer_arm(nsec_t deadline)
 		isb();
 		return;
 	}
-	/* One tick more than the quotient: never early. */
-	reg_write(cntv_cval_el0, scale(deadline, ticks_per_ns) + 1);
+	/* From now on, so that the error of the quotient does not grow with the time since the boot. One tick
+	 * more: never early. */
+	uint64_t ticks = reg_read(cntvct_el0);
+	nsec_t now = timer_from_ticks(ticks), left = deadline > now ? deadline - now : 0;
+	reg_write(cntv_cval_el0, ticks + scale(left, ticks_per_ns) + 1);
 	reg_write(cntv_ctl_el0, CTL_ENABLE);
 	isb();
 }

@@ -116,18 +116,13 @@ static bool calculate(struct hal_frame *f, const struct host_instruction *i, str
 		*a = b ^ c;
 		break;
 	case OP_FSET:
-		if (!host_self()->fpu_on) {
-			*t = (struct user_trap){.kind = TRAP_FPU};
-			return false;
-		}
-		host_self()->fpu[imm % HOST_FPU_WORDS] = *a;
-		break;
 	case OP_FGET:
 		if (!host_self()->fpu_on) {
 			*t = (struct user_trap){.kind = TRAP_FPU};
 			return false;
 		}
-		*a = host_self()->fpu[imm % HOST_FPU_WORDS];
+		uint64_t *unit = &host_self()->fpu[imm % HOST_FPU_WORDS];
+		*(i->op == OP_FSET ? unit : a) = i->op == OP_FSET ? *a : *unit;
 		break;
 	case OP_DIV:
 		if (c == 0) {

@@ -119,7 +119,7 @@ void x86_smp_ipi(cpuset_t cpus)
 				 ICR_FIXED | ICR_ASSERT | VECTOR_IPI);
 }
 
-/* One answer at a time: x86_sampling is the APIC number + 1 of who is asked; trap.S looks at it. */
+/* One question at a time: x86_sampling is the APIC number + 1 of who is asked; trap.S looks at it. */
 _Atomic uint32_t x86_sampling;
 static struct hal_frame sampled; /* the asked one writes it, then clears x86_sampling */
 
@@ -136,13 +136,15 @@ void x86_smp_sample_take(const struct hal_frame *frame)
 
 bool x86_smp_sample(cpu_t cpu, struct hal_unwind *out, bool *kernel)
 {
+	uint32_t nobody = 0;
 	if (cpu >= x86_cpu_count || !atomic_load(&x86_cpus[cpu].started))
 		return false;
-	atomic_store(&x86_sampling, x86_cpus[cpu].apic_id + 1);
+	uint32_t asked = x86_cpus[cpu].apic_id + 1;
+	if (!atomic_compare_exchange_strong(&x86_sampling, &nobody, asked))
+		return false;
 	x86_irq_ipi_send(x86_cpus[cpu].apic_id, ICR_NMI | ICR_ASSERT);
 	for (unsigned i = 0; i < 100000000 && atomic_load(&x86_sampling); i++)
 		x86_relax();
-	uint32_t asked = x86_cpus[cpu].apic_id + 1;
 	/* An NMI that comes later than this is taken for the hardware's. */
 	if (atomic_compare_exchange_strong(&x86_sampling, &asked, 0))
 		return false;

@@ -197,8 +197,11 @@ void x86_timer_cpu_init(void)
 static void alarm_set(nsec_t deadline)
 {
 	if (x86_features.tsc_deadline) {
-		uint64_t tsc = deadline == NSEC_NEVER ? 0 : scale(deadline, tsc_per_nsec) + 1;
-		x86_wrmsr(MSR_TSC_DEADLINE, tsc);
+		/* From now on, so that the error of the quotient does not grow with the uptime. */
+		uint64_t tsc = x86_rdtsc();
+		nsec_t at = x86_timer_from_ticks(tsc), left = deadline > at ? deadline - at : 0;
+		x86_wrmsr(MSR_TSC_DEADLINE,
+			  deadline == NSEC_NEVER ? 0 : tsc + scale(left, tsc_per_nsec) + 1);
 		return;
 	}
 	if (deadline == NSEC_NEVER) {
