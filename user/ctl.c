@@ -16,7 +16,7 @@
  *
  * Statuses: 0; 1 if the kernel refused; 2 if the arguments are wrong.
  */
-#include "ctl_heal.h"
+#include "ctl.h"
 #include "lib/sys.h"
 
 #include <tern/domain.h>
@@ -38,22 +38,37 @@ static const char usage[] =
 	"       domain [NAME [-- PROGRAM [ARGUMENT...]]] | heal [...] (heal help) |\n"
 	"       intent [TEXT [-- PROGRAM [ARGUMENT...]]]\n";
 
-static int refused(const char *what, long err)
+int failed(const char *what, const char *why)
 {
 	print(2, "tern-ctl: ");
 	print(2, what);
-	if (err == -E_NOSYS)
-		print(2, ": this kernel has no such call\n");
-	else if (err == -E_NOENT)
-		print(2, ": there is no such measurement (tern-ctl bench lists them)\n");
-	else if (err == -E_INVAL)
-		print(2, ": the kernel does not accept that\n");
-	else {
-		print(2, ": error ");
-		print_number(2, (unsigned long)-err);
-		print(2, "\n");
-	}
+	print(2, ": ");
+	print(2, why);
+	print(2, "\n");
 	return 1;
+}
+
+int refused(const char *what, long err)
+{
+	static const struct {
+		int error;
+		const char *why;
+	} reasons[] = {{E_PERM, "that is for the privileged"},
+		       {E_NOENT, "there is none"},
+		       {E_IO, "input or output failed"},
+		       {E_NOMEM, "not enough memory"},
+		       {E_BUSY, "it is in use"},
+		       {E_INVAL, "the kernel does not accept that"},
+		       {E_NOSYS, "this kernel has no such call"},
+		       {E_OPNOTSUPP, "not possible with that"}};
+	char number[] = "error 000";
+
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+		if (err == -reasons[i].error)
+			return failed(what, reasons[i].why);
+	for (size_t i = 8; i > 5; i--, err /= 10)
+		number[i] = (char)('0' - err % 10);
+	return failed(what, number);
 }
 
 static void number_line(const char *name, unsigned long value, const char *unit)
@@ -174,10 +189,13 @@ static int bench(const char *name, const char *rounds)
 		}
 		b.rounds = b.rounds * 10 + (uint64_t)(*rounds - '0');
 	}
-	if (length == 0 || length >= sizeof(b.name))
-		return refused("bench", -E_NOENT);
-	memcpy(b.name, name, length);
-	long err = SYS(TERN_NR_BENCHMARK, &b, 0, 0, 0, 0);
+	long err = -E_NOENT;
+	if (length > 0 && length < sizeof(b.name)) {
+		memcpy(b.name, name, length);
+		err = SYS(TERN_NR_BENCHMARK, &b, 0, 0, 0, 0);
+	}
+	if (err == -E_NOENT)
+		return failed("bench", "there is no such measurement (tern-ctl bench lists them)");
 	if (err < 0)
 		return refused("bench", err);
 	unsigned long tenths = (unsigned long)(b.total_ns * 10 / b.rounds);
@@ -207,12 +225,7 @@ static void print_hex(const char *name, uint64_t value)
 
 static int domain_refused(const char *what, long err)
 {
-	if (err != -E_NOENT && err != -E_PERM)
-		return refused(what, err);
-	print(2, "tern-ctl: ");
-	print(2, what);
-	print(2, err == -E_PERM ? ": not from this domain\n" : ": there is none\n");
-	return 1;
+	return err == -E_PERM ? failed(what, "not from this domain") : refused(what, err);
 }
 
 static int domain_show(const char *name)
@@ -302,12 +315,7 @@ static int intent_refused(long err)
 		: err == -E_NOMEM ? "less memory than the process has"
 				  : NULL;
 
-	if (!why)
-		return refused("intent", err);
-	print(2, "tern-ctl: intent: ");
-	print(2, why);
-	print(2, "\n");
-	return 1;
+	return why ? failed("intent", why) : refused("intent", err);
 }
 
 static int intent(int argc, char **argv, char **envp)
@@ -409,18 +417,12 @@ static int swap(const char *slot, const char *provider)
 	}
 	const char *why = err == -E_NOENT       ? unknown(slot)
 			  : err == -E_OPNOTSUPP ? "that provider cannot take over a running machine"
-			  : err == -E_PERM      ? "that is for the privileged"
 			  : err == -E_BUSY      ? "the slot is being swapped already"
 			  : err == -E_INTR      ? "interrupted while the slot was being healed"
 			  : err == -E_TIMEDOUT  ? "the old provider did not become quiet, and stays"
 			  : err == -E_IO        ? "a step failed, the old provider stays"
 						: NULL;
-	if (!why)
-		return refused("swap", err);
-	print(2, "tern-ctl: swap: ");
-	print(2, why);
-	print(2, "\n");
-	return 1;
+	return why ? failed("swap", why) : refused("swap", err);
 }
 
 int main(int argc, char **argv, char **envp)

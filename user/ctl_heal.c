@@ -7,7 +7,7 @@
  *	tern-ctl heal inject WHAT [N]    the RAM disk's driver breaks in that way: crash, hang, lost, nomem, wild, wrong, bug
  *	tern-ctl heal demo [WHAT]        lets it break while four programs read, and shows what came of it
  */
-#include "ctl_heal.h"
+#include "ctl.h"
 
 #include <tern/tern.h>
 
@@ -24,16 +24,6 @@
 #define E_EXIST 17
 
 static unsigned char buffer[CHUNK];
-
-static int refused(const char *what, long err)
-{
-	print(2, "tern-ctl: ");
-	print(2, what);
-	print(2, ": error ");
-	print_number(2, (unsigned long)-err);
-	print(2, "\n");
-	return 1;
-}
 
 static bool set_text(char *to, size_t size, const char *from)
 {

@@ -150,18 +150,16 @@ static enum kerr show_trace(struct text *t, const struct proc_subject *s)
 static enum kerr write_trace(const char *text, size_t length, const struct proc_subject *s)
 {
 	char line[8];
-	uint32_t samples = 0;
+	const char *end;
 
 	if (!process_capable(TERN_CAP_BYPASS_SCHEDULER, LINUX_CAP_SYS_NICE))
 		return KERR_PERM;
-	if (!text_line(text, length, line, sizeof(line)) || !line[0])
+	if (!text_line(text, length, line, sizeof(line)))
 		return KERR_INVAL;
-	for (const char *c = line; *c; c++) {
-		if (*c < '0' || *c > '9')
-			return KERR_INVAL;
-		samples = samples * 10 + (uint32_t)(*c - '0');
-	}
-	return dis_trace_start(samples);
+	uint64_t samples = str_to_u64(line, &end, 10);
+	if (end == line || *end)
+		return KERR_INVAL;
+	return dis_trace_start((uint32_t)samples);
 }
 
 #define SWITCH_MODE (S_IFREG | 0644)

@@ -1,9 +1,9 @@
 /* Floating-point and vector registers survive switches between threads, signals and fork. */
 #define _GNU_SOURCE
+#include "cpus.h"
 #include "tap.h"
 #include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/time.h>
 
@@ -100,14 +100,11 @@ static void talk(void)
 static void *wander(void *arg)
 {
 	double seed = (double)(intptr_t)arg, first = churn(seed, 2000);
-	cpu_set_t all, one;
+	cpu_set_t all;
 
 	sched_getaffinity(0, sizeof(all), &all);
 	for (int i = 0; i < 200; i++) {
-		int cpu = (int)((i + (intptr_t)arg) % CPU_COUNT(&all));
-		CPU_ZERO(&one);
-		CPU_SET(cpu, &one);
-		sched_setaffinity(0, sizeof(one), &one);
+		keep_on(0, (int)((i + (intptr_t)arg) % CPU_COUNT(&all)));
 		if (churn(seed, 2000) != first)
 			wrong++;
 	}

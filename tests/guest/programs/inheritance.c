@@ -1,10 +1,10 @@
 /* Futexes with priority inheritance: the calls' errors, inversion with three threads, the death of an
  * owner, chains, condition variables. */
 #define _GNU_SOURCE
+#include "cpus.h"
 #include "tap.h"
 #include <limits.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
 
@@ -81,11 +81,8 @@ static void *low(void *arg)
 	while (!high_wants)
 		;
 	/* From here on only what `high` lends lets it run, once `middle` does. */
-	struct timespec a, b;
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &a);
-	do
-		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &b);
-	while ((b.tv_sec - a.tv_sec) * 1000000000l + b.tv_nsec - a.tv_nsec < 20000000);
+	for (uint64_t end = cpu_ns() + 20000000; cpu_ns() < end;)
+		;
 	pthread_mutex_unlock(&lock);
 	return NULL;
 }
@@ -118,16 +115,14 @@ static void inversion(void)
 {
 	pthread_mutexattr_t a;
 	pthread_t t[4];
-	cpu_set_t one, all;
+	cpu_set_t all;
 	struct sched_param p = {.sched_priority = 50};
 
 	pthread_mutexattr_init(&a);
 	pthread_mutexattr_setprotocol(&a, PTHREAD_PRIO_INHERIT);
 	check(pthread_mutex_init(&lock, &a) == 0, "a mutex with inheritance");
 	sched_getaffinity(0, sizeof(all), &all);
-	CPU_ZERO(&one);
-	CPU_SET(0, &one);
-	sched_setaffinity(0, sizeof(one), &one);
+	keep_on(0, 0);
 	syscall(SYS_sched_setscheduler, 0, SCHED_FIFO, &p);
 	start(&t[0], low, 10);
 	while (!low_has)

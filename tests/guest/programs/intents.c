@@ -58,14 +58,6 @@ static long field(const char *path, const char *name)
 	return at ? atol(at + strlen(name)) : -1;
 }
 
-static uint64_t cpu_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 static void compute(uint64_t span)
 {
 	uint64_t until = cpu_ns() + span;

@@ -1,9 +1,9 @@
 /* Loadable modules by their system calls: good ones, bad ones, use while they come and go. */
 #define _GNU_SOURCE
+#include "cpus.h"
 #include "tap.h"
 #include <elf.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/klog.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -309,11 +309,7 @@ struct shared {
 /* Opens the device whenever it is there; what one open file reads must rise. */
 static void reader(struct shared *s, int cpu)
 {
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
+	keep_on(0, cpu);
 	while (!s->stop) {
 		uint64_t n[16], last = 0;
 		int fd = open("/dev/counter", O_RDONLY);

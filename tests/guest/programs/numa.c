@@ -3,9 +3,9 @@
  * Runs on machines with any number of nodes; with one node everything lands there.
  */
 #define _GNU_SOURCE
+#include "cpus.h"
 #include "numbers.h"
 #include "tap.h"
-#include <sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -136,10 +136,7 @@ static void learn(void)
 	}
 	/* From now on one CPU, so one node is near. */
 	syscall(SYS_getcpu, &cpu, &here, NULL);
-	cpu_set_t one;
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	sched_setaffinity(0, sizeof(one), &one);
+	keep_on(0, (int)cpu);
 	syscall(SYS_getcpu, &cpu, &here, NULL);
 }
 

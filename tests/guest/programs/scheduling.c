@@ -3,10 +3,10 @@
  * policies of this kernel, changed while threads compute, sleep and wake each other.
  */
 #define _GNU_SOURCE
+#include "cpus.h"
 #include "tap.h"
 #include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
@@ -192,14 +192,6 @@ static long microseconds(const struct rusage *r)
 	       r->ru_stime.tv_usec;
 }
 
-static long cpu_time(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return t.tv_sec * 1000000000l + t.tv_nsec;
-}
-
 static void figures(void)
 {
 	struct rusage a, b;
@@ -223,18 +215,18 @@ static void figures(void)
 	check(field("/proc/self/status", "\nvoluntary_ctxt_switches:") > before,
 	      "/proc/self/status counts them");
 	/* Both clocks are the thread's: the inner reading is not longer, the outer one not shorter. */
-	long outer = cpu_time();
+	uint64_t outer = cpu_ns();
 	getrusage(RUSAGE_THREAD, &a);
-	long inner = cpu_time(), end;
+	uint64_t inner = cpu_ns(), end;
 	do
-		end = cpu_time();
+		end = cpu_ns();
 	while (end - inner < 30000000);
 	getrusage(RUSAGE_THREAD, &b);
-	outer = cpu_time() - outer;
-	long took = microseconds(&b) - microseconds(&a);
+	outer = cpu_ns() - outer;
+	uint64_t took = (uint64_t)(microseconds(&b) - microseconds(&a));
 	check(took >= (end - inner) / 1000 - 2 && took <= outer / 1000 + 2,
-	      "getrusage and the CPU clock agree (%ld us; %ld to %ld ns)", took, end - inner,
-	      outer);
+	      "getrusage and the CPU clock agree (%lu us; %lu to %lu ns)", (unsigned long)took,
+	      (unsigned long)(end - inner), (unsigned long)outer);
 	check(field("/proc/self/schedstat", "") >= 30000000, "/proc/self/schedstat has the time");
 	check(field("/proc/self/sched", "nr_switches :") > 20, "/proc/self/sched has the switches");
 }
@@ -279,11 +271,7 @@ static void *sleeps(void *arg)
 
 static void *yields(void *arg)
 {
-	cpu_set_t first;
-
-	CPU_ZERO(&first);
-	CPU_SET(0, &first);
-	sched_setaffinity(0, sizeof(first), &first);
+	keep_on(0, 0);
 	for (uint64_t end = now_ns() + 100000000; now_ns() < end;)
 		sched_yield();
 	return arg;
@@ -291,11 +279,7 @@ static void *yields(void *arg)
 
 static void *computes(void *arg)
 {
-	cpu_set_t first;
-
-	CPU_ZERO(&first);
-	CPU_SET(0, &first);
-	sched_setaffinity(0, sizeof(first), &first);
+	keep_on(0, 0);
 	for (uint64_t end = now_ns() + 100000000; now_ns() < end;)
 		;
 	return arg;
@@ -428,10 +412,7 @@ static void moves(void)
 	while (!moved_id)
 		usleep(100);
 	for (int i = 0; i < 400; i++) {
-		cpu_set_t one;
-		CPU_ZERO(&one);
-		CPU_SET((size_t)(i % cpus), &one);
-		wrong += sched_setaffinity(moved_id, sizeof(one), &one) != 0;
+		wrong += keep_on(moved_id, (int)(i % cpus)) != 0;
 		for (long seen = rounds[0]; rounds[0] < seen + 3;)
 			sched_yield();
 		wrong += moved_cpu != i % cpus;

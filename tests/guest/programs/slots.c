@@ -1,10 +1,10 @@
 /* Hot swap: who gives the numbers of /dev/counter is exchanged while four readers take them. Each number has to
  * be given once, whatever happens in between. */
 #define _GNU_SOURCE
+#include "cpus.h"
 #include "module.h"
 #include "tap.h"
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -74,12 +74,9 @@ static bool slot_is(const char *provider, unsigned long *swaps, unsigned long *r
 static void reader(int cpu)
 {
 	uint64_t n[4];
-	cpu_set_t set;
 	int fd = open("/dev/counter", O_RDONLY);
 
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
+	keep_on(0, cpu);
 	while (!shared->stop) {
 		if (shared->taken > NUMBERS / 2)
 			usleep(1000); /* they have to last */

@@ -10,10 +10,10 @@
  *	energy    three tasks of 1 ms at odd times, all CPUs: switches on all CPUs but the busiest
  */
 #define _GNU_SOURCE
+#include "cpus.h"
 #include "tap.h"
 #include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -56,14 +56,6 @@ static struct task {
 } tasks[WORKERS];
 static uint64_t start;
 static atomic_bool stop;
-
-static uint64_t cpu_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static void compute(uint64_t span)
 {
@@ -165,12 +157,8 @@ static uint32_t odd(uint32_t *seed, uint64_t below)
 
 static void begin(const struct scenario *s)
 {
-	cpu_set_t first;
-
-	CPU_ZERO(&first);
-	CPU_SET(0, &first);
 	if (s->one_cpu)
-		sched_setaffinity(0, sizeof(first), &first);
+		keep_on(0, 0);
 	prctl(PR_SET_TIMERSLACK, 1);
 }
 

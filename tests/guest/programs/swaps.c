@@ -1,12 +1,12 @@
 /* Hot swap of the kernel's own slots: each to another implementation and back, a hundred times, while a worker per
  * CPU makes processes, fills memory and writes files; every byte is looked at afterwards. Then each step fails. */
 #define _GNU_SOURCE
+#include "cpus.h"
 #include "module.h"
 #include "numbers.h"
 #include "tap.h"
 #include <dirent.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -237,14 +237,11 @@ static cpu_set_t allowed;
 /* On the CPU of this number among those allowed. */
 static void stay_on(unsigned number)
 {
-	cpu_set_t set;
 	size_t cpu = 0;
 
-	CPU_ZERO(&set);
 	while (!CPU_ISSET(cpu, &allowed) || number--)
 		cpu++;
-	CPU_SET(cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
+	keep_on(0, (int)cpu);
 }
 
 static void work(unsigned number)
@@ -278,7 +275,7 @@ static void work(unsigned number)
 	must(rmdir(folder) == 0);
 }
 
-static void start(pid_t *pids)
+static void start(pid_t *pids, void (*load)(unsigned number))
 {
 	fflush(stdout);
 	memset(shared, 0, sizeof(*shared));
@@ -286,7 +283,7 @@ static void start(pid_t *pids)
 	for (unsigned i = 0; i < workers; i++) {
 		pids[i] = fork();
 		if (pids[i] == 0) {
-			work(i);
+			load(i);
 			_exit(0);
 		}
 	}
@@ -352,7 +349,7 @@ static void under_load(const struct pair *p)
 	unsigned failed = !find(p->slot, &r);
 	uint64_t before = r.swaps;
 
-	start(pids);
+	start(pids, work);
 	let_work();
 	for (int i = 0; i < SWAPS; i++) {
 		failed += swap(p->slot, p->other) != 0;
@@ -377,7 +374,7 @@ static void each_step_fails(const struct pair *p)
 	unsigned failed = !find(p->slot, &r);
 	uint64_t before = r.rollbacks;
 
-	start(pids);
+	start(pids, work);
 	for (unsigned i = 0; i < 20; i++) {
 		/* From both sides: half of the time the other one is the old one. */
 		bool home = i < 10;
@@ -588,15 +585,7 @@ static bool measure(const char *slot, const char *a, const char *b)
 	pid_t pids[WORKERS_MAX];
 	bool good = find(slot, &home) && swap(slot, a) == 0;
 
-	memset(shared, 0, sizeof(*shared));
-	crowd(true);
-	for (unsigned i = 0; i < workers; i++) {
-		pids[i] = fork();
-		if (pids[i] == 0) {
-			load(i);
-			_exit(0);
-		}
-	}
+	start(pids, load);
 	let_work();
 	for (unsigned i = 0; good && i < SAMPLES; i++) {
 		good &= swap(slot, b) == 0;
