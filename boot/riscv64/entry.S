@@ -2,6 +2,10 @@
  * Where the firmware jumps to: supervisor mode, translation and interrupts off, a0 = hart id,
  * a1 = device tree, at any address that is a multiple of 2 MiB. The first 64 bytes are the header
  * of the Linux RISC-V boot image, which boot loaders read.
+ *
+ * The first hart boots; all others come here as well, when hal.smp.start has them started, and go on in
+ * hal/riscv64/switch.S. One address for all because of firmware: OpenSBI (1.1 for one) announces a start before it
+ * has written down address and argument, and the hart, if it looks just then, goes by the old ones.
  */
 #include "regs.h"
 
@@ -33,6 +37,10 @@ boot_start:
 	csrw	sscratch, zero
 	lla	t0, boot_stopped
 	csrw	stvec, t0
+	lla	t0, boot_begun
+	li	t1, 1
+	amoswap.w t0, t1, (t0)
+	bnez	t0, boot_later
 	mv	s1, a0
 	mv	s2, a1
 	li	tp, 0
@@ -62,11 +70,19 @@ boot_start:
 2:	mv	a0, s1
 	call	boot_main
 
+boot_later:
+	tail	riscv_smp_entry
+
 	/* A trap before there is a handler. */
 	.balign	4
 boot_stopped:
 	wfi
 	j	boot_stopped
+
+	.data
+	.balign	4
+boot_begun:
+	.word	0
 
 	.bss
 	.balign	16

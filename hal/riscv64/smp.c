@@ -1,6 +1,7 @@
 /*
- * The other harts: started by SBI HSM in switch.S, called by SBI IPI. `harts` maps the CPU index to
- * the hart id; cpus[0] is the one the firmware's lottery chose.
+ * The other harts: started by SBI HSM at the image's entry (boot/riscv64/entry.S tells why), from where they come
+ * to switch.S; called by SBI IPI. `harts` maps the CPU index to the hart id; cpus[0] is the one the
+ * firmware's lottery chose.
  */
 #include "riscv64.h"
 
@@ -11,16 +12,15 @@
 
 static RO_AFTER_INIT uint64_t harts[CPU_MAX];
 static RO_AFTER_INIT unsigned count;
-static RO_AFTER_INIT paddr_t image_physical;
-static RO_AFTER_INIT vaddr_t image_virtual;
+static RO_AFTER_INIT paddr_t entry; /* of the image */
 
 static cpuset_t online; /* atomic: CPUs that have passed cpu_init */
 static uint32_t stopping; /* atomic; once set, IPIs end in riscv_power_halt() */
 static cpuset_t code_stale; /* atomic: CPUs that have to fence.i, an IPI is on its way */
-/* Written by riscv_smp_start before the hart runs, read by the hart alone. */
-static struct smp_start starts[CPU_MAX];
+/* Written by riscv_smp_start before the hart runs, read by switch.S. */
+struct smp_start riscv_smp_starts[SMP_START_COUNT];
+static_assert(SMP_START_COUNT == CPU_MAX);
 
-void riscv_smp_entry(void);
 void riscv_smp_entry_high(void);
 [[noreturn]] void riscv_smp_main(void);
 
@@ -29,8 +29,7 @@ void riscv_smp_init(const struct boot_info *info)
 	count = (unsigned)MIN(info->cpu_count, (size_t)CPU_MAX);
 	for (unsigned i = 0; i < count; i++)
 		harts[i] = info->cpus[i].hardware_id;
-	image_physical = info->image_start;
-	image_virtual = info->image_base;
+	entry = info->image_start;
 }
 
 uint64_t riscv_smp_hart(cpu_t cpu)
@@ -43,26 +42,20 @@ unsigned riscv_smp_cpu_count(void)
 	return count;
 }
 
-static paddr_t image_to_physical(const void *p)
-{
-	return (vaddr_t)p - image_virtual + image_physical;
-}
-
 enum kerr riscv_smp_start(cpu_t cpu, struct hal_thread *idle)
 {
 	if (cpu >= count || !sbi_features.hsm)
 		return KERR_NODEV;
-	struct smp_start *start = &starts[cpu];
+	struct smp_start *start = &riscv_smp_starts[cpu];
 	*start = (struct smp_start){
-		.satp = riscv_mmu_kernel_satp(),
 		.thread = (uint64_t)idle,
 		.stack_top = idle->stack_top,
 		.high = (uint64_t)riscv_smp_entry_high,
+		.hart = harts[cpu],
 	};
+	__atomic_store_n(&start->satp, riscv_mmu_kernel_satp(), __ATOMIC_RELEASE);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	bool started = sbi_hart_start(harts[cpu], image_to_physical(riscv_smp_entry),
-				      image_to_physical(start));
-	return started ? KERR_OK : KERR_IO;
+	return sbi_hart_start(harts[cpu], entry, 0) ? KERR_OK : KERR_IO;
 }
 
 /* Where switch.S arrives: on the idle thread's stack, kernel tables on. */

@@ -98,15 +98,26 @@ riscv_cpu_thread_start:
 	jr	s1
 
 /*
- * A CPU that SBI HSM started: translation off, interrupts off, a0 = hart id, a1 = physical
- * address of its struct smp_start. Only the kernel's half is in the tables, so the step to high
- * addresses is the page fault after satp is written: stvec holds where to go on.
+ * A hart that came to boot/ and was not the first: translation off, interrupts off, a0 = hart id.
+ * Only the kernel's half is in the tables, so the step to high addresses is the page fault after satp
+ * is written: stvec holds where to go on. A hart that nobody has started stays here.
  */
 	.globl	riscv_smp_entry
 	.balign	4
 riscv_smp_entry:
-	csrw	sie, zero
-	ld	t0, SMP_START_SATP(a1)
+	lla	a1, riscv_smp_starts
+	li	a2, SMP_START_COUNT
+1:	ld	t0, SMP_START_SATP(a1)
+	fence	r, r
+	ld	t1, SMP_START_HART(a1)
+	beqz	t0, 2f
+	beq	t1, a0, 3f
+2:	addi	a1, a1, SMP_START_SIZE
+	addi	a2, a2, -1
+	bnez	a2, 1b
+4:	wfi
+	j	4b
+3:
 	ld	tp, SMP_START_THREAD(a1)
 	ld	sp, SMP_START_STACK(a1)
 	ld	t1, SMP_START_HIGH(a1)
