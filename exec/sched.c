@@ -44,16 +44,28 @@ static inline bool outranks(const struct thread *running, uint8_t priority,
 	return its > priority && (its >= PRIORITY_REALTIME_MIN || policy->strict);
 }
 
+/* The CPUs of `cpus` that are to get threads; those that are spared only if there are no others. */
+static inline cpuset_t usable(cpuset_t cpus)
+{
+	cpuset_t spared = atomic_load_explicit(&sched_spared, memory_order_relaxed);
+
+	cpus &= atomic_load_explicit(&sched_online, memory_order_relaxed);
+	return unlikely(cpus & spared) && cpus & ~spared ? cpus & ~spared : cpus;
+}
+
 /* The CPU of these that runs the thread of the lowest priority. */
 static cpu_t least_urgent(cpuset_t cpus)
 {
 	cpu_t best = CPU_NONE;
+	uint8_t lowest = PRIORITY_COUNT;
 
 	for (; cpus; cpus &= cpus - 1) {
 		cpu_t cpu = (cpu_t)__builtin_ctzll(cpus);
-		if (best == CPU_NONE ||
-		    READ_ONCE(runs_on(cpu)->priority) < READ_ONCE(runs_on(best)->priority))
+		uint8_t priority = READ_ONCE(runs_on(cpu)->priority);
+		if (priority < lowest) {
 			best = cpu;
+			lowest = priority;
+		}
 	}
 	return best;
 }
@@ -67,12 +79,9 @@ static cpu_t choose_cpu(struct thread *t)
 	cpuset_t online = atomic_load_explicit(&sched_online, memory_order_relaxed);
 	if (online == cpu_bit(last))
 		return last;
-	cpuset_t allowed = atomic_load_explicit(&t->affinity, memory_order_relaxed) & online;
+	cpuset_t allowed = usable(atomic_load_explicit(&t->affinity, memory_order_relaxed));
 	if (!allowed)
 		allowed = online;
-	cpuset_t spared = atomic_load_explicit(&sched_spared, memory_order_relaxed);
-	if (unlikely(spared) && allowed & ~spared)
-		allowed &= ~spared;
 	cpuset_t idle = atomic_load_explicit(&sched_idle, memory_order_relaxed) & allowed;
 	cpu_t target = last;
 	if (idle) {
@@ -118,13 +127,18 @@ void sched_watch(cpu_t cpu, bool on)
 	runqueues[cpu].held = held | (on ? RUNQUEUE_WATCHED : 0);
 }
 
+/* `left`, what the policy leaves to the running thread, has no end, and somebody waits for it. */
+static inline bool in_vain(const struct runqueue *rq, const struct thread *running, nsec_t left)
+{
+	return left == NSEC_NEVER && rq->ready && running != rq->idle;
+}
+
 nsec_t sched_slice(struct runqueue *rq, const struct scheduler_ops *policy, cpu_t cpu,
 		   struct thread *running, nsec_t ran)
 {
 	nsec_t left = POLICY_CALL(policy, tick, cpu, running, ran);
 
-	if (unlikely(left == NSEC_NEVER && rq->ready && running != rq->idle &&
-		     READ_ONCE(rq->slice_due) == NSEC_NEVER))
+	if (unlikely(in_vain(rq, running, left) && READ_ONCE(rq->slice_due) == NSEC_NEVER))
 		return BALANCE;
 	return left;
 }
@@ -230,9 +244,7 @@ static cpu_t emptiest(const struct thread *running, const struct scheduler_ops *
 {
 	cpu_t best = CPU_NONE;
 
-	for (cpuset_t left = atomic_load_explicit(&sched_online, memory_order_relaxed) &
-			     ~atomic_load_explicit(&sched_spared, memory_order_relaxed);
-	     left; left &= left - 1) {
+	for (cpuset_t left = usable(~(cpuset_t)0); left; left &= left - 1) {
 		cpu_t cpu = (cpu_t)__builtin_ctzll(left);
 		uint32_t n = READ_ONCE(runqueues[cpu].ready);
 		if (runs_on(cpu) != runqueues[cpu].idle)
@@ -248,23 +260,23 @@ static cpu_t emptiest(const struct thread *running, const struct scheduler_ops *
 }
 
 /* Where one that waits here should wait instead; CPU_NONE: here is as good. */
-static cpu_t better_cpu(const struct runqueue *rq, const struct thread *running, bool in_vain)
+static cpu_t better_cpu(const struct runqueue *rq, const struct thread *running, bool vain)
 {
 	uint32_t least = 0;
 	cpu_t to;
 
-	if (in_vain) {
-		to = least_urgent(atomic_load_explicit(&sched_online, memory_order_relaxed));
-		return runs_on(to)->priority < running->priority ? to : CPU_NONE;
+	if (vain) {
+		to = least_urgent(usable(~(cpuset_t)0));
+		return READ_ONCE(runs_on(to)->priority) < running->priority ? to : CPU_NONE;
 	}
 	to = emptiest(running, rq->policy, &least);
 	return to == CPU_NONE || rq->ready + 1 < least + 2 ? CPU_NONE : to;
 }
 
 /* Pushes one waiting thread to a better CPU, if there is one. */
-static void balance(struct runqueue *rq, cpu_t cpu, const struct thread *running, bool in_vain)
+static void balance(struct runqueue *rq, cpu_t cpu, const struct thread *running, bool vain)
 {
-	cpu_t to = better_cpu(rq, running, in_vain);
+	cpu_t to = better_cpu(rq, running, vain);
 
 	if (to == CPU_NONE || to == cpu)
 		return;
@@ -296,15 +308,15 @@ void sched_slice_timer(struct timer *timer)
 	WRITE_ONCE(rq->slice_due, NSEC_NEVER);
 	spin_acquire(&rq->lock);
 	nsec_t left = NSEC_NEVER;
-	bool in_vain = false;
+	bool vain = false;
 	if (rq->held || (running != rq->idle && rq->ready)) {
 		left = rq->policy->tick(cpu, running, time_now() - running->ran_since);
-		in_vain = left == NSEC_NEVER && rq->ready && running != rq->idle;
+		vain = in_vain(rq, running, left);
 		if (left == 0 || (running == rq->idle && rq->ready))
 			request_reschedule(running);
 	}
 	spin_release(&rq->lock);
-	if (in_vain)
+	if (vain)
 		left = BALANCE;
 	if (left != NSEC_NEVER && left != 0)
 		sched_slice_arm(rq, left);
@@ -312,9 +324,9 @@ void sched_slice_timer(struct timer *timer)
 	bool idles = rq->policy->stay &&
 		     atomic_load_explicit(&sched_idle, memory_order_relaxed) &
 			     ~atomic_load_explicit(&sched_spared, memory_order_relaxed);
-	if (READ_ONCE(rq->ready) && (++rq->balance_ticks >= BALANCE_TICKS || idles || in_vain)) {
+	if (READ_ONCE(rq->ready) && (++rq->balance_ticks >= BALANCE_TICKS || idles || vain)) {
 		rq->balance_ticks = 0;
-		balance(rq, cpu, running, in_vain);
+		balance(rq, cpu, running, vain);
 	}
 }
 

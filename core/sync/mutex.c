@@ -16,7 +16,6 @@
 #include <core/wait.h>
 
 #define WAITERS ((uintptr_t)1)
-#define REALTIME 100u /* from this priority on it alone decides (TH-5) */
 
 void mutex_init(struct mutex *m, const char *name)
 {
@@ -111,6 +110,20 @@ static bool try_as_waiter(struct mutex *m)
 	return taken;
 }
 
+static void wait_for_wake(struct waiter *w)
+{
+	enum kerr err = wait_park(w, WAIT_LOCK, false, NSEC_NEVER);
+	(void)err; /* not interruptible, no deadline: only wake-ups end it */
+}
+
+static void take_as_waiter(struct mutex *m, struct waiter *w)
+{
+	while (!try_as_waiter(m))
+		wait_for_wake(w);
+	wait_end(&m->queue, w);
+	upcalls.priority_lend(current_task(), most_urgent(m));
+}
+
 static NOINLINE void mutex_lock_slow(struct mutex *m)
 {
 	struct waiter w;
@@ -118,12 +131,7 @@ static NOINLINE void mutex_lock_slow(struct mutex *m)
 	assert(!mutex_held(m));
 	lock_count(m->queue.lock.name, LOCK_MUTEX, true);
 	wait_begin_exclusive(&m->queue, &w);
-	while (!try_as_waiter(m)) {
-		enum kerr err = wait_park(&w, WAIT_LOCK, false, NSEC_NEVER);
-		(void)err; /* not interruptible, no deadline: only wake-ups end it */
-	}
-	wait_end(&m->queue, &w);
-	upcalls.priority_lend(current_task(), most_urgent(m));
+	take_as_waiter(m, &w);
 	lock_count(m->queue.lock.name, LOCK_MUTEX, false);
 }
 
@@ -138,7 +146,7 @@ static unsigned urgency(const struct waiter *w)
 {
 	unsigned priority = upcalls.priority_of(w->task);
 
-	return priority >= REALTIME ? priority : 0;
+	return priority >= PRIORITY_REALTIME_MIN ? priority : 0;
 }
 
 /* Whom it wakes it puts last, so that equals take turns. One that was woken before and has not run yet
@@ -190,10 +198,6 @@ void mutex_pass(struct mutex *m)
 		return;
 	wait_begin_exclusive(&m->queue, &w);
 	mutex_unlock_slow(m);
-	do {
-		enum kerr err = wait_park(&w, WAIT_LOCK, false, NSEC_NEVER);
-		(void)err; /* not interruptible, no deadline: only wake-ups end it */
-	} while (!try_as_waiter(m));
-	wait_end(&m->queue, &w);
-	upcalls.priority_lend(current_task(), most_urgent(m));
+	wait_for_wake(&w);
+	take_as_waiter(m, &w);
 }

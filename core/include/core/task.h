@@ -15,6 +15,16 @@
 #define TASK_WORK_SIGNAL 0x2u
 #define TASK_WORK_STOP 0x4u /* stop or exit was asked for */
 
+/* Priorities (TH-5): 0 to 139, higher first; 100 and above are real-time. */
+#define PRIORITY_IDLE 0
+#define PRIORITY_LOW 30
+#define PRIORITY_NORMAL 60
+#define PRIORITY_HIGH 90
+#define PRIORITY_REALTIME_MIN 100 /* from here on they preempt the rest under every policy */
+#define PRIORITY_REALTIME 120
+#define PRIORITY_CRITICAL 139
+#define PRIORITY_COUNT 140
+
 #define TASK_LOCKS_MAX 12
 
 /* Where memory should come from; all zero: the nearest node first. Values: mm/policy.h. */

@@ -42,7 +42,7 @@ struct core_upcalls {
 	 * callers loop on their condition. No spinlock held. */
 	enum kerr (*park)(enum wait_reason reason, bool interruptible, nsec_t deadline);
 	void (*unpark)(struct task *task); /* any context */
-	/* How urgent a task is now, with what is lent to it: PRIORITY_* of exec. */
+	/* How urgent a task is now, with what is lent to it: PRIORITY_*. */
 	unsigned (*priority_of)(const struct task *task);
 	/* A mutex's owner runs at least at `priority` until priority_restore. If it waits for a lock itself, it wakes
 	 * to lend that on. Both: any context; the task is current, or rcu keeps it. */

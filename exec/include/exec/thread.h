@@ -22,16 +22,6 @@ enum thread_state {
 	THREAD_ZOMBIE,
 };
 
-/* Priorities (TH-5): 0 to 139, higher first; 100 and above are real-time. */
-#define PRIORITY_IDLE 0
-#define PRIORITY_LOW 30
-#define PRIORITY_NORMAL 60
-#define PRIORITY_HIGH 90
-#define PRIORITY_REALTIME_MIN 100 /* from here on they preempt the rest under every policy */
-#define PRIORITY_REALTIME 120
-#define PRIORITY_CRITICAL 139
-#define PRIORITY_COUNT 140
-
 #define SCHED_DATA_SIZE 64 /* room in each thread for the policy's own data */
 
 /* Why a thread gives up its CPU (TH-6). */
