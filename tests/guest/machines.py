@@ -193,14 +193,14 @@ def odd_command_lines(t, tap):
         tap.equal(f"command line: {name}", (p.stdout, p.returncode), (b"42\n%d\n" % t.smp, 7))
 
 
-CASES = (sizes, bad_initramfs, init_that_ends, odd_command_lines)
-# How these were booted is not their business.
-ANY_BOOT = (kinds, levels, much_to_free, small_memory, out_of_memory)
+BOOT_CASES = (sizes, bad_initramfs, init_that_ends, odd_command_lines)
+# Nothing that a boot method could change: with the direct boot only.
+OTHER_CASES = (kinds, levels, much_to_free, small_memory, out_of_memory)
 
 
 def run(target, tap, group):
     WORK.mkdir(parents=True, exist_ok=True)
-    cases = (*CASES, *(ANY_BOOT if target.boot == "direct" else ()))
+    cases = (*BOOT_CASES, *(OTHER_CASES if target.boot == "direct" else ()))
     names = tap.matching(group, [case.__name__ for case in cases])
     for case in cases:
         if case.__name__ in names:
