@@ -1,7 +1,8 @@
 /*
  * alarm(2) and setitimer(ITIMER_REAL): one timer a process, SIGALRM when it fires. The function runs
  * in interrupt context. The timer is set under the process's lock, by whoever does; one that is no more wanted
- * fires for nothing. It is cancelled before its process can go away.
+ * fires for nothing. It is cancelled before its process can go away, which rcu keeps for a function that still runs on a
+ * CPU that set the timer earlier.
  */
 #include "process_private.h"
 

@@ -70,16 +70,18 @@ static void remove_locked(struct timer_queue *q, struct timer *t)
 	t->queued = false;
 }
 
-/* Takes `t` off its queue. False: it was not queued. */
-static bool dequeue(struct timer *t)
+/* Takes `t` off its queue. False: it was not queued. *ran: its function is being called there right now. */
+static bool dequeue(struct timer *t, bool *ran)
 {
 	cpu_t cpu = READ_ONCE(t->cpu);
 
+	*ran = false;
 	if (cpu == CPU_NONE)
 		return false;
 	struct timer_queue *q = &queues[cpu];
 	bool on = spin_lock_irq(&q->lock);
 	bool was = t->queued && t->cpu == cpu;
+	*ran = atomic_load_explicit(&q->running, memory_order_relaxed) == t;
 	if (was) {
 		remove_locked(q, t);
 		/* Another CPU's hardware may fire once for nothing; it re-arms itself then. */
@@ -102,9 +104,10 @@ void timer_set(struct timer *t, nsec_t deadline)
 {
 	bool on = hal.cpu.irq_save();
 	struct timer_queue *q = &queues[cpu_id()];
+	bool ran;
 
 	if (t->cpu != CPU_NONE && t->cpu != cpu_id())
-		dequeue(t);
+		dequeue(t, &ran);
 	spin_acquire(&q->lock);
 	if (t->queued)
 		remove_locked(q, t);
@@ -118,14 +121,14 @@ void timer_set(struct timer *t, nsec_t deadline)
 
 bool timer_cancel(struct timer *t)
 {
-	bool was = dequeue(t);
+	bool was = false, ran;
 
-	/* The function may have set it again, and may do so until it has returned. */
-	while (runs(t)) {
-		while (runs(t))
+	/* A function that was running may have set it again before it returned. */
+	do {
+		was |= dequeue(t, &ran);
+		while (ran && runs(t))
 			hal.cpu.relax();
-		was |= dequeue(t);
-	}
+	} while (ran);
 	return was;
 }
 

@@ -25,6 +25,6 @@ struct timer {
 void timer_init(struct timer *t, void (*fn)(struct timer *t));
 /* (Re)arms `t` on this CPU. Any context; by one at a time, for instance under a lock. */
 void timer_set(struct timer *t, nsec_t deadline);
-/* After it returns fn neither runs nor will run (waits for a running one on another CPU, so not
- * from fn itself, nor with a lock that fn takes). True if it was still queued. */
+/* After it returns fn neither runs on the CPU that set it last nor will run (waits for a running one,
+ * so not from fn itself, nor with a lock that fn takes). True if it was still queued. */
 bool timer_cancel(struct timer *t);
