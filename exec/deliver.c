@@ -374,8 +374,9 @@ enum kerr signal_return(struct hal_frame *frame)
 	bool live = fpu_hold_to_rewrite();
 	enum kerr err = hal.user.signal_pop(frame, &s);
 
+	if (err != KERR_OK) /* not those of an earlier time */
+		memset(t->task.hal.fpu, 0, hal.user.info()->fpu_size);
 	fpu_release(live);
-
 	if (err != KERR_OK)
 		return err;
 	signal_set_mask(s.mask);

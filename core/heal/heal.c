@@ -71,9 +71,11 @@ void heal_report(struct heal_component *c, uint64_t instance, const char *why)
 	bool on = spin_lock_irq(&told_lock);
 	if (!c->told)
 		c->told_at = time_now();
-	c->told = true;
-	c->told_of = instance;
-	strlcpy(c->why, why, sizeof(c->why));
+	if (!c->told || instance >= c->told_of) { /* else it comes late, after its successor's */
+		c->told = true;
+		c->told_of = instance;
+		strlcpy(c->why, why, sizeof(c->why));
+	}
 	spin_unlock_irq(&told_lock, on);
 	atomic_store(&kicked, true);
 	wake_all(&queue);

@@ -124,7 +124,8 @@ void smp_ipi(cpuset_t cpus)
 	irq_send(cpus, SGI_IPI);
 }
 
-/* One question at a time: who is asked, + 1; it writes `sampled`, then clears this. */
+/* One question at a time, until its answer is read: who is asked, + 1; it writes `sampled`, then clears this. */
+static _Atomic bool asking;
 static _Atomic cpu_t sampling;
 static struct hal_unwind sampled;
 static bool sampled_kernel;
@@ -144,18 +145,21 @@ void smp_sample_take(const struct hal_frame *frame)
  * answered. */
 bool smp_sample(cpu_t cpu, struct hal_unwind *out, bool *kernel)
 {
-	cpu_t asked = cpu + 1, nobody = 0;
-	if (cpu >= cpu_count || !atomic_compare_exchange_strong(&sampling, &nobody, asked))
+	cpu_t asked = cpu + 1;
+	if (cpu >= cpu_count || atomic_exchange(&asking, true))
 		return false;
+	atomic_store(&sampling, asked);
 	irq_send(1ull << cpu, SGI_SAMPLE);
 	nsec_t end = timer_now() + SAMPLE_TIME;
 	while (atomic_load_explicit(&sampling, memory_order_acquire) && timer_now() < end)
 		cpu_relax();
-	if (atomic_compare_exchange_strong(&sampling, &asked, 0))
-		return false;
-	*out = sampled;
-	*kernel = sampled_kernel;
-	return true;
+	bool answered = !atomic_compare_exchange_strong(&sampling, &asked, 0);
+	if (answered) {
+		*out = sampled;
+		*kernel = sampled_kernel;
+	}
+	atomic_store_explicit(&asking, false, memory_order_release);
+	return answered;
 }
 
 void smp_stop_others(void)

@@ -119,7 +119,9 @@ void x86_smp_ipi(cpuset_t cpus)
 				 ICR_FIXED | ICR_ASSERT | VECTOR_IPI);
 }
 
-/* One question at a time: x86_sampling is the APIC number + 1 of who is asked; trap.S looks at it. */
+/* One question at a time, until its answer is read: x86_sampling is the APIC number + 1 of who is asked; trap.S
+ * looks at it. */
+static _Atomic bool asking;
 _Atomic uint32_t x86_sampling;
 static struct hal_frame sampled; /* the asked one writes it, then clears x86_sampling */
 
@@ -136,21 +138,22 @@ void x86_smp_sample_take(const struct hal_frame *frame)
 
 bool x86_smp_sample(cpu_t cpu, struct hal_unwind *out, bool *kernel)
 {
-	uint32_t nobody = 0;
-	if (cpu >= x86_cpu_count || !atomic_load(&x86_cpus[cpu].started))
+	if (cpu >= x86_cpu_count || !atomic_load(&x86_cpus[cpu].started) ||
+	    atomic_exchange(&asking, true))
 		return false;
 	uint32_t asked = x86_cpus[cpu].apic_id + 1;
-	if (!atomic_compare_exchange_strong(&x86_sampling, &nobody, asked))
-		return false;
+	atomic_store(&x86_sampling, asked);
 	x86_irq_ipi_send(x86_cpus[cpu].apic_id, ICR_NMI | ICR_ASSERT);
 	for (unsigned i = 0; i < 100000000 && atomic_load(&x86_sampling); i++)
 		x86_relax();
 	/* An NMI that comes later than this is taken for the hardware's. */
-	if (atomic_compare_exchange_strong(&x86_sampling, &asked, 0))
-		return false;
-	*out = (struct hal_unwind){.ip = sampled.rip, .fp = sampled.rbp};
-	*kernel = !(sampled.cs & 3);
-	return true;
+	bool answered = !atomic_compare_exchange_strong(&x86_sampling, &asked, 0);
+	if (answered) {
+		*out = (struct hal_unwind){.ip = sampled.rip, .fp = sampled.rbp};
+		*kernel = !(sampled.cs & 3);
+	}
+	atomic_store_explicit(&asking, false, memory_order_release);
+	return answered;
 }
 
 /* trap.S looks at x86_stopping. */
