@@ -318,12 +318,12 @@ static void *forks_often(void *arg)
 	forking = (int)syscall(SYS_gettid);
 	for (uint64_t i = 0; i < 100; i++) {
 		calls[0] = move_to(&mask, (int)(i % (uint64_t)cpus));
-		wrong += !kept(i, calls, 2);
+		bool good = kept(i, calls, 2);
 		if (calls[1].result == 0)
-			_exit(0);
+			_exit(good ? 0 : 3);
+		wrong += !good;
 		wrong += !kept(i + 1000, later, 3); /* as they are now, not as they were then */
-		if (calls[1].result > 0)
-			status_of((pid_t)calls[1].result);
+		wrong += calls[1].result <= 0 || status_of((pid_t)calls[1].result) != 0;
 	}
 	forked_all = true;
 	return NULL;

@@ -649,13 +649,15 @@ int main(int argc, char **argv)
 	sigaltstack(&alternate, NULL);
 	sigaction(SIGSEGV, &act, NULL);
 	sigaction(SIGBUS, &act, NULL);
-	pid_t hog = pressure ? start_hog() : 0;
 	for (unsigned i = 0; i < count; i++)
 		if (!begin(&threads[i], i))
 			return 2;
 	pthread_barrier_init(&all_there, NULL, count);
 	for (unsigned i = 1; i < count; i++)
-		pthread_create(&threads[i].id, NULL, live, &threads[i]);
+		if (pthread_create(&threads[i].id, NULL, live, &threads[i]))
+			return 3;
+	/* Last: what is there by now may find no memory. */
+	pid_t hog = pressure ? start_hog() : 0;
 	live(&threads[0]);
 	for (unsigned i = 1; i < count; i++)
 		pthread_join(threads[i].id, NULL);
