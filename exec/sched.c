@@ -84,20 +84,20 @@ static cpu_t choose_cpu(struct thread *t)
 		allowed = online;
 	cpuset_t idle = atomic_load_explicit(&sched_idle, memory_order_relaxed) & allowed;
 	cpu_t target = last;
+	const struct scheduler_ops *policy = READ_ONCE(runqueues[last].policy);
 	if (idle) {
 		if (!(idle & cpu_bit(last))) {
-			if (unlikely(READ_ONCE(runqueues[last].policy)->stay) &&
-			    allowed & cpu_bit(last) && runqueues[last].policy->stay(t, last))
+			if (unlikely(policy->stay) && allowed & cpu_bit(last) &&
+			    policy->stay(t, last))
 				return last;
 			target = (cpu_t)__builtin_ctzll(idle);
 		}
 		/* Reserved: the next wake-up looks for another one. */
 		atomic_fetch_and_explicit(&sched_idle, ~cpu_bit(target), memory_order_relaxed);
-	} else if (unlikely(READ_ONCE(runqueues[last].policy)->place)) {
-		target = runqueues[last].policy->place(t, last, allowed);
+	} else if (unlikely(policy->place)) {
+		target = policy->place(t, last, allowed);
 	} else if (!(allowed & cpu_bit(last)) ||
-		   unlikely(outranks(runs_on(last), t->priority,
-				     READ_ONCE(runqueues[last].policy)))) {
+		   unlikely(outranks(runs_on(last), t->priority, policy))) {
 		target = least_urgent(allowed);
 	}
 	return target;
@@ -157,7 +157,7 @@ static NOINLINE bool must_look(struct runqueue *rq, cpu_t cpu, const struct sche
 /* The queue that t may stand in, locked: that of `target`, unless this was forbidden to it since it was chosen
  * (sched_set_affinity sees t in the queue, or we see its change). One that still has its registers in
  * the CPU must stand there, and leaves when it runs: an earlier request may have ended with the switch that is
- * under way. */
+ * under way, which lets this one stand. */
 static struct runqueue *lock_queue(struct thread *t, cpu_t *target)
 {
 	for (;;) {
@@ -457,7 +457,13 @@ static void raise_mutex(cpu_t cpu, struct thread *t, uint8_t priority)
 
 static void end_mutex(cpu_t cpu, struct thread *t, uint8_t unused)
 {
-	t->mutex_priority = 0;
+	uint8_t was = t->mutex_priority;
+
+	WRITE_ONCE(t->mutex_priority, 0);
+	/* Somebody marks another of its mutexes meanwhile: it sees that nothing is lent, or we see its mark. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (atomic_load_explicit(&t->task.waited_mutexes, memory_order_relaxed) > 0)
+		WRITE_ONCE(t->mutex_priority, was);
 	set_effective(cpu, t);
 }
 
@@ -482,6 +488,7 @@ void sched_priority_lend(struct task *owner, unsigned priority)
 {
 	struct thread *t = (struct thread *)owner;
 
+	atomic_thread_fence(memory_order_seq_cst); /* see end_mutex */
 	if (READ_ONCE(t->base_priority) >= priority || READ_ONCE(t->mutex_priority) >= priority)
 		return;
 	with_queue(t, raise_mutex, (uint8_t)priority);

@@ -156,7 +156,9 @@ void sched_switch(enum switch_reason reason)
 	nsec_t now = time_now(); /* under the lock: exec_cpu_times() never sees it go back */
 	if (prev != rq->idle)
 		charge(rq, prev, now);
-	if (atomic_load_explicit(&prev->task.work, memory_order_relaxed) & TASK_WORK_RESCHEDULE)
+	/* Who is queued again before it has gone may have been asked to leave by whoever queued it. */
+	if (atomic_load_explicit(&prev->task.work, memory_order_relaxed) & TASK_WORK_RESCHEDULE &&
+	    likely(reason != SWITCH_BLOCKED || READ_ONCE(prev->queued_on) != cpu))
 		atomic_fetch_and_explicit(&prev->task.work, ~TASK_WORK_RESCHEDULE,
 					  memory_order_relaxed);
 	const struct scheduler_ops *policy = rq->policy;
