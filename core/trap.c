@@ -30,13 +30,17 @@ void core_syscall(struct hal_frame *frame)
 
 static NOINLINE void do_work(struct hal_frame *frame, uint32_t work)
 {
+	const uint32_t switches = TASK_WORK_RESCHEDULE | TASK_WORK_EDGE;
+	struct task *t = current_task();
+
 	hal.cpu.irq_restore(true);
-	if (work & TASK_WORK_RESCHEDULE) {
-		atomic_fetch_and_explicit(&current_task()->work, ~TASK_WORK_RESCHEDULE,
-					  memory_order_relaxed);
+	if (work & switches) {
+		atomic_fetch_and_explicit(&t->work, ~switches, memory_order_relaxed);
+		t->at_edge = true;
 		upcalls.reschedule(false);
+		t->at_edge = false;
 	}
-	if (work & ~TASK_WORK_RESCHEDULE)
+	if (work & ~switches)
 		upcalls.user_work(frame, work);
 	(void)hal.cpu.irq_save();
 }

@@ -136,6 +136,8 @@ static enum kerr reserve(struct thread *t, const struct intent *i, cpu_t *bound)
 void intent_release(struct thread *t)
 {
 	atomic_store(&t->dis.gone, true);
+	/* Against declare_locked: it sees that, or we see what it reserved. */
+	atomic_thread_fence(memory_order_seq_cst);
 	if (likely(!READ_ONCE(t->dis.reserved)))
 		return;
 	bool on = spin_lock_irq(&intent_lock);

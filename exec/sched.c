@@ -467,6 +467,17 @@ static void end_mutex(cpu_t cpu, struct thread *t, uint8_t unused)
 	set_effective(cpu, t);
 }
 
+static void look_again(cpu_t cpu, struct thread *t, uint8_t unused)
+{
+	set_effective(cpu, t);
+}
+
+void sched_unhold(struct thread *t)
+{
+	if (unlikely(t->dis.declared && t->dis.intent.quota))
+		with_queue(t, look_again, 0);
+}
+
 static void set_lent(cpu_t cpu, struct thread *t, uint8_t priority)
 {
 	t->lent_priority = priority;

@@ -18,9 +18,9 @@
  * A thread without an intent is ranked by its Linux policy: 100 and above critical, SCHED_BATCH 3,
  * SCHED_IDLE 1, SCHED_OTHER 4 with the weight of its nice value.
  *
- * Budgets: what a thread ran is charged whenever it leaves the CPU; over its quota it is held back until
- * its period ends. What it ran too much is charged to the next period, so the sum is right. While a
- * thread with a budget runs, sched_watch() makes the engine ask tick() even if nobody waits.
+ * Budgets (dis_budget.c): what a thread ran is charged whenever it leaves the CPU; over its quota it is held back until
+ * its period ends. While a thread with a budget runs, sched_watch() makes the engine ask tick() even if
+ * nobody waits.
  *
  * Data: struct queue for each CPU and struct dis_thread in the thread, under that CPU's run-queue lock; intent,
  * account and model lie in thread.dis and outlive a change of the scheduler.
@@ -90,7 +90,7 @@ static uint8_t list_of(const struct thread *t)
 static uint32_t weight_of(const struct thread *t)
 {
 	if (t->dis.declared && t->dis.intent.budget == BUDGET_SHARES)
-		return t->dis.intent.amount;
+		return MAX(READ_ONCE(t->dis.intent.amount), 1u);
 	return weights[MIN(t->priority, PRIORITY_COUNT - 1)];
 }
 
@@ -218,6 +218,12 @@ static struct thread *first_of(const struct queue *q, unsigned rank)
 	return nullptr;
 }
 
+/* What the running thread ran and was not charged for. */
+static nsec_t uncharged(const struct thread *running, nsec_t now)
+{
+	return running->run_time - dis_data(running)->run_mark + since(now, running->ran_since);
+}
+
 /* Virtual time, as debt to the queue it leaves. */
 static void fair_leave(struct queue *q, struct thread *t)
 {
@@ -227,39 +233,28 @@ static void fair_leave(struct queue *q, struct thread *t)
 		d->lag = (int64_t)(d->when - q->fair[d->rank - RANK_SERVER]);
 }
 
-static void fair_enter(struct queue *q, struct thread *t, nsec_t slept)
+static void floor_raise(struct queue *q, unsigned rank, uint64_t when)
+{
+	uint64_t *floor = &q->fair[rank - RANK_SERVER];
+
+	if ((int64_t)(when - *floor) > 0)
+		*floor = when;
+}
+
+static void fair_enter(struct queue *q, struct thread *t, nsec_t slept, nsec_t now)
 {
 	struct dis_thread *d = dis_data(t);
-	int64_t lag = MIN(d->lag, (int64_t)DEBT_MOST) - (int64_t)MIN(slept, NSEC_PER_SEC);
+	const struct thread *alone = has(q, d->rank) ? nullptr : q->running;
 
+	/* Who ran while nobody waited owes nothing for it. */
+	if (alone && alone != t && dis_data(alone)->rank == d->rank && !dis_data(alone)->rescued)
+		floor_raise(q, d->rank,
+			    dis_data(alone)->when + virtual(alone, uncharged(alone, now)));
+	int64_t lag = MIN(d->lag, (int64_t)DEBT_MOST) - (int64_t)MIN(slept, NSEC_PER_SEC);
 	d->when = q->fair[d->rank - RANK_SERVER] + (uint64_t)MAX(lag, -(int64_t)WAKE_BONUS);
 }
 
 /* ---- Accounts ---- */
-
-static void budget_roll(struct dis_task *k, nsec_t now, nsec_t ran)
-{
-	const struct intent *i = &k->intent;
-
-	k->used += ran;
-	if (now < k->period_end)
-		return;
-	/* It ran in one piece up to now: what lies behind the period's end belongs to the next one. */
-	nsec_t after = k->period_end ? MIN(ran, now - k->period_end) : ran;
-	nsec_t before = k->used - after, periods = 1;
-	if (k->period_end)
-		periods += (now - k->period_end) / i->period;
-	else
-		k->period_end = now;
-	nsec_t paid = periods > before / i->quota + 1 ? before : MIN(before, periods * i->quota);
-	k->used = before - paid + after;
-	k->period_end += periods * i->period;
-}
-
-static bool has_budget(const struct thread *t)
-{
-	return t->dis.declared && t->dis.intent.quota;
-}
 
 /* Charges what t ran since it was charged last. */
 static void account(struct queue *q, struct thread *t, nsec_t now)
@@ -269,13 +264,15 @@ static void account(struct queue *q, struct thread *t, nsec_t now)
 
 	d->run_mark = t->run_time;
 	model_ran(&t->dis.model, ran);
-	if (has_budget(t))
-		budget_roll(&t->dis, now, ran);
+	if (dis_has_budget(t))
+		dis_budget_charge(&t->dis, now, ran);
 	if (is_fair(d->rank))
 		d->when += virtual(t, ran);
 	if (is_edf(d->rank)) {
 		if (since(now, q->edf_from) >= EDF_WINDOW) {
-			q->edf_from = now;
+			/* The new window begins with this run, the end of it if nobody asked for longer. */
+			ran = MIN(ran, EDF_MOST);
+			q->edf_from = now - ran;
 			q->edf_used = 0;
 			q->edf_over = false;
 		}
@@ -296,12 +293,6 @@ static bool edf_over(struct queue *q, nsec_t now)
 
 /* ---- Held threads ---- */
 
-static bool over_budget(const struct thread *t)
-{
-	return has_budget(t) && t->dis.used >= t->dis.intent.quota &&
-	       t->priority == t->base_priority; /* who holds up others goes on */
-}
-
 static void hold(struct queue *q, cpu_t cpu, struct thread *t, nsec_t now)
 {
 	dis_data(t)->place = PLACE_HELD;
@@ -321,6 +312,19 @@ static void unhold(struct queue *q, cpu_t cpu, struct thread *t, nsec_t now)
 	sched_release(cpu, 1);
 }
 
+static void queue_unheld(struct queue *q, cpu_t cpu, struct thread *t, nsec_t now)
+{
+	struct dis_thread *d = dis_data(t);
+
+	unhold(q, cpu, t, now);
+	if (is_fair(d->rank))
+		fair_enter(q, t, 0, now);
+	else if (is_edf(d->rank))
+		d->when = now + latency_of(t);
+	t->slice_left = slice_of(t);
+	put(q, t, false, now);
+}
+
 /* Queues those whose period has come; time until the next one, NEVER: there is none. */
 static nsec_t release_due(struct queue *q, cpu_t cpu, nsec_t now)
 {
@@ -330,19 +334,11 @@ static nsec_t release_due(struct queue *q, cpu_t cpu, nsec_t now)
 	if (likely(!q->held))
 		return next;
 	list_for_each_safe(t, other, &q->holds, run_link) {
-		budget_roll(&t->dis, now, 0);
-		if (over_budget(t)) {
+		dis_budget_charge(&t->dis, now, 0);
+		if (dis_to_be_held(t))
 			next = MIN(next, since(t->dis.period_end, now) + 1);
-			continue;
-		}
-		unhold(q, cpu, t, now);
-		struct dis_thread *d = dis_data(t);
-		if (is_fair(d->rank))
-			fair_enter(q, t, 0);
-		else if (is_edf(d->rank))
-			d->when = now + latency_of(t);
-		t->slice_left = slice_of(t);
-		put(q, t, false, now);
+		else
+			queue_unheld(q, cpu, t, now);
 	}
 	return next;
 }
@@ -406,8 +402,7 @@ static bool better(struct queue *q, const struct thread *running, nsec_t now)
 		return dis_data(first)->when < d->when;
 	if (!is_fair(top))
 		return is_feedback(top) && dis_data(first)->sub < d->sub;
-	nsec_t ran = since(now, running->ran_since);
-	ran += running->run_time - d->run_mark;
+	nsec_t ran = uncharged(running, now);
 	if (dis_on(DIS_SLICE) && dis_lets_end(running, ran, first))
 		return false;
 	uint64_t mine_now = d->when + virtual(running, ran);
@@ -452,7 +447,7 @@ static void enter_rank(struct queue *q, struct thread *t, uint8_t rank, nsec_t n
 	d->lag = 0;
 	d->sub = 0;
 	if (is_fair(rank))
-		fair_enter(q, t, 0);
+		fair_enter(q, t, 0, now);
 	else
 		d->when = now + latency_of(t);
 	t->slice_left = slice_of(t);
@@ -525,14 +520,11 @@ static struct thread *op_pick_next(cpu_t cpu)
 	atomic_store_explicit(&stands[cpu], rescue ? RANK_INTERACTIVE : rank, memory_order_relaxed);
 	q->stats.picked[rank]++;
 	q->stats.rescues += rescue;
-	if (is_fair(rank)) {
-		uint64_t *floor = &q->fair[rank - RANK_SERVER];
-		if ((int64_t)(d->when - *floor) > 0)
-			*floor = d->when;
-	}
+	if (is_fair(rank) && !rescue) /* a light one is far ahead of its equals by its turns */
+		floor_raise(q, rank, d->when);
 	if (t->ready_since)
 		t->dis.model.waited += since(now, t->ready_since);
-	sched_watch(cpu, has_budget(t));
+	sched_watch(cpu, dis_has_budget(t));
 	return t;
 }
 
@@ -546,6 +538,7 @@ static struct thread *op_drain(cpu_t cpu)
 		t->dis.throttled += since(time_now(), t->dis.throttled_since);
 		t->dis.throttled_since = 0;
 	}
+	q->running = nullptr;
 	if (t)
 		take(q, t);
 	return t;
@@ -556,6 +549,8 @@ static void op_add_thread(cpu_t cpu, struct thread *t, const struct sched_carry 
 	struct dis_thread *d = dis_data(t);
 
 	memset(d, 0, sizeof(*d));
+	if (t->priority == PRIORITY_IDLE)
+		return; /* the CPU's own idle thread: of no rank */
 	d->run_mark = t->run_time;
 	enter_rank(&queues[cpu], t, rank_of(t), time_now());
 	d->boost = queues[cpu].boost;
@@ -603,7 +598,7 @@ static void begin_run(struct queue *q, struct thread *t, nsec_t now)
 		t->slice_left = slice_of(t);
 	}
 	if (is_fair(d->rank))
-		fair_enter(q, t, slept);
+		fair_enter(q, t, slept, now);
 }
 
 /* Its slice is over, or it gave it up. */
@@ -629,9 +624,9 @@ static void op_thread_ready(cpu_t cpu, struct thread *t, enum ready_reason why)
 	struct queue *q = &queues[cpu];
 	struct dis_thread *d = dis_data(t);
 	nsec_t now = time_now();
-	bool first = why == READY_PREEMPTED && t->slice_left > 0;
 	/* Its turn was cut short by a deadline: it is still due. */
 	bool due = d->rescued && t->run_time - d->run_mark < RESCUE_TURN / 4;
+	bool first = why == READY_PREEMPTED && t->slice_left > 0 && (!d->rescued || due);
 
 	account(q, t, now);
 	d->rescued = false;
@@ -646,16 +641,20 @@ static void op_thread_ready(cpu_t cpu, struct thread *t, enum ready_reason why)
 	if (rank == RANK_CRITICAL && t->policy == SCHED_FIFO && why == READY_PREEMPTED)
 		first = true;
 	else if (why == READY_NEW) {
-		begin_run(q, t, now);
+		if (t != q->running) /* else op_thread_block comes yet */
+			begin_run(q, t, now);
 		q->stays_until = q->running && dis_others_idle(t) ? now + DIS_PATIENCE : 0;
 	} else if (moved)
 		first = false;
 	else if (t->slice_left == 0 || why == READY_YIELDED)
 		begin_slice(q, t, why == READY_YIELDED);
-	if (over_budget(t))
+	if (dis_to_be_held(t)) {
 		hold(q, cpu, t, now);
-	else
+	} else {
 		put(q, t, first, now);
+		if (dis_budget_spent(t))
+			(void)dis_ask_to_edge(t);
+	}
 	if (unlikely(due) && d->place != PLACE_HELD)
 		q->served[rank] = since(now, STARVE);
 }
@@ -667,17 +666,22 @@ static enum model_sleep sleep_kind(const struct thread *t)
 					      : SLEEP_EVENT;
 }
 
+/* It may have been woken since it said that it sleeps: then it is queued here already. */
 static void op_thread_block(cpu_t cpu, struct thread *t)
 {
 	struct queue *q = &queues[cpu];
 	struct dis_thread *d = dis_data(t);
 	nsec_t now = time_now();
+	bool woken = d->place != PLACE_NONE;
 
+	if (woken)
+		take(q, t);
 	account(q, t, now);
 	if (is_edf(d->rank) && t->dis.declared) {
 		q->stats.deadlines++;
 		t->dis.deadlines++;
-		if (now > d->when) {
+		/* d->when moves on with each slice */
+		if (t->dis.model.woke && now > t->dis.model.woke + latency_of(t)) {
 			q->stats.misses++;
 			t->dis.misses++;
 		}
@@ -688,6 +692,10 @@ static void op_thread_block(cpu_t cpu, struct thread *t)
 	uint64_t pages = dis_resident(t);
 	dis_trace_add(t, sleep_kind(t), pages);
 	model_slept(&t->dis.model, now, sleep_kind(t), pages);
+	if (woken) {
+		begin_run(q, t, now);
+		put(q, t, false, now);
+	}
 }
 
 static void op_exit_thread(cpu_t cpu, struct thread *t)
@@ -733,17 +741,10 @@ static nsec_t op_tick(cpu_t cpu, struct thread *running, nsec_t ran)
 		boost(q, now);
 	if (d->rank == RANK_NOBODY)
 		return top_below(q, RANK_CRITICAL) ? 0 : left;
-	if (has_budget(running) && running->priority == running->base_priority) {
-		nsec_t used = running->dis.used + running->run_time - d->run_mark + ran;
-		nsec_t quota = running->dis.intent.quota;
-		if (now >= running->dis.period_end) /* the account is a period behind */
-			left = MIN(left, used > quota ? 0 : quota - used);
-		else if (used >= quota)
-			return 0;
-		else
-			left = MIN(left, MIN(quota - used,
-					     running->dis.period_end - now + NSEC_PER_USEC));
-	}
+	nsec_t budget = dis_has_budget(running) ? dis_budget_left(running, now, ran) : NSEC_NEVER;
+	if (budget == 0)
+		return 0;
+	left = MIN(left, budget);
 	if (!top_below(q, RANK_CRITICAL))
 		return left;
 	if (better(q, running, now))
@@ -769,21 +770,20 @@ static void op_set_priority(cpu_t cpu, struct thread *t, uint8_t priority)
 	t->priority = priority;
 	if (!queued && READ_ONCE(t->queued_on) != CPU_NONE)
 		return; /* on its way to another CPU: done there */
-	/* Asleep, its data may be another policy's: what is written then is made anew before it is used. */
 	uint8_t rank = rank_of(t);
 	nsec_t now = time_now();
 	if (queued && d->place == PLACE_HELD) {
-		if (over_budget(t)) {
-			d->rank = rank;
-			return;
-		}
-		unhold(q, cpu, t, now);
-	} else if (queued) {
+		d->rank = rank;
+		if (!dis_to_be_held(t))
+			queue_unheld(q, cpu, t, now);
+		return;
+	}
+	if (queued) {
 		if (rank == d->rank && (is_tree(rank) || t->level == list_of(t)))
 			return;
 		take(q, t);
-	} else if (rank == d->rank) {
-		return;
+	} else if (t != q->running || rank == d->rank) {
+		return; /* asleep, or just being queued elsewhere: op_thread_ready asks for the rank */
 	}
 	if (rank != d->rank)
 		enter_rank(q, t, rank, now);

@@ -107,6 +107,24 @@ static inline int dis_list_low(unsigned rank)
 				     : LIST_IDLE;
 }
 
+/* ---- dis_budget.c; run-queue lock held ---- */
+
+static inline bool dis_has_budget(const struct thread *t)
+{
+	return t->dis.declared && t->dis.intent.quota;
+}
+
+/* `ran` ns up to `now`. */
+void dis_budget_charge(struct dis_task *k, nsec_t now, nsec_t ran);
+/* It has run its quota, and nobody waits for it. */
+bool dis_budget_spent(const struct thread *t);
+/* It is to be held back, and can be. */
+bool dis_to_be_held(const struct thread *t);
+/* It leaves the CPU when it is on its way to user mode. False: that was asked before. */
+bool dis_ask_to_edge(struct thread *t);
+/* `running`, with a budget, ran for `ran` ns since it was picked: when to look again; 0: now. */
+nsec_t dis_budget_left(struct thread *running, nsec_t now, nsec_t ran);
+
 /* ---- dis_strategy.c ---- */
 
 extern bool dis_strategies[DIS_STRATEGIES];

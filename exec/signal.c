@@ -258,6 +258,8 @@ void thread_notify(struct thread *t, uint32_t work)
 		atomic_fetch_or_explicit(&t->task.work, work, memory_order_seq_cst);
 	if (t == current_thread())
 		return;
+	if (work & TASK_WORK_STOP)
+		sched_unhold(t);
 	sched_unpark(&t->task);
 	preempt_disable();
 	if (atomic_load_explicit(&t->on_cpu, memory_order_seq_cst) ||

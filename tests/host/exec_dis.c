@@ -89,7 +89,8 @@ static nsec_t next_event(void)
 	idle.ran_since = now;
 	if (sim_asks(0)) {
 		nsec_t ran = running ? now - running->t.ran_since : 0;
-		next = MIN(next, dis->tick(0, running ? &running->t : &idle, ran));
+		nsec_t left = dis->tick(0, running ? &running->t : &idle, ran);
+		next = MIN(next, left);
 	}
 	return next;
 }
@@ -118,6 +119,12 @@ static void finish_run(void)
 	reschedule(true);
 }
 
+/* Its way out of the kernel would end in a switch. */
+static bool leaves_at_edge(void)
+{
+	return running->t.task.at_edge && atomic_exchange(&running->t.task.work, 0);
+}
+
 static void run_for(nsec_t span)
 {
 	nsec_t end = time_now() + span;
@@ -132,7 +139,7 @@ static void run_for(nsec_t span)
 			finish_run();
 		else if (!running)
 			reschedule(false);
-		else if (dis->needs_reschedule(0, &running->t) ||
+		else if (leaves_at_edge() || dis->needs_reschedule(0, &running->t) ||
 			 (sim_asks(0) &&
 			  dis->tick(0, &running->t, time_now() - running->t.ran_since) == 0))
 			reschedule(false);
@@ -147,6 +154,7 @@ static struct job *add_job(const char *intent, nsec_t period, nsec_t work)
 	*j = (struct job){.period = period, .work = work, .left = work, .due = time_now()};
 	j->t.queued_on = CPU_NONE;
 	j->t.affinity = 1;
+	j->t.task.at_edge = true; /* it computes in user mode */
 	j->t.priority = j->t.base_priority = PRIORITY_NORMAL;
 	if (intent) {
 		EXPECT_OK(intent_parse(intent, &j->t.dis.intent, &none));
@@ -246,10 +254,49 @@ TEST(dis_budget_gives_way_to_inheritance)
 	struct job *j = add_job("class=batch cpu=quota:1ms/1s", 0, 0);
 	run_for(20 * MS);
 	EXPECT(!running && j->t.dis.throttled_since);
-	dis->set_priority(0, &j->t, PRIORITY_REALTIME);
+	j->t.lent_priority = PRIORITY_NORMAL; /* by its equal */
+	dis->set_priority(0, &j->t, PRIORITY_NORMAL);
 	run_for(20 * MS);
 	EXPECT_EQ(running, j);
 	EXPECT(j->t.run_time > 15 * MS);
+	j->t.lent_priority = 0;
+	dis->set_priority(0, &j->t, PRIORITY_NORMAL);
+	run_for(5 * MS);
+	EXPECT(!running && j->t.dis.throttled_since);
+}
+
+/* In the kernel it may hold a lock: it is only asked to come out. */
+TEST(dis_budget_holds_at_the_edge_only)
+{
+	begin();
+	struct job *j = add_job("class=batch cpu=quota:1ms/1s", 0, 0);
+	j->t.task.at_edge = false;
+	run_for(20 * MS);
+	EXPECT_EQ(running, j);
+	EXPECT(j->t.task.work & TASK_WORK_EDGE);
+	j->t.task.at_edge = true;
+	reschedule(false);
+	EXPECT(!running && j->t.dis.throttled_since);
+	j->t.task.work = TASK_WORK_STOP; /* it is to end */
+	dis->set_priority(0, &j->t, PRIORITY_NORMAL);
+	reschedule(false);
+	EXPECT_EQ(running, j);
+}
+
+TEST(dis_budget_counts_from_its_declaration)
+{
+	bool none;
+
+	begin();
+	struct job *j = add_job(nullptr, 0, 0);
+	run_for(5 * NSEC_PER_SEC);
+	EXPECT_OK(intent_parse("class=batch cpu=quota:10ms/100ms", &j->t.dis.intent, &none));
+	j->t.dis.declared = true;
+	dis->set_priority(0, &j->t, PRIORITY_NORMAL);
+	reschedule(false);
+	nsec_t before = j->t.run_time;
+	run_for(NSEC_PER_SEC);
+	EXPECT(j->t.run_time - before >= 98 * MS && j->t.run_time - before <= 112 * MS);
 }
 
 /* ---- Deadlines and levels ---- */
@@ -296,6 +343,74 @@ TEST(dis_deadline_classes_are_bounded)
 	run_for(4 * NSEC_PER_SEC);
 	EXPECT(hog->t.run_time > 3700 * MS && hog->t.run_time < 3850 * MS);
 	EXPECT(low->t.run_time > 40 * MS);
+}
+
+/* What it ran while nobody else wanted the CPU does not count against it. */
+TEST(dis_deadline_class_alone_owes_nothing)
+{
+	begin();
+	struct job *hog = add_job("class=realtime", 0, 0);
+	run_for(3 * NSEC_PER_SEC);
+	add_job("class=server", 0, 0);
+	nsec_t before = hog->t.run_time;
+	run_for(200 * MS);
+	EXPECT(hog->t.run_time - before >= 180 * MS);
+}
+
+TEST(dis_fair_thread_alone_owes_nothing)
+{
+	begin();
+	struct job *first = add_job(nullptr, 0, 0);
+	run_for(5 * NSEC_PER_SEC);
+	struct job *second = add_job(nullptr, 0, 0);
+	nsec_t before = first->t.run_time;
+	run_for(2 * NSEC_PER_SEC);
+	EXPECT(first->t.run_time - before > 900 * MS && second->t.run_time > 900 * MS);
+}
+
+/* A light thread, which lives on turns given out of pity, does not make the others look poor beside who wakes. */
+TEST(dis_light_thread_is_no_measure)
+{
+	begin();
+	add_job(nullptr, 0, 0);
+	struct job *light = add_job("class=server cpu=shares:2", 0, 0);
+	run_for(20 * NSEC_PER_SEC);
+	struct job *wakes = add_job(nullptr, 20 * MS, 2 * MS);
+	run_for(2 * NSEC_PER_SEC);
+	EXPECT(light->t.run_time > 200 * MS);
+	EXPECT(wakes->runs >= 95 && wakes->late == 0);
+}
+
+/* Each of those that wait below gets its turn, not always the same. */
+TEST(dis_rescues_take_turns)
+{
+	begin();
+	add_job(nullptr, 0, 0);
+	struct job *low[] = {add_job("class=idle", 0, 0), add_job("class=idle", 0, 0)};
+	run_for(2 * NSEC_PER_SEC);
+	EXPECT(low[0]->t.run_time >= 12 * MS && low[1]->t.run_time >= 12 * MS);
+}
+
+/* The wake-up may come before the thread has left the CPU. */
+TEST(dis_woken_before_it_left)
+{
+	struct dis_stats stats;
+
+	begin();
+	struct job *j = add_job(nullptr, 0, 0);
+	add_job(nullptr, 0, 0);
+	run_for(NSEC_PER_SEC);
+	REQUIRE(running);
+	j = running;
+	charge();
+	enqueue(j, READY_NEW);
+	dis->thread_block(0, &j->t);
+	running = nullptr;
+	EXPECT(!dis_data(&j->t)->slept);
+	run_for(NSEC_PER_SEC);
+	dis_stats_of(0, &stats);
+	EXPECT_EQ(stats.rescues, 0);
+	EXPECT(jobs[0].t.run_time > 900 * MS && jobs[1].t.run_time > 900 * MS);
 }
 
 TEST(dis_shares)

@@ -14,6 +14,8 @@
 #define TASK_WORK_RESCHEDULE 0x1u
 #define TASK_WORK_SIGNAL 0x2u
 #define TASK_WORK_STOP 0x4u /* stop or exit was asked for */
+#define TASK_WORK_EDGE                                                                             \
+	0x8u /* the scheduler wants it where it holds nothing: at the edge to user mode */
 
 /* Priorities (TH-5): 0 to 139, higher first; 100 and above are real-time. */
 #define PRIORITY_IDLE 0
@@ -53,8 +55,9 @@ struct task {
 	uint32_t preempt_count;  /* (own) > 0: not preemptible */
 	_Atomic uint32_t work;   /* TASK_WORK_* */
 	_Atomic uint32_t token;  /* park/unpark: 1 if an unpark came since the last park */
-	uint16_t lock_count;     /* (own) debug: spinlocks held, in order */
-	uint16_t lock_base;      /* (own) debug: first one of the current interrupt handler */
+	bool at_edge; /* (own) it is switched out on the way to user mode: it holds no lock */
+	uint16_t lock_count; /* (own) debug: spinlocks held, in order */
+	uint16_t lock_base; /* (own) debug: first one of the current interrupt handler */
 	const struct spinlock *locks[TASK_LOCKS_MAX];
 	char name[16];
 	struct task_memory memory;

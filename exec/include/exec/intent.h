@@ -40,8 +40,8 @@ enum intent_budget {
 
 #define INTENT_ONE_CORE 1u /* stays on the CPU that it is given */
 #define INTENT_ALL_CORES 2u
-#define INTENT_BOOT_CPU 4u /* is not taken away from CPU 0 */
-#define INTENT_NUMA 8u /* is not taken to another node */
+#define INTENT_BOOT_CPU 4u /* while it waits on CPU 0 it is not taken from there */
+#define INTENT_NUMA 8u /* while it waits it is not taken to another node */
 #define INTENT_NO_INHERIT 16u /* children start without an intent */
 #define INTENT_FLAGS 31u
 

@@ -133,6 +133,8 @@ void sched_change_figures(struct sched_change_stats *out);
 void sched_set_priority(struct thread *t, uint8_t priority);
 /* `t` runs at `priority` or more until it is told otherwise; 0: nobody lends to it. Any context. */
 void sched_lend(struct thread *t, uint8_t priority);
+/* `t` is to end or stop: its budget no longer holds it back. Any context. */
+void sched_unhold(struct thread *t);
 /* Restricts it to `cpus` (at least one that runs: KERR_INVAL); moves it if need be. */
 enum kerr sched_set_affinity(struct thread *t, cpuset_t cpus);
 /* Whether the caller may change how t is scheduled: same user, or the capability; not across domains. */

@@ -443,6 +443,39 @@ static void budgets(void)
 	check(field("/proc/self/sched", "dis_throttles : ") > 20, "it was held back");
 }
 
+/* Who is over its budget is held back where it holds nothing that others wait for, and not from its end. */
+static void held_with_nothing(void)
+{
+	static char bytes[1 << 20];
+	uint64_t longest = 0, began;
+	int fd = open("held", O_RDWR | O_CREAT | O_TRUNC, 0600);
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (put_text("/proc/self/intent", "class=server cpu=quota:5ms/3s"))
+			_exit(1);
+		for (;;)
+			if (pwrite(fd, bytes, sizeof(bytes), 0) < 0)
+				_exit(2);
+	}
+	for (int i = 0; i < 20; i++) {
+		usleep(20000);
+		began = now_ns();
+		if (pwrite(fd, "x", 1, 0) != 1)
+			longest = UINT64_MAX;
+		uint64_t took = now_ns() - began;
+		longest = took > longest ? took : longest;
+	}
+	check(longest < 1000 * MS, "who is held has no file locked (%lu us)",
+	      (unsigned long)(longest / 1000));
+	began = now_ns();
+	kill(pid, SIGKILL);
+	check(status_of(pid) == 128 + SIGKILL && now_ns() - began < 1000 * MS,
+	      "who is held ends when it is killed");
+	close(fd);
+	unlink("held");
+}
+
 /* Entering a domain sets limits anew; the budget is among them. */
 static int memory_in_domain(void)
 {
@@ -634,8 +667,7 @@ static int exact_budgets(void)
 	check(put_text(POLICY, "dis") == 0, "dis");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		put_text("/proc/self/intent", rows[i].text);
-		/* What it ran in one piece when it declared that may count for the first periods. */
-		compute(2 * rows[i].quota);
+		compute(2 * rows[i].quota); /* what the first turn is too long, the next ones pay */
 		long used = ten_turns(rows[i].quota, rows[i].period, &took);
 		check(used >= 980 && used <= 1020 && took >= 980 && took <= 1020,
 		      "%s: %ld thousandths of ten quotas in %ld of ten periods", rows[i].text, used,
@@ -663,6 +695,7 @@ int main(int argc, char **argv)
 	check(in_child(_exit(memory_in_domain())) == 0, "also in another domain");
 	check(put_text(POLICY, "dis") == 0, "dis");
 	budgets();
+	held_with_nothing();
 	deadlines();
 	learning();
 	pthread_t turns;
