@@ -37,6 +37,15 @@ wait
 echo gone
 """
 
+# A debug kernel's lock statistics know the names of a module's locks when the module has gone.
+NAMES = """modprobe ramqueue || exit 10
+echo "block queued" >/sys/kernel/slots || exit 11
+dd if=/dev/ram0 of=/dev/null bs=4k count=1 2>/dev/null || exit 12
+echo "block direct" >/sys/kernel/slots || exit 13
+rmmod ramqueue || exit 14
+cat /sys/kernel/debug/locks
+"""
+
 
 def breaks(target, word):
     p = target.run(["sh", "-c", SCRIPT.format(word=word)], timeout=60)
@@ -51,9 +60,17 @@ def unloads(target):
     return "" if p.returncode == 0 and said == "ok\ngone\n" else f"status {p.returncode}\n{said[-3000:]}"
 
 
+def names(target):
+    p = target.run(["sh", "-c", NAMES], timeout=60)
+    said = p.stdout.decode(errors="replace")
+    good = "only debug builds" in said or re.search(r"^ramqueue\tspin\t[1-9]", said, re.M)
+    return "" if p.returncode == 0 and good else f"status {p.returncode}\n{said[-3000:]}"
+
+
 CASES = {
     **{f"a module breaks: {word}": lambda target, word=word: breaks(target, word) for word in BREAKS},
     "unloading waits for a health check": unloads,
+    "locks of a module that has gone": names,
 }
 
 
