@@ -138,11 +138,12 @@ static enum kerr link_in(struct loaded *l, const struct module_image *img)
 /* Takes everything back that loading gave it; nobody refers to it any more. */
 static void discard(struct loaded *l)
 {
-	for (unsigned i = 0; i < l->need_count; i++)
-		module_put(&l->needs[i]->record->module);
 	mutex_lock(&modules_lock);
 	chain_remove(l);
 	mutex_unlock(&modules_lock);
+	/* Only now: who looks at the chain follows `needs`. */
+	for (unsigned i = 0; i < l->need_count; i++)
+		module_put(&l->needs[i]->record->module);
 	rcu_synchronize();
 	kmap_module_free(l->init);
 	kmap_module_free(l->core);
