@@ -102,22 +102,33 @@ struct loader {
 	struct loaded *l;
 };
 
-static bool need(struct loaded *l, struct loaded *owner)
+static enum kerr need(struct loader *loader, struct loaded *owner)
 {
+	struct loaded *l = loader->l;
+
 	for (unsigned i = 0; i < l->need_count; i++)
 		if (l->needs[i] == owner)
-			return true;
-	if (l->need_count == MODULE_NEEDS_MAX || !module_get(&owner->record->module))
-		return false;
+			return KERR_OK;
+	if (l->need_count == MODULE_NEEDS_MAX) {
+		loader->resolver.complaint = "it needs more than 16 modules";
+		return KERR_NOEXEC;
+	}
+	if (!module_get(&owner->record->module)) {
+		loader->resolver.complaint = "a module that it needs is being unloaded";
+		return KERR_BUSY;
+	}
 	l->needs[l->need_count++] = owner;
-	return true;
+	return KERR_OK;
 }
 
-static bool find_symbol(struct module_resolver *r, const char *name, vaddr_t *value)
+static enum kerr find_symbol(struct module_resolver *r, const char *name, vaddr_t *value)
 {
 	struct loader *loader = container_of(r, struct loader, resolver);
 	struct loaded *owner;
-	return chain_resolve(name, value, &owner) && (!owner || need(loader->l, owner));
+
+	if (!chain_resolve(name, value, &owner))
+		return KERR_NOENT;
+	return owner ? need(loader, owner) : KERR_OK;
 }
 
 static enum kerr link_in(struct loaded *l, const struct module_image *img)
@@ -128,7 +139,7 @@ static enum kerr link_in(struct loaded *l, const struct module_image *img)
 	mutex_unlock(&modules_lock);
 	if (err == KERR_NOENT)
 		log_error("module %s: unknown symbol %s", l->name, loader.resolver.missing);
-	else if (err != KERR_OK)
+	else if (loader.resolver.complaint)
 		log_error("module %s: %s", l->name, loader.resolver.complaint);
 	return err;
 }
