@@ -16,8 +16,9 @@
  * locks explain.
  *
  * What a module holds is known because its inline functions say so (core/spinlock.h under TERN_MODULE;
- * mutexes in core/module/hal_calls.c): at the end spinlocks are opened, last one first, then the counts
- * are set, then mutexes are given back. What the locks guard may be half changed; it is the module's, and that one
+ * mutexes, gates of slots and wait queues in core/module/hal_calls.c): at the end spinlocks are opened, last one
+ * first, then queues and gates are left, while what is queued is still on the stack; then the counts are set, then
+ * mutexes are given back. What the locks guard may be half changed; it is the module's, and that one
  * counts as broken until it has been healed.
  *
  * Hangs. A module never turns interrupts off: hal.cpu.irq_save is an exported function for it, and
@@ -110,11 +111,12 @@ static bool is_accounted(const struct guard *g, uint32_t preempt_count)
 }
 
 /* All frames from ip, fp up to the guard are the module's. `lost`: ip is where it jumped, and says nothing. */
-static bool is_own(const struct guard *g, vaddr_t ip, vaddr_t fp, bool lost, uint32_t preempt_count)
+static bool is_own(struct guard *g, vaddr_t ip, vaddr_t fp, bool lost, uint32_t preempt_count)
 {
 	struct hal_unwind u = {.ip = ip, .fp = fp};
 
-	if (!lost && !is_guarded(ip) && !is_leaf(ip))
+	g->ip = !lost && is_guarded(ip) ? ip : 0;
+	if (!lost && !g->ip && !is_leaf(ip))
 		return false;
 	if ((lost || !is_guarded(ip)) && !is_accounted(g, preempt_count))
 		return false;
@@ -124,8 +126,11 @@ static bool is_own(const struct guard *g, vaddr_t ip, vaddr_t fp, bool lost, uin
 			return false;
 		if (u.fp >= g->stack)
 			return true;
-		if (!is_guarded(u.ip - 1) && !is_leaf(u.ip - 1))
+		bool guarded = is_guarded(u.ip - 1);
+		if (!guarded && !is_leaf(u.ip - 1))
 			return false;
+		if (guarded && !g->ip)
+			g->ip = u.ip - 1;
 	}
 	return u.fp >= g->stack;
 }
@@ -140,18 +145,29 @@ static struct clock {
 
 static void clock_start(struct clock *c);
 
-/* Gives back what the call had, and the state of its entry. Interrupts may be off. */
+/* Gives back what must be given back on the stack of the call. Interrupts stay off, and preemption. */
+static void leave(struct guard *g)
+{
+	(void)hal.cpu.irq_save();
+	preempt_disable();
+	while (g->spin_count > 0)
+		spin_release(g->spins[--g->spin_count]);
+#if defined(TERN_DEBUG)
+	current_task()->lock_count = g->lock_count;
+	current_task()->lock_base = 0;
+#endif
+	while (g->note_count > 0) {
+		g->note_count--;
+		g->notes[g->note_count].undo(g->notes[g->note_count].what,
+					     g->notes[g->note_count].how);
+	}
+}
+
+/* The rest, and the state of the entry. */
 static void restore(struct guard *g)
 {
 	struct task *t = current_task();
 
-	(void)hal.cpu.irq_save();
-	while (g->spin_count > 0)
-		spin_release(g->spins[--g->spin_count]);
-#if defined(TERN_DEBUG)
-	t->lock_count = g->lock_count;
-	t->lock_base = 0;
-#endif
 	t->preempt_count = g->preempt_count;
 	t->guard = g->outer;
 	hal.cpu.irq_restore(g->irq_on);
@@ -170,7 +186,7 @@ enum kerr guard_call(struct guard *g, guard_fn fn, const uintptr_t args[4], long
 	g->ticks = 0;
 	g->irq_on = hal.cpu.irq_enabled();
 	g->masked = g->ended = false;
-	g->spin_count = g->mutex_count = 0;
+	g->spin_count = g->mutex_count = g->note_count = 0;
 	g->lock_count = t->lock_count;
 	g->wanted = nullptr;
 	atomic_signal_fence(memory_order_seq_cst);
@@ -194,6 +210,7 @@ enum kerr guard_call(struct guard *g, guard_fn fn, const uintptr_t args[4], long
 {
 	strlcpy(g->why, why, sizeof(g->why));
 	g->ended = true;
+	leave(g);
 	hal.cpu.guarded_end(&g->stack);
 }
 
@@ -302,6 +319,31 @@ void guard_figures(struct guard_figures *out)
 }
 
 /* ---- What a module's inline functions say ---------------------------------------------------- */
+
+void guard_note(guard_undo undo, void *what, uintptr_t how)
+{
+	struct guard *g = current_task()->guard;
+
+	if (!g || g->note_count == GUARD_NOTES)
+		return;
+	g->notes[g->note_count].undo = undo;
+	g->notes[g->note_count].what = what;
+	g->notes[g->note_count].how = how;
+	g->note_count++;
+}
+
+void guard_forget(guard_undo undo, void *what, uintptr_t how)
+{
+	struct guard *g = current_task()->guard;
+
+	for (unsigned i = g ? g->note_count : 0; i-- > 0;) {
+		if (g->notes[i].undo != undo || g->notes[i].what != what || g->notes[i].how != how)
+			continue;
+		for (g->note_count--; i < g->note_count; i++)
+			g->notes[i] = g->notes[i + 1];
+		return;
+	}
+}
 
 #undef guard_spin_wanted
 #undef guard_spin_taken

@@ -11,6 +11,7 @@
  *	spin    never comes back, interrupts on
  *	twice   waits for a spinlock that it has
  *	locked  reads through a null pointer, with a spinlock and a mutex held (exit takes them again)
+ *	waits   reads through a null pointer while it is queued to wait (exit wakes who waits)
  *	wrong   goes on, but its health function says that something is wrong
  *	slow    goes on, but its health function takes half a second
  */
@@ -24,6 +25,7 @@
 static _Atomic bool wrong, slow;
 static struct spinlock spin = SPINLOCK_INIT(RANK_OBJECT, "faulty");
 static struct mutex mutex = MUTEX_INIT(mutex);
+static struct waitq queue = WAITQ_INIT(queue);
 static uint8_t some_data[64] = {0xc3};
 
 static enum kerr faulty_write(struct file *f, const struct io_buffer *b, uint64_t offset,
@@ -86,6 +88,21 @@ static NOINLINE void break_locked(void)
 	mutex_unlock(&mutex);
 }
 
+static NOINLINE bool look_twice(void)
+{
+	static bool seen;
+
+	if (seen)
+		break_null();
+	seen = true;
+	return false;
+}
+
+static NOINLINE void break_waits(void)
+{
+	(void)wait_until(&queue, look_twice(), WAIT_OTHER, false, NSEC_NEVER);
+}
+
 static NOINLINE void break_wrong(void)
 {
 	atomic_store(&wrong, true);
@@ -103,7 +120,7 @@ static const struct {
 	{"null", break_null},   {"text", break_text},   {"data", break_data},
 	{"bug", break_bug},     {"trap", break_trap},   {"hang", break_hang},
 	{"spin", break_spin},   {"twice", break_twice}, {"locked", break_locked},
-	{"wrong", break_wrong}, {"slow", break_slow},
+	{"waits", break_waits}, {"wrong", break_wrong}, {"slow", break_slow},
 };
 
 static enum kerr faulty_write(struct file *f, const struct io_buffer *b, uint64_t offset,
@@ -149,6 +166,7 @@ static void faulty_exit(void)
 	spin_lock(&spin);
 	spin_unlock(&spin);
 	mutex_unlock(&mutex);
+	wake_all(&queue); /* nor waits */
 	device_remove(&faulty_device);
 }
 

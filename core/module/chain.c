@@ -151,17 +151,27 @@ static size_t format_address(vaddr_t address, char *buf, size_t size)
 	return length;
 }
 
-/* Code of a module, also of one that is just starting. Any context. */
+static bool has_code(const struct loaded *l, vaddr_t ip)
+{
+	return (l->memory.run[PART_TEXT] &&
+		ip - l->memory.run[PART_TEXT] < l->part_size[PART_TEXT]) ||
+	       (l->init && ip - l->memory.run[PART_INIT_TEXT] < l->part_size[PART_INIT_TEXT]);
+}
+
+struct loaded *chain_at(vaddr_t ip)
+{
+	struct loaded *l = next_of(nullptr);
+
+	while (l && !has_code(l, ip))
+		l = next_of(l);
+	return l;
+}
+
+/* Any context. */
 static bool is_module_code(vaddr_t ip)
 {
-	bool found = false;
-
 	rcu_read_lock();
-	for (struct loaded *l = next_of(nullptr); l && !found; l = next_of(l))
-		found = (l->memory.run[PART_TEXT] &&
-			 ip - l->memory.run[PART_TEXT] < l->part_size[PART_TEXT]) ||
-			(l->init &&
-			 ip - l->memory.run[PART_INIT_TEXT] < l->part_size[PART_INIT_TEXT]);
+	bool found = chain_at(ip);
 	rcu_read_unlock();
 	return found;
 }

@@ -179,9 +179,14 @@ static enum kerr prepare(struct loaded *l, const struct module_image *img, const
 static enum kerr start(struct loaded *l)
 {
 	struct module_record *record = l->record;
-	enum kerr err = record->init
-				? module_call(&record->module, MODULE_FN(record->init), 0, 0, 0, 0)
-				: KERR_OK;
+	long result = KERR_OK;
+	enum kerr err = record->init ? module_call_long(&record->module, MODULE_FN(record->init),
+							(const uintptr_t[4]){}, &result)
+				     : KERR_OK;
+	if (err != KERR_OK)
+		atomic_store(&l->failed, true); /* ended: also if it was in another one's code */
+	else
+		err = (enum kerr)(int)result;
 	if (err != KERR_OK) {
 		log_error("module %s: init failed: %s", l->name, kerr_name(err));
 		return err;

@@ -50,6 +50,8 @@ extern struct mutex modules_lock;
 bool chain_add(struct loaded *l);
 void chain_remove(struct loaded *l); /* modules_lock held; free it after a grace period */
 struct loaded *chain_find(const char *name); /* modules_lock held */
+/* rcu_read_lock held. Whose code that is, also of one that is just starting; null: no module's. */
+struct loaded *chain_at(vaddr_t ip);
 /* modules_lock held. The address of an exported symbol; *owner null: the kernel's; else it may be leaving. */
 bool chain_resolve(const char *name, vaddr_t *value, struct loaded **owner);
 /* Fills in l->symbols; NOMEM. */
