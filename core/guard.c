@@ -26,10 +26,13 @@
  * are put off meanwhile). So a timer interrupt always comes, also on machines with one CPU and without an
  * interrupt that cannot be masked. Each CPU that makes guarded calls has a clock of TICK; a call that has
  * used LIMIT of them on a CPU is ended at the end of that interrupt, if the frames allow it then, or at the
- * next. Time that a call sleeps, or is preempted, does not count.
+ * next. Time that a call sleeps, or is preempted, does not count. A loop that takes and frees a lock may be met between
+ * the exchange and saying so: then preemption is off once more than it has said, and it gets another tick, up to
+ * LIMIT_UNSURE of them, as a module may also turn preemption off by itself.
  *
- * Not contained: a stack overflow and a machine check (there is no stack to go on with), a module that writes
- * over the kernel's writable memory, a call that sleeps for ever, and what the frames forbid.
+ * Not contained: a hang in a module's timer (interrupts are off there), a stack overflow and a machine check (there is
+ * no stack to go on with), a module that writes over the kernel's writable memory, a call that sleeps for ever, and
+ * what the frames forbid.
  *
  * Costs: a guarded call some sixty instructions. For all others nothing: containment begins where the
  * kernel would stop, and clocks only run where such calls are made.
@@ -51,6 +54,7 @@
 
 #define TICK (50 * NSEC_PER_MSEC)
 #define LIMIT 10u
+#define LIMIT_UNSURE 40u
 #define STEPS_MAX 64u
 
 static bool (*is_guarded)(vaddr_t ip) RO_AFTER_INIT;
@@ -89,14 +93,19 @@ void guard_register(bool (*inside)(vaddr_t ip))
 
 /* ---- What may be ended ----------------------------------------------------------------------- */
 
+static void function_of(vaddr_t ip, char *name, size_t size)
+{
+	symbol_format(ip, name, size);
+	char *end = strchr(name, '+');
+	if (end)
+		*end = '\0';
+}
+
 static bool is_leaf(vaddr_t ip)
 {
 	char name[96];
 
-	symbol_format(ip, name, sizeof(name));
-	char *end = strchr(name, '+');
-	if (end)
-		*end = '\0';
+	function_of(ip, name, sizeof(name));
 	for (size_t i = 0; i < ARRAY_SIZE(leaves); i++)
 		if (strcmp(name, leaves[i]) == 0)
 			return true;
@@ -108,6 +117,15 @@ static bool is_accounted(const struct guard *g, uint32_t preempt_count)
 {
 	return preempt_count ==
 	       g->preempt_count + g->spin_count + g->masked + (g->wanted != nullptr);
+}
+
+/* It neither takes nor frees a lock right now, as far as that can be told. */
+static bool is_between_locks(const struct guard *g, vaddr_t ip, uint32_t preempt_count)
+{
+	char name[96];
+
+	function_of(ip, name, sizeof(name));
+	return is_accounted(g, preempt_count) && (!g->wanted || strcmp(name, "spin_wait") == 0);
 }
 
 /* All frames from ip, fp up to the guard are the module's. `lost`: ip is where it jumped, and says nothing. */
@@ -266,6 +284,8 @@ void guard_end_at_exit(struct hal_frame *frame)
 	/* The interrupt itself counts once. */
 	if (!is_own(g, r.pc, r.fp, false, t->preempt_count - 1))
 		return; /* the next tick asks again */
+	if (g->ticks < LIMIT_UNSURE && !is_between_locks(g, r.pc, t->preempt_count - 1))
+		return;
 	symbol_format(r.pc, where, sizeof(where));
 	format(why, sizeof(why), "hang at %s", where);
 	atomic_fetch_add(&hangs, 1);

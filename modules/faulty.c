@@ -9,6 +9,7 @@
  *	trap    runs an instruction that is none
  *	hang    never comes back, interrupts off
  *	spin    never comes back, interrupts on
+ *	locks   never comes back, but takes and frees a spinlock
  *	twice   waits for a spinlock that it has
  *	locked  reads through a null pointer, with a spinlock and a mutex held (exit takes them again)
  *	waits   reads through a null pointer while it is queued to wait (exit wakes who waits)
@@ -68,6 +69,14 @@ static NOINLINE void break_spin(void)
 		hal.cpu.relax();
 }
 
+static NOINLINE void break_locks(void)
+{
+	for (;;) {
+		spin_lock(&spin);
+		spin_unlock(&spin);
+	}
+}
+
 static NOINLINE void break_trap(void)
 {
 	__builtin_trap();
@@ -117,10 +126,11 @@ static const struct {
 	const char *word;
 	void (*fn)(void);
 } ways[] = {
-	{"null", break_null},   {"text", break_text},   {"data", break_data},
-	{"bug", break_bug},     {"trap", break_trap},   {"hang", break_hang},
-	{"spin", break_spin},   {"twice", break_twice}, {"locked", break_locked},
-	{"waits", break_waits}, {"wrong", break_wrong}, {"slow", break_slow},
+	{"null", break_null},     {"text", break_text},   {"data", break_data},
+	{"bug", break_bug},       {"trap", break_trap},   {"hang", break_hang},
+	{"spin", break_spin},     {"locks", break_locks}, {"twice", break_twice},
+	{"locked", break_locked}, {"waits", break_waits}, {"wrong", break_wrong},
+	{"slow", break_slow},
 };
 
 static enum kerr faulty_write(struct file *f, const struct io_buffer *b, uint64_t offset,

@@ -12,6 +12,7 @@ BREAKS = {
     "trap": r"(illegal instruction|breakpoint) at break_trap\+0",
     "hang": r"hang at ",
     "spin": r"hang at ",
+    "locks": r"hang at ",
     "twice": r"(hang at |lock faulty is taken twice)",
     "locked": r"page fault at break_null\+0x",
     "waits": r"page fault at break_null\+0x",

@@ -21,7 +21,7 @@ enum kerr module_call_long(struct module *m, guard_fn fn, const uintptr_t args[4
 /* The same for clearing up: also called if the module has failed. */
 enum kerr module_call_last(struct module *m, guard_fn fn, uintptr_t a);
 
-/* A timer of a module: `fn` in interrupt context, guarded. timer_set and timer_cancel take &t->timer. */
+/* A timer of a module: `fn` in interrupt context, guarded but for hangs. timer_set and timer_cancel take &t->timer. */
 struct module_timer {
 	struct timer timer;
 	struct module *owner; /* (const) */
