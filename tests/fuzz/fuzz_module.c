@@ -54,13 +54,15 @@ static enum kerr find(struct module_resolver *r, const char *name, vaddr_t *valu
 	return name[0] == '?' ? KERR_NOENT : KERR_OK;
 }
 
+static enum kerr (*finder)(struct module_resolver *r, const char *name, vaddr_t *value) = find;
+
 /* Reads and relocates a copy for addresses from `base` on; parts have exactly their size. */
 static enum kerr place(const void *bytes, size_t size, uint16_t machine, vaddr_t base,
 		       const char **complaint)
 {
 	struct module_image img;
 	struct module_memory m;
-	struct module_resolver r = {.find = find};
+	struct module_resolver r = {.find = finder};
 	void *file = fuzz_copy(bytes, size);
 	enum kerr err = module_image_read(&img, file, size, machine);
 
@@ -151,6 +153,24 @@ PROPERTY(mutilated_tables, 60)
 		(void)fuzz_mutate(random, at, room, room);
 		(void)place(bytes, fixtures[i].size, arches[i].machine, BASE, nullptr);
 	}
+}
+
+static enum kerr find_leaving(struct module_resolver *r, const char *name, vaddr_t *value)
+{
+	r->complaint = "leaving";
+	return KERR_BUSY;
+}
+
+/* A symbol that is there but cannot be had is not called unknown. */
+TEST(symbols_that_cannot_be_had)
+{
+	const char *complaint = nullptr;
+
+	finder = find_leaving;
+	EXPECT_EQ(place(fixtures[0].bytes, fixtures[0].size, arches[0].machine, BASE, &complaint),
+		  KERR_BUSY);
+	finder = find;
+	EXPECT(complaint && strcmp(complaint, "leaving") == 0);
 }
 
 /* ---- Files that would busy the kernel for minutes -------------------------------------------- */
