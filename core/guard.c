@@ -16,8 +16,9 @@
  * locks explain.
  *
  * What a module holds is known because its inline functions say so (core/spinlock.h under TERN_MODULE;
- * mutexes in core/module/hal_calls.c): at the end spinlocks are opened, last one first, then the counts
- * are set, then mutexes are given back. What the locks guard may be half changed; it is the module's, and that one
+ * mutexes, gates of slots and wait queues in core/module/hal_calls.c): at the end spinlocks are opened, last one
+ * first, then queues and gates are left, while what is queued is still on the stack; then the counts are set, then
+ * mutexes are given back. What the locks guard may be half changed; it is the module's, and that one
  * counts as broken until it has been healed.
  *
  * Hangs. A module never turns interrupts off: hal.cpu.irq_save is an exported function for it, and
@@ -25,10 +26,13 @@
  * are put off meanwhile). So a timer interrupt always comes, also on machines with one CPU and without an
  * interrupt that cannot be masked. Each CPU that makes guarded calls has a clock of TICK; a call that has
  * used LIMIT of them on a CPU is ended at the end of that interrupt, if the frames allow it then, or at the
- * next. Time that a call sleeps, or is preempted, does not count.
+ * next. Time that a call sleeps, or is preempted, does not count. A loop that takes and frees a lock may be met between
+ * the exchange and saying so: then preemption is off once more than it has said, and it gets another tick, up to
+ * LIMIT_UNSURE of them, as a module may also turn preemption off by itself.
  *
- * Not contained: a stack overflow and a machine check (there is no stack to go on with), a module that writes
- * over the kernel's writable memory, a call that sleeps for ever, and what the frames forbid.
+ * Not contained: a hang in a module's timer (interrupts are off there), a stack overflow and a machine check (there is
+ * no stack to go on with), a module that writes over the kernel's writable memory, a call that sleeps for ever, and
+ * what the frames forbid.
  *
  * Costs: a guarded call some sixty instructions. For all others nothing: containment begins where the
  * kernel would stop, and clocks only run where such calls are made.
@@ -50,6 +54,7 @@
 
 #define TICK (50 * NSEC_PER_MSEC)
 #define LIMIT 10u
+#define LIMIT_UNSURE 40u
 #define STEPS_MAX 64u
 
 static bool (*is_guarded)(vaddr_t ip) RO_AFTER_INIT;
@@ -88,14 +93,19 @@ void guard_register(bool (*inside)(vaddr_t ip))
 
 /* ---- What may be ended ----------------------------------------------------------------------- */
 
+static void function_of(vaddr_t ip, char *name, size_t size)
+{
+	symbol_format(ip, name, size);
+	char *end = strchr(name, '+');
+	if (end)
+		*end = '\0';
+}
+
 static bool is_leaf(vaddr_t ip)
 {
 	char name[96];
 
-	symbol_format(ip, name, sizeof(name));
-	char *end = strchr(name, '+');
-	if (end)
-		*end = '\0';
+	function_of(ip, name, sizeof(name));
 	for (size_t i = 0; i < ARRAY_SIZE(leaves); i++)
 		if (strcmp(name, leaves[i]) == 0)
 			return true;
@@ -109,12 +119,22 @@ static bool is_accounted(const struct guard *g, uint32_t preempt_count)
 	       g->preempt_count + g->spin_count + g->masked + (g->wanted != nullptr);
 }
 
+/* It neither takes nor frees a lock right now, as far as that can be told. */
+static bool is_between_locks(const struct guard *g, vaddr_t ip, uint32_t preempt_count)
+{
+	char name[96];
+
+	function_of(ip, name, sizeof(name));
+	return is_accounted(g, preempt_count) && (!g->wanted || strcmp(name, "spin_wait") == 0);
+}
+
 /* All frames from ip, fp up to the guard are the module's. `lost`: ip is where it jumped, and says nothing. */
-static bool is_own(const struct guard *g, vaddr_t ip, vaddr_t fp, bool lost, uint32_t preempt_count)
+static bool is_own(struct guard *g, vaddr_t ip, vaddr_t fp, bool lost, uint32_t preempt_count)
 {
 	struct hal_unwind u = {.ip = ip, .fp = fp};
 
-	if (!lost && !is_guarded(ip) && !is_leaf(ip))
+	g->ip = !lost && is_guarded(ip) ? ip : 0;
+	if (!lost && !g->ip && !is_leaf(ip))
 		return false;
 	if ((lost || !is_guarded(ip)) && !is_accounted(g, preempt_count))
 		return false;
@@ -124,8 +144,11 @@ static bool is_own(const struct guard *g, vaddr_t ip, vaddr_t fp, bool lost, uin
 			return false;
 		if (u.fp >= g->stack)
 			return true;
-		if (!is_guarded(u.ip - 1) && !is_leaf(u.ip - 1))
+		bool guarded = is_guarded(u.ip - 1);
+		if (!guarded && !is_leaf(u.ip - 1))
 			return false;
+		if (guarded && !g->ip)
+			g->ip = u.ip - 1;
 	}
 	return u.fp >= g->stack;
 }
@@ -140,18 +163,29 @@ static struct clock {
 
 static void clock_start(struct clock *c);
 
-/* Gives back what the call had, and the state of its entry. Interrupts may be off. */
+/* Gives back what must be given back on the stack of the call. Interrupts stay off, and preemption. */
+static void leave(struct guard *g)
+{
+	(void)hal.cpu.irq_save();
+	preempt_disable();
+	while (g->spin_count > 0)
+		spin_release(g->spins[--g->spin_count]);
+#if defined(TERN_DEBUG)
+	current_task()->lock_count = g->lock_count;
+	current_task()->lock_base = 0;
+#endif
+	while (g->note_count > 0) {
+		g->note_count--;
+		g->notes[g->note_count].undo(g->notes[g->note_count].what,
+					     g->notes[g->note_count].how);
+	}
+}
+
+/* The rest, and the state of the entry. */
 static void restore(struct guard *g)
 {
 	struct task *t = current_task();
 
-	(void)hal.cpu.irq_save();
-	while (g->spin_count > 0)
-		spin_release(g->spins[--g->spin_count]);
-#if defined(TERN_DEBUG)
-	t->lock_count = g->lock_count;
-	t->lock_base = 0;
-#endif
 	t->preempt_count = g->preempt_count;
 	t->guard = g->outer;
 	hal.cpu.irq_restore(g->irq_on);
@@ -170,7 +204,7 @@ enum kerr guard_call(struct guard *g, guard_fn fn, const uintptr_t args[4], long
 	g->ticks = 0;
 	g->irq_on = hal.cpu.irq_enabled();
 	g->masked = g->ended = false;
-	g->spin_count = g->mutex_count = 0;
+	g->spin_count = g->mutex_count = g->note_count = 0;
 	g->lock_count = t->lock_count;
 	g->wanted = nullptr;
 	atomic_signal_fence(memory_order_seq_cst);
@@ -194,6 +228,7 @@ enum kerr guard_call(struct guard *g, guard_fn fn, const uintptr_t args[4], long
 {
 	strlcpy(g->why, why, sizeof(g->why));
 	g->ended = true;
+	leave(g);
 	hal.cpu.guarded_end(&g->stack);
 }
 
@@ -249,6 +284,8 @@ void guard_end_at_exit(struct hal_frame *frame)
 	/* The interrupt itself counts once. */
 	if (!is_own(g, r.pc, r.fp, false, t->preempt_count - 1))
 		return; /* the next tick asks again */
+	if (g->ticks < LIMIT_UNSURE && !is_between_locks(g, r.pc, t->preempt_count - 1))
+		return;
 	symbol_format(r.pc, where, sizeof(where));
 	format(why, sizeof(why), "hang at %s", where);
 	atomic_fetch_add(&hangs, 1);
@@ -302,6 +339,31 @@ void guard_figures(struct guard_figures *out)
 }
 
 /* ---- What a module's inline functions say ---------------------------------------------------- */
+
+void guard_note(guard_undo undo, void *what, uintptr_t how)
+{
+	struct guard *g = current_task()->guard;
+
+	if (!g || g->note_count == GUARD_NOTES)
+		return;
+	g->notes[g->note_count].undo = undo;
+	g->notes[g->note_count].what = what;
+	g->notes[g->note_count].how = how;
+	g->note_count++;
+}
+
+void guard_forget(guard_undo undo, void *what, uintptr_t how)
+{
+	struct guard *g = current_task()->guard;
+
+	for (unsigned i = g ? g->note_count : 0; i-- > 0;) {
+		if (g->notes[i].undo != undo || g->notes[i].what != what || g->notes[i].how != how)
+			continue;
+		for (g->note_count--; i < g->note_count; i++)
+			g->notes[i] = g->notes[i + 1];
+		return;
+	}
+}
 
 #undef guard_spin_wanted
 #undef guard_spin_taken

@@ -10,6 +10,9 @@
 #include <mm/heap.h>
 #include <module/slot.h>
 
+static uint32_t crash;
+MODULE_PARAM_UINT(crash, "the number whose taker reads through a null pointer, with the lock held");
+
 struct locked_counter {
 	struct spinlock lock;
 	uint64_t next; /* (lock) */
@@ -21,6 +24,10 @@ static uint64_t locked_take(void *instance, uint64_t count)
 	spin_lock(&c->lock);
 	uint64_t number = c->next;
 	c->next += count;
+	if (unlikely(crash && crash - number < count)) {
+		volatile int *volatile nowhere = nullptr;
+		(void)*nowhere;
+	}
 	spin_unlock(&c->lock);
 	return number;
 }

@@ -9,8 +9,10 @@
  *	trap    runs an instruction that is none
  *	hang    never comes back, interrupts off
  *	spin    never comes back, interrupts on
+ *	locks   never comes back, but takes and frees a spinlock
  *	twice   waits for a spinlock that it has
  *	locked  reads through a null pointer, with a spinlock and a mutex held (exit takes them again)
+ *	waits   reads through a null pointer while it is queued to wait (exit wakes who waits)
  *	wrong   goes on, but its health function says that something is wrong
  *	slow    goes on, but its health function takes half a second
  */
@@ -24,6 +26,7 @@
 static _Atomic bool wrong, slow;
 static struct spinlock spin = SPINLOCK_INIT(RANK_OBJECT, "faulty");
 static struct mutex mutex = MUTEX_INIT(mutex);
+static struct waitq queue = WAITQ_INIT(queue);
 static uint8_t some_data[64] = {0xc3};
 
 static enum kerr faulty_write(struct file *f, const struct io_buffer *b, uint64_t offset,
@@ -66,6 +69,14 @@ static NOINLINE void break_spin(void)
 		hal.cpu.relax();
 }
 
+static NOINLINE void break_locks(void)
+{
+	for (;;) {
+		spin_lock(&spin);
+		spin_unlock(&spin);
+	}
+}
+
 static NOINLINE void break_trap(void)
 {
 	__builtin_trap();
@@ -86,6 +97,21 @@ static NOINLINE void break_locked(void)
 	mutex_unlock(&mutex);
 }
 
+static NOINLINE bool look_twice(void)
+{
+	static bool seen;
+
+	if (seen)
+		break_null();
+	seen = true;
+	return false;
+}
+
+static NOINLINE void break_waits(void)
+{
+	(void)wait_until(&queue, look_twice(), WAIT_OTHER, false, NSEC_NEVER);
+}
+
 static NOINLINE void break_wrong(void)
 {
 	atomic_store(&wrong, true);
@@ -100,10 +126,11 @@ static const struct {
 	const char *word;
 	void (*fn)(void);
 } ways[] = {
-	{"null", break_null},   {"text", break_text},   {"data", break_data},
-	{"bug", break_bug},     {"trap", break_trap},   {"hang", break_hang},
-	{"spin", break_spin},   {"twice", break_twice}, {"locked", break_locked},
-	{"wrong", break_wrong}, {"slow", break_slow},
+	{"null", break_null},     {"text", break_text},   {"data", break_data},
+	{"bug", break_bug},       {"trap", break_trap},   {"hang", break_hang},
+	{"spin", break_spin},     {"locks", break_locks}, {"twice", break_twice},
+	{"locked", break_locked}, {"waits", break_waits}, {"wrong", break_wrong},
+	{"slow", break_slow},
 };
 
 static enum kerr faulty_write(struct file *f, const struct io_buffer *b, uint64_t offset,
@@ -149,6 +176,7 @@ static void faulty_exit(void)
 	spin_lock(&spin);
 	spin_unlock(&spin);
 	mutex_unlock(&mutex);
+	wake_all(&queue); /* nor waits */
 	device_remove(&faulty_device);
 }
 

@@ -7,6 +7,8 @@
 #include "private.h"
 
 #include <core/log.h>
+#include <core/rcu.h>
+#include <lib/string.h>
 #include <module/call.h>
 
 static void (*told)(struct module *m, const char *name, const char *why) RO_AFTER_INIT;
@@ -32,19 +34,32 @@ void module_mend(struct module *m)
 		atomic_store_explicit(&loaded_of(m)->failed, false, memory_order_release);
 }
 
+/* Marks the module whose code it was: `m` may have called another one, which may be gone as soon as we are not
+ * looking. */
+static NOINLINE void accuse(struct module *m, const struct guard *g)
+{
+	char name[MODULE_NAME_SIZE];
+
+	rcu_read_lock();
+	struct loaded *l = g->ip ? chain_at(g->ip) : nullptr;
+	if (!l)
+		l = loaded_of(m);
+	atomic_store_explicit(&l->failed, true, memory_order_release);
+	atomic_fetch_add_explicit(&l->faults, 1, memory_order_relaxed);
+	strlcpy(name, l->name, sizeof(name));
+	rcu_read_unlock();
+	log_error("module %s: contained, kernel goes on: %s", name, g->why);
+	if (told)
+		told(m, name, g->why);
+}
+
 static enum kerr call(struct module *m, guard_fn fn, const uintptr_t args[4], long *result)
 {
-	struct loaded *l = loaded_of(m);
 	struct guard g;
 	enum kerr err = guard_call(&g, fn, args, result);
 
-	if (likely(err == KERR_OK))
-		return KERR_OK;
-	atomic_store_explicit(&l->failed, true, memory_order_release);
-	atomic_fetch_add_explicit(&l->faults, 1, memory_order_relaxed);
-	log_error("module %s: contained, kernel goes on: %s", l->name, g.why);
-	if (told)
-		told(m, l->name, g.why);
+	if (unlikely(err != KERR_OK))
+		accuse(m, &g);
 	return err;
 }
 

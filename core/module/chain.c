@@ -69,8 +69,8 @@ bool chain_resolve(const char *name, vaddr_t *value, struct loaded **owner)
 		export_in(__exports_start, (size_t)(__exports_end - __exports_start), name);
 	*owner = nullptr;
 	for (struct loaded *l = next_of(nullptr); !e && l; l = next_of(l)) {
-		if (atomic_load(&l->state) != MODULE_LIVE)
-			continue;
+		if (atomic_load(&l->state) == MODULE_COMING)
+			continue; /* what it says is not checked yet */
 		e = export_in(l->exports, l->export_count, name);
 		*owner = e ? l : nullptr;
 	}
@@ -91,18 +91,6 @@ static bool is_function(const struct loaded *l, const struct module_image *img, 
 		return false;
 	*out = (struct loaded_symbol){at, (uint32_t)s->size, s->name, s->info >> 4 != STB_LOCAL};
 	return true;
-}
-
-static void sort(struct loaded_symbol *s, size_t count)
-{
-	/* Linkers leave them nearly sorted. */
-	for (size_t i = 1; i < count; i++) {
-		struct loaded_symbol moved = s[i];
-		size_t at = i;
-		for (; at > 0 && s[at - 1].address > moved.address; at--)
-			s[at] = s[at - 1];
-		s[at] = moved;
-	}
 }
 
 enum kerr symbols_take(struct loaded *l, const struct module_image *img)
@@ -131,7 +119,7 @@ enum kerr symbols_take(struct loaded *l, const struct module_image *img)
 		text += size;
 		l->symbols[done++] = one;
 	}
-	sort(l->symbols, count);
+	module_sort(l->symbols, count, sizeof(*l->symbols)); /* by address */
 	atomic_store_explicit(&l->symbol_count, count, memory_order_release);
 	return KERR_OK;
 }
@@ -163,17 +151,27 @@ static size_t format_address(vaddr_t address, char *buf, size_t size)
 	return length;
 }
 
-/* Code of a module, also of one that is just starting. Any context. */
+static bool has_code(const struct loaded *l, vaddr_t ip)
+{
+	return (l->memory.run[PART_TEXT] &&
+		ip - l->memory.run[PART_TEXT] < l->part_size[PART_TEXT]) ||
+	       (l->init && ip - l->memory.run[PART_INIT_TEXT] < l->part_size[PART_INIT_TEXT]);
+}
+
+struct loaded *chain_at(vaddr_t ip)
+{
+	struct loaded *l = next_of(nullptr);
+
+	while (l && !has_code(l, ip))
+		l = next_of(l);
+	return l;
+}
+
+/* Any context. */
 static bool is_module_code(vaddr_t ip)
 {
-	bool found = false;
-
 	rcu_read_lock();
-	for (struct loaded *l = next_of(nullptr); l && !found; l = next_of(l))
-		found = (l->memory.run[PART_TEXT] &&
-			 ip - l->memory.run[PART_TEXT] < l->part_size[PART_TEXT]) ||
-			(l->init &&
-			 ip - l->memory.run[PART_INIT_TEXT] < l->part_size[PART_INIT_TEXT]);
+	bool found = chain_at(ip);
 	rcu_read_unlock();
 	return found;
 }

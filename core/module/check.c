@@ -28,14 +28,15 @@ static bool is_data(const struct loaded *l, const void *at, size_t size)
 	return in_part(l, PART_RODATA, at, size) || in_part(l, PART_DATA, at, size);
 }
 
-/* A string that ends inside the module. */
+/* A name that ends inside the module. */
 static bool is_text(const struct loaded *l, const char *text)
 {
 	for (unsigned part = PART_RODATA; part <= PART_DATA; part++) {
 		if (!in_part(l, part, text, 1))
 			continue;
 		size_t room = l->part_size[part] - ((vaddr_t)text - l->memory.run[part]);
-		return strnlen(text, room) < room;
+		size_t limit = MIN(room, (size_t)MODULE_SYMBOL_MAX + 1);
+		return strnlen(text, limit) < limit;
 	}
 	return false;
 }

@@ -59,9 +59,7 @@ EXPORT_SYMBOL(spin_assert_held);
 #endif
 EXPORT_SYMBOL(mutex_init);
 EXPORT_SYMBOL(waitq_init);
-EXPORT_SYMBOL(wait_begin);
 EXPORT_SYMBOL(wait_park);
-EXPORT_SYMBOL(wait_end);
 EXPORT_SYMBOL(wake_all);
 EXPORT_SYMBOL(wake_one);
 EXPORT_SYMBOL(rcu_synchronize);

@@ -8,6 +8,7 @@
 #include <hal/module_table.h>
 #include <lib/export.h>
 #include <module/call.h>
+#include <module/slot.h>
 
 struct hal_thread *module_hal_current(void)
 {
@@ -88,6 +89,44 @@ void module_mutex_unlock(struct mutex *m)
 	mutex_unlock(m);
 }
 
+/* Gates of slots and wait queues: left if a fault ends the call, or no swap would ever find the slot empty, and
+ * who wakes would find a waiter on a stack that is gone. */
+static void undo_enter(void *slot, uintptr_t gate)
+{
+	slot_leave(slot, (unsigned)gate);
+}
+
+unsigned module_slot_enter(struct slot *s)
+{
+	unsigned gate = slot_enter(s);
+
+	guard_note(undo_enter, s, gate);
+	return gate;
+}
+
+void module_slot_leave(struct slot *s, unsigned gate)
+{
+	guard_forget(undo_enter, s, gate);
+	slot_leave(s, gate);
+}
+
+static void undo_wait(void *queue, uintptr_t waiter)
+{
+	wait_end(queue, (struct waiter *)waiter);
+}
+
+void module_wait_begin(struct waitq *q, struct waiter *w)
+{
+	wait_begin(q, w);
+	guard_note(undo_wait, q, (uintptr_t)w);
+}
+
+void module_wait_end(struct waitq *q, struct waiter *w)
+{
+	guard_forget(undo_wait, q, (uintptr_t)w);
+	wait_end(q, w);
+}
+
 /* Timers: the function is called guarded, and not while its module has interrupts off here. */
 #define TIMER_LATER (100 * NSEC_PER_USEC)
 
@@ -113,6 +152,10 @@ void module_timer_init(struct module_timer *t, struct module *owner,
 EXPORT_SYMBOL(module_mutex_lock);
 EXPORT_SYMBOL(module_mutex_try_lock);
 EXPORT_SYMBOL(module_mutex_unlock);
+EXPORT_SYMBOL(module_slot_enter);
+EXPORT_SYMBOL(module_slot_leave);
+EXPORT_SYMBOL(module_wait_begin);
+EXPORT_SYMBOL(module_wait_end);
 EXPORT_SYMBOL(module_timer_init);
 
 void module_hal_relax(void)

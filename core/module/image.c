@@ -13,8 +13,9 @@
  *  - each relocation table belongs to a section and names symbols that exist. Where a
  *    relocation writes is checked when it is applied (place.c), because only its type says how much.
  *
- * Everything is linear in the file's size, but for the test for overlaps: the square of the number of
- * sections, of which there are at most MODULE_SECTIONS_MAX.
+ * A program must not be able to busy the kernel for long: work is linear in the file's size, or n log n where things are
+ * sorted. What is done for each pair of things has limits (sections, parameters, exports, symbols of others), and so do
+ * names, since many things can have the same long one.
  *
  * Rejected: program headers (ld -r makes none), compressed sections, common symbols (-fno-common),
  * REL tables and section groups: nothing here makes them.
@@ -164,6 +165,29 @@ static enum kerr lay_out(struct module_image *img)
 	return KERR_OK;
 }
 
+static enum kerr check_symbols(struct module_image *img)
+{
+	size_t undefined = 0;
+
+	for (size_t i = 0; i < img->symbol_count; i++) {
+		const struct elf_symbol *s = &img->symbols[i];
+		if (s->name >= img->strings_size)
+			return refuse(img, "a symbol name outside its table");
+		if (strnlen(img->strings + s->name, MODULE_SYMBOL_MAX + 1) > MODULE_SYMBOL_MAX)
+			return refuse(img, "a symbol name of more than 128 bytes");
+		if (s->section == SHN_UNDEF && ++undefined > MODULE_UNDEFINED_MAX)
+			return refuse(img, "more than 4096 symbols of others");
+		if (s->section == SHN_UNDEF || s->section == SHN_ABS)
+			continue;
+		if (s->section >= img->section_count)
+			return refuse(img, "a symbol in a section that is not there");
+		if (s->value > img->sections[s->section].size ||
+		    s->size > img->sections[s->section].size - s->value)
+			return refuse(img, "a symbol outside its section");
+	}
+	return KERR_OK;
+}
+
 static enum kerr read_symbols(struct module_image *img)
 {
 	const struct elf_section *table = nullptr;
@@ -178,23 +202,11 @@ static enum kerr read_symbols(struct module_image *img)
 	    !IS_ALIGNED(table->offset, 8) || table->size % sizeof(struct elf_symbol) ||
 	    table->link >= img->section_count || !is_strings(img, &img->sections[table->link]))
 		return refuse(img, "no symbol table, or a broken one");
-	img->symbols = (const struct elf_symbol *)(img->file + table->offset);
+	img->symbols = (struct elf_symbol *)(img->file + table->offset);
 	img->symbol_count = table->size / sizeof(struct elf_symbol);
 	img->strings = (const char *)img->file + img->sections[table->link].offset;
 	img->strings_size = img->sections[table->link].size;
-	for (size_t i = 0; i < img->symbol_count; i++) {
-		const struct elf_symbol *s = &img->symbols[i];
-		if (s->name >= img->strings_size)
-			return refuse(img, "a symbol name outside its table");
-		if (s->section == SHN_UNDEF || s->section == SHN_ABS)
-			continue;
-		if (s->section >= img->section_count)
-			return refuse(img, "a symbol in a section that is not there");
-		if (s->value > img->sections[s->section].size ||
-		    s->size > img->sections[s->section].size - s->value)
-			return refuse(img, "a symbol outside its section");
-	}
-	return KERR_OK;
+	return check_symbols(img);
 }
 
 static enum kerr check_relocations(struct module_image *img)
@@ -266,14 +278,24 @@ static enum kerr find_own_sections(struct module_image *img)
 	    img->sections[img->record].size != sizeof(struct module_record) ||
 	    img->sections[img->record].addralign < alignof(struct module_record))
 		return refuse(img, "no MODULE(), or more than one");
+	img->name = module_image_info(img, "name");
+	return img->name && name_is_good(img->name) ? KERR_OK : refuse(img, "no good name");
+}
+
+static enum kerr check_arrays(struct module_image *img)
+{
 	if (img->params && (img->sections[img->params].size % sizeof(struct module_param) ||
 			    img->sections[img->params].addralign < alignof(struct module_param)))
 		return refuse(img, "broken parameters");
+	if (img->params &&
+	    img->sections[img->params].size > MODULE_PARAMS_MAX * sizeof(struct module_param))
+		return refuse(img, "more than 256 parameters");
 	if (img->exports && (img->sections[img->exports].size % sizeof(void *) ||
 			     img->sections[img->exports].addralign < alignof(void *)))
 		return refuse(img, "broken exports");
-	img->name = module_image_info(img, "name");
-	return img->name && name_is_good(img->name) ? KERR_OK : refuse(img, "no good name");
+	if (img->exports && img->sections[img->exports].size > MODULE_EXPORTS_MAX * sizeof(void *))
+		return refuse(img, "more than 4096 exports");
+	return KERR_OK;
 }
 
 enum kerr module_image_read(struct module_image *img, void *file, size_t size, uint16_t machine)
@@ -296,6 +318,8 @@ enum kerr module_image_read(struct module_image *img, void *file, size_t size, u
 		err = check_relocations(img);
 	if (err == KERR_OK)
 		err = find_own_sections(img);
+	if (err == KERR_OK)
+		err = check_arrays(img);
 	if (err != KERR_OK)
 		module_image_end(img);
 	return err;

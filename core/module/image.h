@@ -9,6 +9,10 @@
 #include <module/module.h>
 
 #define MODULE_SECTIONS_MAX 512u
+#define MODULE_SYMBOL_MAX 128u /* bytes of a name, without its end */
+#define MODULE_UNDEFINED_MAX 4096u /* symbols of others */
+#define MODULE_PARAMS_MAX 256u
+#define MODULE_EXPORTS_MAX 4096u
 
 /* What the kernel wants of a section decides where it goes. The order is the order in memory. */
 enum module_part {
@@ -34,7 +38,7 @@ struct module_image {
 	uint16_t machine;
 	const struct elf_section *sections;
 	unsigned section_count;
-	const struct elf_symbol *symbols;
+	struct elf_symbol *symbols;
 	size_t symbol_count;
 	const char *strings; /* of the symbols */
 	size_t strings_size;
@@ -64,14 +68,16 @@ struct module_memory {
 };
 
 struct module_resolver {
-	/* The address of a symbol that the file does not define. */
-	bool (*find)(struct module_resolver *r, const char *name, vaddr_t *value);
+	/* The address of a symbol that the file does not define. NOENT: there is none; any other error: `complaint`
+	 * says why not. */
+	enum kerr (*find)(struct module_resolver *r, const char *name, vaddr_t *value);
 	const char *missing; /* the name it did not find */
 	const char *complaint;
 };
 
-/* Copies the sections and applies their relocations. NOENT: r->missing is unknown; NOEXEC:
- * r->complaint. What was written then is garbage, inside the parts. */
+/* Copies the sections and applies their relocations; what was found of others is noted in the file's
+ * symbols. NOENT: r->missing is unknown; NOMEM; another error: r->complaint. What was written then is garbage, inside
+ * the parts. */
 enum kerr module_image_write(const struct module_image *img, const struct module_memory *m,
 			     struct module_resolver *r);
 /* Address and writable place of a section that is loaded. */
@@ -82,6 +88,11 @@ void *module_section_write(const struct module_image *img, const struct module_m
 /* Where symbol `index` is; false: it is not in a loaded section. */
 bool module_symbol_run(const struct module_image *img, const struct module_memory *m, size_t index,
 		       vaddr_t *value);
+
+/* ---- sort.c ---- */
+
+/* Each of the `count` things begins with the uint64_t by which they are sorted; `size`: at most 32. */
+void module_sort(void *first, size_t count, size_t size);
 
 /* ---- reloc_*.c ---- */
 
@@ -103,7 +114,7 @@ struct reloc {
 	/* RISC-V: the value of the relocation at `offset` of the section, for the low half of a pair;
 	 * false: there is none with a high half. */
 	bool (*high)(const struct reloc *r, uint64_t offset, uint64_t *value);
-	const void *context;
+	void *context;
 };
 
 struct module_arch {

@@ -102,22 +102,33 @@ struct loader {
 	struct loaded *l;
 };
 
-static bool need(struct loaded *l, struct loaded *owner)
+static enum kerr need(struct loader *loader, struct loaded *owner)
 {
+	struct loaded *l = loader->l;
+
 	for (unsigned i = 0; i < l->need_count; i++)
 		if (l->needs[i] == owner)
-			return true;
-	if (l->need_count == MODULE_NEEDS_MAX || !module_get(&owner->record->module))
-		return false;
+			return KERR_OK;
+	if (l->need_count == MODULE_NEEDS_MAX) {
+		loader->resolver.complaint = "it needs more than 16 modules";
+		return KERR_NOEXEC;
+	}
+	if (!module_get(&owner->record->module)) {
+		loader->resolver.complaint = "a module that it needs is being unloaded";
+		return KERR_BUSY;
+	}
 	l->needs[l->need_count++] = owner;
-	return true;
+	return KERR_OK;
 }
 
-static bool find_symbol(struct module_resolver *r, const char *name, vaddr_t *value)
+static enum kerr find_symbol(struct module_resolver *r, const char *name, vaddr_t *value)
 {
 	struct loader *loader = container_of(r, struct loader, resolver);
 	struct loaded *owner;
-	return chain_resolve(name, value, &owner) && (!owner || need(loader->l, owner));
+
+	if (!chain_resolve(name, value, &owner))
+		return KERR_NOENT;
+	return owner ? need(loader, owner) : KERR_OK;
 }
 
 static enum kerr link_in(struct loaded *l, const struct module_image *img)
@@ -128,7 +139,7 @@ static enum kerr link_in(struct loaded *l, const struct module_image *img)
 	mutex_unlock(&modules_lock);
 	if (err == KERR_NOENT)
 		log_error("module %s: unknown symbol %s", l->name, loader.resolver.missing);
-	else if (err != KERR_OK)
+	else if (loader.resolver.complaint)
 		log_error("module %s: %s", l->name, loader.resolver.complaint);
 	return err;
 }
@@ -138,11 +149,12 @@ static enum kerr link_in(struct loaded *l, const struct module_image *img)
 /* Takes everything back that loading gave it; nobody refers to it any more. */
 static void discard(struct loaded *l)
 {
-	for (unsigned i = 0; i < l->need_count; i++)
-		module_put(&l->needs[i]->record->module);
 	mutex_lock(&modules_lock);
 	chain_remove(l);
 	mutex_unlock(&modules_lock);
+	/* Only now: who looks at the chain follows `needs`. */
+	for (unsigned i = 0; i < l->need_count; i++)
+		module_put(&l->needs[i]->record->module);
 	rcu_synchronize();
 	kmap_module_free(l->init);
 	kmap_module_free(l->core);
@@ -167,9 +179,14 @@ static enum kerr prepare(struct loaded *l, const struct module_image *img, const
 static enum kerr start(struct loaded *l)
 {
 	struct module_record *record = l->record;
-	enum kerr err = record->init
-				? module_call(&record->module, MODULE_FN(record->init), 0, 0, 0, 0)
-				: KERR_OK;
+	long result = KERR_OK;
+	enum kerr err = record->init ? module_call_long(&record->module, MODULE_FN(record->init),
+							(const uintptr_t[4]){}, &result)
+				     : KERR_OK;
+	if (err != KERR_OK)
+		atomic_store(&l->failed, true); /* ended: also if it was in another one's code */
+	else
+		err = (enum kerr)(int)result;
 	if (err != KERR_OK) {
 		log_error("module %s: init failed: %s", l->name, kerr_name(err));
 		return err;

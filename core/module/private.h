@@ -9,7 +9,7 @@
 #define MODULE_NEEDS_MAX 16u
 
 struct loaded_symbol {
-	vaddr_t address;
+	vaddr_t address; /* first: module_sort */
 	uint32_t size;
 	uint32_t name; /* in symbol_names */
 	bool global;
@@ -50,7 +50,9 @@ extern struct mutex modules_lock;
 bool chain_add(struct loaded *l);
 void chain_remove(struct loaded *l); /* modules_lock held; free it after a grace period */
 struct loaded *chain_find(const char *name); /* modules_lock held */
-/* modules_lock held. The address of an exported symbol; *owner null: the kernel's. */
+/* rcu_read_lock held. Whose code that is, also of one that is just starting; null: no module's. */
+struct loaded *chain_at(vaddr_t ip);
+/* modules_lock held. The address of an exported symbol; *owner null: the kernel's; else it may be leaving. */
 bool chain_resolve(const char *name, vaddr_t *value, struct loaded **owner);
 /* Fills in l->symbols; NOMEM. */
 enum kerr symbols_take(struct loaded *l, const struct module_image *img);

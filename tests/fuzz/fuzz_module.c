@@ -48,11 +48,13 @@ void test_prepare(void)
 	test_kernel(nullptr);
 }
 
-static bool find(struct module_resolver *r, const char *name, vaddr_t *value)
+static enum kerr find(struct module_resolver *r, const char *name, vaddr_t *value)
 {
 	*value = SYMBOLS + (strlen(name) & 15) * 16;
-	return name[0] != '?';
+	return name[0] == '?' ? KERR_NOENT : KERR_OK;
 }
+
+static enum kerr (*finder)(struct module_resolver *r, const char *name, vaddr_t *value) = find;
 
 /* Reads and relocates a copy for addresses from `base` on; parts have exactly their size. */
 static enum kerr place(const void *bytes, size_t size, uint16_t machine, vaddr_t base,
@@ -60,7 +62,7 @@ static enum kerr place(const void *bytes, size_t size, uint16_t machine, vaddr_t
 {
 	struct module_image img;
 	struct module_memory m;
-	struct module_resolver r = {.find = find};
+	struct module_resolver r = {.find = finder};
 	void *file = fuzz_copy(bytes, size);
 	enum kerr err = module_image_read(&img, file, size, machine);
 
@@ -151,6 +153,130 @@ PROPERTY(mutilated_tables, 60)
 		(void)fuzz_mutate(random, at, room, room);
 		(void)place(bytes, fixtures[i].size, arches[i].machine, BASE, nullptr);
 	}
+}
+
+static enum kerr find_leaving(struct module_resolver *r, const char *name, vaddr_t *value)
+{
+	r->complaint = "leaving";
+	return KERR_BUSY;
+}
+
+/* A symbol that is there but cannot be had is not called unknown. */
+TEST(symbols_that_cannot_be_had)
+{
+	const char *complaint = nullptr;
+
+	finder = find_leaving;
+	EXPECT_EQ(place(fixtures[0].bytes, fixtures[0].size, arches[0].machine, BASE, &complaint),
+		  KERR_BUSY);
+	finder = find;
+	EXPECT(complaint && strcmp(complaint, "leaving") == 0);
+}
+
+/* ---- Files that would busy the kernel for minutes -------------------------------------------- */
+
+#define MANY 250000u
+
+static struct elf_section *section_of(struct fixture f, uint32_t type, const char *name)
+{
+	struct elf_object *h = (struct elf_object *)f.bytes;
+	struct elf_section *s = (struct elf_section *)(f.bytes + h->shoff);
+	const char *names = (const char *)f.bytes + s[h->shstrndx].offset;
+
+	for (unsigned i = 0; i < h->shnum; i++)
+		if (s[i].type == type && (!name || strcmp(names + s[i].name, name) == 0))
+			return &s[i];
+	return nullptr;
+}
+
+/* A copy with `room` more bytes, which become the section's. Its old content comes first. */
+static struct fixture with_more(size_t arch, uint32_t type, const char *name, size_t room)
+{
+	struct fixture f = {nullptr, ALIGN_UP(fixtures[arch].size, 8)};
+
+	f.bytes = calloc(1, f.size + ROOM + room);
+	memcpy(f.bytes, fixtures[arch].bytes, fixtures[arch].size);
+	struct elf_section *s = section_of(f, type, name);
+	EXPECT(s && s->size < ROOM);
+	memcpy(f.bytes + f.size, f.bytes + s->offset, s->size);
+	s->offset = f.size;
+	s->size += room;
+	f.size += s->size;
+	return f;
+}
+
+/* Adds functions of the section .text; their values fall. */
+static struct fixture with_functions(size_t arch, uint32_t name)
+{
+	struct fixture f = with_more(arch, SHT_SYMTAB, nullptr, MANY * sizeof(struct elf_symbol));
+	struct elf_section *table = section_of(f, SHT_SYMTAB, nullptr);
+	struct elf_section *text = section_of(f, SHT_PROGBITS, ".text");
+	struct elf_object *h = (struct elf_object *)f.bytes;
+	struct elf_symbol *s = (struct elf_symbol *)(f.bytes + f.size) - MANY;
+
+	for (uint64_t i = 0; i < MANY; i++)
+		s[i] = (struct elf_symbol){
+			.name = name,
+			.info = STT_FUNC,
+			.section = (uint16_t)(text - (struct elf_section *)(f.bytes + h->shoff)),
+			.value = text->size - 1 - i * text->size / MANY};
+	EXPECT_EQ(table->offset + table->size, f.size);
+	return f;
+}
+
+TEST(many_functions_in_falling_order)
+{
+	struct fixture f = with_functions(ALONE, 1);
+	struct loaded l = {.memory.run = {BASE, BASE, BASE, BASE, BASE, BASE}};
+	struct module_image img;
+
+	EXPECT_OK(module_image_read(&img, f.bytes, f.size, EM_X86_64));
+	EXPECT_OK(symbols_take(&l, &img));
+	EXPECT(l.symbol_count >= MANY);
+	for (size_t i = 1; i < l.symbol_count; i++)
+		EXPECT(l.symbols[i - 1].address <= l.symbols[i].address);
+	symbols_drop(&l);
+	module_image_end(&img);
+	free(f.bytes);
+}
+
+TEST(many_symbols_with_one_long_name)
+{
+	struct fixture f = with_functions(ALONE, 1);
+	size_t size = 8u << 20;
+	struct module_image img;
+
+	f.bytes = realloc(f.bytes, f.size + size);
+	struct elf_object *h = (struct elf_object *)f.bytes;
+	struct elf_section *names = (struct elf_section *)(f.bytes + h->shoff) +
+				    section_of(f, SHT_SYMTAB, nullptr)->link;
+	memset(f.bytes + f.size, 'x', size - 1);
+	f.bytes[f.size + size - 1] = 0;
+	names->offset = f.size;
+	names->size = size;
+	EXPECT_EQ(module_image_read(&img, f.bytes, f.size + size, EM_X86_64), KERR_NOEXEC);
+	EXPECT(img.complaint && strstr(img.complaint, "128 bytes"));
+	free(f.bytes);
+}
+
+/* The first pair's high half, and its low half again and again. */
+TEST(many_low_halves_of_one)
+{
+	enum { HIGH = 23, LOW = 24, RISCV64 = 2 };
+	struct fixture f =
+		with_more(RISCV64, SHT_RELA, ".rela.text", MANY * sizeof(struct elf_rela));
+	struct elf_rela *last = (struct elf_rela *)(f.bytes + f.size) - MANY;
+	struct elf_rela *first =
+		(struct elf_rela *)(f.bytes + section_of(f, SHT_RELA, ".rela.text")->offset);
+	struct elf_rela *low = first;
+
+	while (low < last && (uint32_t)low->info != LOW)
+		low++;
+	EXPECT(low < last);
+	for (size_t i = 0; i < MANY; i++)
+		last[i] = *low;
+	EXPECT_OK(place(f.bytes, f.size, EM_RISCV, BASE, nullptr));
+	free(f.bytes);
 }
 
 /* ---- The whole loader ------------------------------------------------------------------------ */

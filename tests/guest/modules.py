@@ -12,8 +12,10 @@ BREAKS = {
     "trap": r"(illegal instruction|breakpoint) at break_trap\+0",
     "hang": r"hang at ",
     "spin": r"hang at ",
+    "locks": r"hang at ",
     "twice": r"(hang at |lock faulty is taken twice)",
     "locked": r"page fault at break_null\+0x",
+    "waits": r"page fault at break_null\+0x",
 }
 # After the fault the device answers with an error, the module can be unloaded (its exit takes the locks), loaded
 # again, and works; a driver that breaks at its last moment is still the same.
@@ -37,6 +39,25 @@ wait
 echo gone
 """
 
+# A debug kernel's lock statistics know the names of a module's locks when the module has gone.
+NAMES = """modprobe ramqueue || exit 10
+echo "block queued" >/sys/kernel/slots || exit 11
+dd if=/dev/ram0 of=/dev/null bs=4k count=1 2>/dev/null || exit 12
+echo "block direct" >/sys/kernel/slots || exit 13
+rmmod ramqueue || exit 14
+cat /sys/kernel/debug/locks
+"""
+
+# The provider of a slot breaks, in a module that was called by the slot's own: it is the one that failed. The next
+# reader gets through, as the lock is open, and the slot becomes empty, as the gate was left.
+SLOT = """modprobe counter && modprobe countlock crash=4 && echo "counter locked" >/sys/kernel/slots || exit 10
+dd if=/dev/counter bs=8 count=4 of=/dev/null 2>/dev/null || exit 11
+dd if=/dev/counter bs=8 count=1 of=/dev/null 2>/dev/null && exit 12
+dd if=/dev/counter bs=8 count=1 2>/dev/null | od -An -t d8
+echo "counter atomic fail=export" >/sys/kernel/slots
+dmesg | grep -e contained -e "stays: the swap"
+"""
+
 
 def breaks(target, word):
     p = target.run(["sh", "-c", SCRIPT.format(word=word)], timeout=60)
@@ -51,9 +72,26 @@ def unloads(target):
     return "" if p.returncode == 0 and said == "ok\ngone\n" else f"status {p.returncode}\n{said[-3000:]}"
 
 
+def names(target):
+    p = target.run(["sh", "-c", NAMES], timeout=60)
+    said = p.stdout.decode(errors="replace")
+    good = "only debug builds" in said or re.search(r"^ramqueue\tspin\t[1-9]", said, re.M)
+    return "" if p.returncode == 0 and good else f"status {p.returncode}\n{said[-3000:]}"
+
+
+def slot_breaks(target):
+    p = target.run(["sh", "-c", SLOT], timeout=60)
+    said = p.stdout.decode(errors="replace")
+    good = re.search(r"^ *5\r?$", said, re.M) and "module countlock: contained" in said \
+        and "module counter: contained" not in said and "failed at export" in said
+    return "" if p.returncode == 0 and good else f"status {p.returncode}\n{said[-3000:]}"
+
+
 CASES = {
     **{f"a module breaks: {word}": lambda target, word=word: breaks(target, word) for word in BREAKS},
+    "a provider of another module breaks": slot_breaks,
     "unloading waits for a health check": unloads,
+    "locks of a module that has gone": names,
 }
 
 

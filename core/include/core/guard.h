@@ -9,12 +9,15 @@
 #include <lib/kerr.h>
 
 #define GUARD_LOCKS 8u
+#define GUARD_NOTES 8u
 #define GUARD_WHY 160u
 
 struct mutex;
 
 /* Any function of at most four integers or pointers: cast it. */
 typedef void (*guard_fn)(void);
+
+typedef void (*guard_undo)(void *what, uintptr_t how);
 
 struct guard { /* (own) on the stack of who calls; interrupts of its CPU look at it too */
 	struct guard *outer;
@@ -24,11 +27,17 @@ struct guard { /* (own) on the stack of who calls; interrupts of its CPU look at
 	bool irq_on; /* as at the entry */
 	bool masked; /* the callee turned interrupts off: preemption is off, and its timers wait */
 	bool ended; /* a fault ended the call */
-	uint8_t spin_count, mutex_count;
+	uint8_t spin_count, mutex_count, note_count;
 	uint16_t lock_count; /* debug: as at the entry */
 	struct spinlock *wanted; /* being waited for, preemption off */
 	struct spinlock *spins[GUARD_LOCKS];
 	struct mutex *mutexes[GUARD_LOCKS];
+	struct {
+		guard_undo undo;
+		void *what;
+		uintptr_t how;
+	} notes[GUARD_NOTES];
+	vaddr_t ip; /* after the end: the innermost address of code that may fail; 0: none is known */
 	char why[GUARD_WHY]; /* after the end */
 };
 
@@ -38,6 +47,12 @@ enum kerr guard_call(struct guard *g, guard_fn fn, const uintptr_t args[4], long
 
 /* Who knows whether an address is code that may fail: the loader of modules. Set once. */
 void guard_register(bool (*is_guarded)(vaddr_t ip));
+
+/* The running guarded call is in something that has to be left: if it is ended, undo(what, how) is called, interrupts
+ * off, while its stack is still there. Nothing happens outside of guarded calls, nor if there is no room. */
+void guard_note(guard_undo undo, void *what, uintptr_t how);
+/* It has left it, or is about to. */
+void guard_forget(guard_undo undo, void *what, uintptr_t how);
 
 /* Ends the guarded call that the running thread is in, and does not return; returns if the trap, or the
  * panic that its caller is about to begin, can not be contained. */

@@ -16,7 +16,7 @@ struct lock_stat {
 };
 
 #if defined(TERN_DEBUG)
-/* `name` is a string that stays. Any context. */
+/* Any context. */
 void lock_count(const char *name, enum lock_kind kind, bool contended);
 /* The index-th name and kind, in no order; false: no more. */
 bool lock_stat(size_t index, struct lock_stat *out);

@@ -48,6 +48,13 @@ void wait_begin_exclusive(struct waitq *q, struct waiter *w);
 /* With w->notify and w->exclusive set by the caller; for poll. */
 void wait_add(struct waitq *q, struct waiter *w);
 void wait_end(struct waitq *q, struct waiter *w);
+/* A module says where it waits (core/guard.h). */
+void module_wait_begin(struct waitq *q, struct waiter *w);
+void module_wait_end(struct waitq *q, struct waiter *w);
+#if defined(TERN_MODULE)
+#define wait_begin module_wait_begin
+#define wait_end module_wait_end
+#endif
 enum kerr wait_park(struct waiter *w, enum wait_reason reason, bool interruptible, nsec_t deadline);
 void wake_all(struct waitq *q);
 void wake_one(struct waitq *q);

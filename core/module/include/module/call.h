@@ -12,7 +12,8 @@
 #define MODULE_FN(fn) ((guard_fn)(fn))
 
 /* An operation of `m` that gives an enum kerr, with at most four integers or pointers. IO: a fault ended it, and the
- * module is failed; NODEV: it had failed before, and was not called. `m` is referenced or just being loaded. */
+ * module whose code it was is failed, which is `m` or one that `m` called; NODEV: `m` had failed before, and was not
+ * called. `m` is referenced or just being loaded. */
 enum kerr module_call(struct module *m, guard_fn fn, uintptr_t a, uintptr_t b, uintptr_t c,
 		      uintptr_t d);
 /* The same for one that gives any number, in *result. */
@@ -20,7 +21,7 @@ enum kerr module_call_long(struct module *m, guard_fn fn, const uintptr_t args[4
 /* The same for clearing up: also called if the module has failed. */
 enum kerr module_call_last(struct module *m, guard_fn fn, uintptr_t a);
 
-/* A timer of a module: `fn` in interrupt context, guarded. timer_set and timer_cancel take &t->timer. */
+/* A timer of a module: `fn` in interrupt context, guarded but for hangs. timer_set and timer_cancel take &t->timer. */
 struct module_timer {
 	struct timer timer;
 	struct module *owner; /* (const) */
@@ -32,5 +33,5 @@ void module_timer_init(struct module_timer *t, struct module *owner,
 bool module_failed(const struct module *m);
 /* It may be called again (who heals has made what it needs anew). */
 void module_mend(struct module *m);
-/* Told of each fault, in the thread that had it; set once. */
+/* Told of each fault, in the thread that had it: who called `m`, and the name of the module that failed. Set once. */
 void module_fault_register(void (*told)(struct module *m, const char *name, const char *why));

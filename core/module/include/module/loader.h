@@ -12,7 +12,8 @@
 /* Loads the file in `file` (any alignment; may be scribbled over) with `parameters` as insmod gives
  * them ("a=1 b=x"), and starts it.
  * NOEXEC: not a module for this kernel and machine, or broken (the log says why); EXIST: one of that
- * name is there; NOENT: an unknown symbol; INVAL: a parameter; NOMEM; or what its init said. */
+ * name is there; NOENT: an unknown symbol; BUSY: what it needs is being unloaded; INVAL: a parameter; NOMEM; or what
+ * its init said. */
 enum kerr module_load(void *file, size_t size, const char *parameters);
 /* IO: its exit crashed, and it stays in the list for good, as does one whose init crashed.
  * NOENT: no such module; AGAIN: in use; BUSY: it is being loaded or unloaded, or has no exit. */

@@ -131,6 +131,14 @@ static inline void slot_leave(struct slot *s, unsigned gate)
 		wake_all(&s->queue);
 }
 
+/* A module says where it is inside (core/guard.h). */
+unsigned module_slot_enter(struct slot *s);
+void module_slot_leave(struct slot *s, unsigned gate);
+#if defined(TERN_MODULE)
+#define slot_enter module_slot_enter
+#define slot_leave module_slot_leave
+#endif
+
 /* For struct slot_quiet. Nobody is inside and who comes sleeps; TIMEDOUT: somebody stayed for a second, and the
  * gate is open again. */
 enum kerr slot_gate_close(struct slot *s);
