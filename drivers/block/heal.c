@@ -48,7 +48,6 @@ static enum kerr restart(struct heal_component *c)
 
 	unsigned in = slot_enter(d->slot);
 	strlcpy(name, d->slot->current->name, sizeof(name));
-	module_mend(d->slot->current->owner);
 	slot_leave(d->slot, in);
 	return renew(d, name);
 }
