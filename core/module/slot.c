@@ -304,6 +304,7 @@ struct swap {
 	struct slot_state state;
 	enum slot_step fail_at, at;
 	bool bare; /* healing: the old one's state is not to be had */
+	uint64_t epoch; /* of what is healed */
 	bool made, closed; /* what is to be taken back: `fresh`, the gate */
 	bool mended; /* the module of `to` had failed */
 	nsec_t start; /* of the pause */
@@ -476,37 +477,45 @@ static enum kerr begin(const char *slot, const char *provider, struct swap *w)
 	}
 }
 
-static enum kerr swap_named(const char *slot, const char *provider, enum slot_step fail_at,
-			    bool bare)
+/* What was to be healed may be gone. */
+static bool is_needless(const struct swap *w)
 {
-	struct swap w = {.fail_at = fail_at, .bare = bare};
-	enum kerr err = begin(slot, provider, &w);
+	return w->bare ? w->slot->epoch != w->epoch : w->slot->current == w->to;
+}
+
+static enum kerr swap_named(const char *slot, const char *provider, struct swap *w)
+{
+	enum kerr err = begin(slot, provider, w);
 
 	if (err != KERR_OK)
 		return err;
-	if (w.to == w.slot->current && !bare)
-		module_put(owner_of(w.slot, w.to)); /* it is there already */
+	if (is_needless(w))
+		module_put(owner_of(w->slot, w->to));
 	else
-		err = bare && w.slot->quiet ? KERR_OPNOTSUPP : swap(&w);
+		err = w->bare && w->slot->quiet ? KERR_OPNOTSUPP : swap(w);
 	if (err != KERR_OK) {
-		w.slot->rollbacks++;
+		w->slot->rollbacks++;
 		log_warn("slot %s: %s stays: the swap to %s failed at %s: %s", slot,
-			 w.slot->current->name, provider, step_names[w.at], kerr_name(err));
-		module_put(owner_of(w.slot, w.to));
+			 w->slot->current->name, provider, step_names[w->at], kerr_name(err));
+		module_put(owner_of(w->slot, w->to));
 	}
-	release(w.slot);
-	heap_free(w.state.bytes);
+	release(w->slot);
+	heap_free(w->state.bytes);
 	return err;
 }
 
 enum kerr slot_swap(const char *slot, const char *provider, enum slot_step fail_at)
 {
-	return swap_named(slot, provider, fail_at, false);
+	struct swap w = {.fail_at = fail_at};
+
+	return swap_named(slot, provider, &w);
 }
 
-enum kerr slot_renew(const char *slot, const char *provider)
+enum kerr slot_renew(const char *slot, const char *provider, uint64_t epoch)
 {
-	return swap_named(slot, provider, SLOT_STEP_NONE, true);
+	struct swap w = {.fail_at = SLOT_STEP_NONE, .bare = true, .epoch = epoch};
+
+	return swap_named(slot, provider, &w);
 }
 
 enum kerr slot_drain(struct slot *s)

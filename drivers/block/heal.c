@@ -27,16 +27,24 @@ static enum kerr check(struct heal_component *c)
 	return err;
 }
 
-/* TIMEDOUT: a call that hangs has not been ended yet, which takes as long as it gets little of the CPU. */
+static void current_name(struct block_device *d, char name[32])
+{
+	unsigned in = slot_enter(d->slot);
+	strlcpy(name, d->slot->current->name, 32);
+	slot_leave(d->slot, in);
+}
+
+/* TIMEDOUT: a call that hangs has not been ended yet, which takes as long as it gets little of the CPU. Between the
+ * tries others may swap, and theirs stays. */
 static enum kerr renew(struct block_device *d, const char *provider)
 {
 	enum kerr err = KERR_TIMEDOUT;
 
 	for (unsigned i = 0; i < TRIES && err == KERR_TIMEDOUT; i++)
-		err = slot_renew(d->slot->name, provider);
+		err = slot_renew(d->slot->name, provider, d->heal.broken);
 	if (err == KERR_OK) {
 		atomic_store(&d->isolated, false);
-		strlcpy(d->heal.with, provider, sizeof(d->heal.with));
+		current_name(d, d->heal.with);
 	}
 	return err;
 }
@@ -46,9 +54,7 @@ static enum kerr restart(struct heal_component *c)
 	struct block_device *d = c->arg;
 	char name[32];
 
-	unsigned in = slot_enter(d->slot);
-	strlcpy(name, d->slot->current->name, sizeof(name));
-	slot_leave(d->slot, in);
+	current_name(d, name);
 	return renew(d, name);
 }
 

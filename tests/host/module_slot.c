@@ -56,7 +56,7 @@ static enum kerr box_check(void *instance)
 {
 	if (asks) {
 		asked = slot_swap("box", "greedy", SLOT_STEP_NONE);
-		asked_anew = slot_renew("box", "greedy");
+		asked_anew = slot_renew("box", "greedy", 0);
 	}
 	return check_says;
 }
@@ -230,7 +230,7 @@ TEST(restarted_with_the_gate_closed)
 	void *old = box.instance;
 
 	break_it();
-	EXPECT_OK(slot_renew("box", "broken"));
+	EXPECT_OK(slot_renew("box", "broken", 0));
 	EXPECT(box.instance != old && boxes == 1);
 	EXPECT(!module_failed(&broken_owner));
 	EXPECT(!atomic_load(&box.closed));
@@ -240,15 +240,27 @@ TEST(a_restart_that_fails_leaves_it_failed)
 {
 	break_it();
 	init_says = KERR_NOMEM;
-	EXPECT_EQ(slot_renew("box", "broken"), KERR_NOMEM);
+	EXPECT_EQ(slot_renew("box", "broken", 0), KERR_NOMEM);
 	EXPECT(module_failed(&broken_owner));
 	init_says = KERR_OK;
 	broken.check = box_check;
 	check_says = KERR_DOM;
-	EXPECT_EQ(slot_renew("box", "broken"), KERR_DOM);
+	EXPECT_EQ(slot_renew("box", "broken", 0), KERR_DOM);
 	EXPECT(module_failed(&broken_owner));
 	EXPECT_EQ(box.epoch, 0);
 	expect(&broken);
+}
+
+TEST(what_broke_is_gone)
+{
+	EXPECT_OK(slot_provider_add("box", &empty));
+	break_it();
+	EXPECT_OK(slot_swap("box", "empty", SLOT_STEP_NONE));
+	EXPECT_OK(slot_renew("box", "broken", 0));
+	EXPECT(box.current == &empty && box.epoch == 1);
+	EXPECT(module_failed(&broken_owner));
+	EXPECT_OK(slot_renew("box", "empty", 1));
+	EXPECT(box.current == &empty && box.epoch == 2);
 }
 
 TEST(no_memory)
