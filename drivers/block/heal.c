@@ -10,7 +10,9 @@
 #include <lib/string.h>
 #include <module/call.h>
 
-#define TRIES 8u /* of a second each */
+/* Of a second each: a call that hangs is ended when it has used its time, which takes as long as it gets little of the
+ * CPU. */
+#define TRIES 8u
 
 static enum kerr check(struct heal_component *c)
 {
@@ -34,8 +36,7 @@ static void current_name(struct block_device *d, char name[32])
 	slot_leave(d->slot, in);
 }
 
-/* TIMEDOUT: a call that hangs has not been ended yet, which takes as long as it gets little of the CPU. Between the
- * tries others may swap, and theirs stays. */
+/* Between the tries others may swap, and theirs stays. */
 static enum kerr renew(struct block_device *d, const char *provider)
 {
 	enum kerr err = KERR_TIMEDOUT;
@@ -71,8 +72,11 @@ static enum kerr isolate(struct heal_component *c)
 {
 	struct block_device *d = c->arg;
 
-	atomic_store(&d->isolated, true);
-	enum kerr err = slot_drain(d->slot); /* who comes later does not call the driver */
+	enum kerr err = KERR_TIMEDOUT;
+
+	atomic_store(&d->isolated, true); /* who comes later does not call the driver */
+	for (unsigned i = 0; i < TRIES && err == KERR_TIMEDOUT; i++)
+		err = slot_drain(d->slot);
 	if (err == KERR_OK)
 		block_fail_all(d);
 	return err;
