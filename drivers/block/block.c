@@ -65,12 +65,18 @@ void block_stripe_unlock(struct block_device *d, uint64_t block, bool write)
 		rwlock_read_unlock(l);
 }
 
+/* The thread is to look. Any context. */
+static void kick(struct block_device *d)
+{
+	atomic_store(&d->kicked, true);
+	wake_all(&d->queue);
+}
+
 void block_accuse(struct block_device *d, uint64_t epoch, const char *why)
 {
 	if (epoch == __atomic_load_n(&d->slot->epoch, __ATOMIC_ACQUIRE))
 		heal_report(&d->heal, epoch, why);
-	atomic_store(&d->kicked, true);
-	wake_all(&d->queue);
+	kick(d);
 }
 
 /* ---- The driver ---- */
@@ -129,13 +135,17 @@ static bool claim(struct block_device *d, struct block_request *r, uint64_t epoc
 	return mine;
 }
 
-/* The driver did not take it: it waits for another one. */
+/* The driver did not take it: it waits for another one. Or it did, and is gone: the thread has passed over what was
+ * busy. */
 static void unclaim(struct block_device *d, struct block_request *r, enum kerr err)
 {
 	bool on = spin_lock_irq(&d->lock);
 	r->busy = false;
 	if (err != KERR_OK && r->state == BLOCK_ISSUED)
 		r->state = BLOCK_QUEUED;
+	if ((r->state == BLOCK_QUEUED || r->state == BLOCK_ISSUED) &&
+	    r->epoch != __atomic_load_n(&d->slot->epoch, __ATOMIC_ACQUIRE))
+		kick(d);
 	wake_all(&r->wait);
 	spin_unlock_irq(&d->lock, on);
 }
@@ -239,10 +249,8 @@ static enum kerr one_request(struct block_device *d, enum block_op op, uint64_t 
 	r->block = block;
 	r->count = count;
 	r->data = data;
-	if (atomic_fetch_add(&d->in_flight, 1) == 0) {
-		atomic_store(&d->kicked, true);
-		wake_all(&d->queue); /* somebody has to look at the limits */
-	}
+	if (atomic_fetch_add(&d->in_flight, 1) == 0)
+		kick(d); /* somebody has to look at the limits */
 	issue(d, r, false);
 	if (!r->since)
 		fail(d, r); /* isolated: no driver has had it */
@@ -314,7 +322,9 @@ enum kerr block_transfer(struct block_device *d, enum block_op op, uint64_t bloc
 static void look_at_requests(struct block_device *d)
 {
 	nsec_t now = time_now();
-	uint64_t epoch = __atomic_load_n(&d->slot->epoch, __ATOMIC_ACQUIRE);
+	unsigned in = slot_enter(d->slot); /* block_adopt comes before the epoch is another one */
+	uint64_t epoch = d->slot->epoch;
+	slot_leave(d->slot, in);
 
 	for (unsigned i = 0; i < BLOCK_REQUESTS; i++) {
 		struct block_request *r = &d->requests[i];
@@ -370,10 +380,8 @@ void block_adopt(const char *device)
 {
 	struct block_device *d = block_find(device);
 
-	if (!d)
-		return;
-	atomic_store(&d->kicked, true);
-	wake_all(&d->queue);
+	if (d)
+		kick(d);
 }
 
 enum kerr block_device_add(struct block_device *d)

@@ -71,7 +71,6 @@ static enum kerr swap(struct heal_component *c)
 static enum kerr isolate(struct heal_component *c)
 {
 	struct block_device *d = c->arg;
-
 	enum kerr err = KERR_TIMEDOUT;
 
 	atomic_store(&d->isolated, true); /* who comes later does not call the driver */

@@ -17,6 +17,7 @@
 #define WORKERS 4
 #define REGION (256u << 10) /* bytes of each worker */
 #define SWAPS 100
+#define HANDOVERS 20u
 #define GET_SIZE 0x80081272ul /* BLKGETSIZE64 */
 
 struct shared {
@@ -228,6 +229,36 @@ static void swaps(void)
 	check(shared->failed == 0 && shared->wrong == 0, "no request was lost, no byte is wrong");
 	printf("# %lu reads, %lu writes\n", (unsigned long)shared->reads,
 	       (unsigned long)shared->writes);
+}
+
+static bool reads_a_block(void)
+{
+	static uint8_t block[4096];
+	int fd = open(DISK, O_RDONLY | O_CLOEXEC);
+
+	return pread(fd, block, sizeof(block), 0) == sizeof(block);
+}
+
+/* What a driver has forgotten goes to the next one at the swap, not when the limits are looked at, twice a second. */
+static void handed_over(void)
+{
+	unsigned done = 0, late = 0;
+
+	for (unsigned i = 0; i < HANDOVERS; i++) {
+		bool begun =
+			swap("block queued") == 0 && heal(TERN_HEAL_INJECT, "ram0", "lost", 1) == 0;
+		fflush(stdout);
+		pid_t pid = fork();
+		if (pid == 0)
+			_exit(!reads_a_block());
+		usleep(20000);
+		double start = seconds();
+		bool swapped = swap("block direct") == 0;
+		done += begun && swapped && status_of(pid) == 0;
+		late += seconds() - start > 0.2;
+	}
+	check(done == HANDOVERS, "%u forgotten requests are done by the next driver", HANDOVERS);
+	check(late <= HANDOVERS / 4, "at once (%u were late)", late);
 }
 
 /* One fault, with everybody at work: it is healed by a restart. Who swaps meanwhile waits for the healer. */
@@ -474,6 +505,7 @@ int main(void)
 	disk();
 	bad_calls();
 	swaps();
+	handed_over();
 	injections();
 	return tap_end();
 }
