@@ -268,7 +268,7 @@ static enum kerr one_request(struct block_device *d, enum block_op op, uint64_t 
 
 /* ---- Sums: what was written is what is read ---- */
 
-/* FNV-1a, 32 bits, by words; 0 means that nothing was written. */
+/* FNV-1a, 32 bits, by words; 0 means that it is not known what was written. */
 static uint32_t sum_of(const uint8_t *data)
 {
 	const uint64_t *words = (const uint64_t *)data;
@@ -289,6 +289,13 @@ static bool is_right(const struct block_device *d, uint64_t block, uint32_t coun
 	return true;
 }
 
+/* After an error nobody knows how much of it was written: `data` null. */
+static void sums_set(struct block_device *d, uint64_t block, uint32_t count, const uint8_t *data)
+{
+	for (uint32_t i = 0; i < count; i++)
+		d->sums[block + i] = data ? sum_of(data + i * BLOCK_SIZE) : 0;
+}
+
 #define WRONG_MAX 8u /* times that one transfer is read again from another driver */
 
 enum kerr block_transfer(struct block_device *d, enum block_op op, uint64_t block, uint32_t count,
@@ -300,15 +307,10 @@ enum kerr block_transfer(struct block_device *d, enum block_op op, uint64_t bloc
 				  memory_order_relaxed);
 	for (unsigned tries = 0; !atomic_load(&d->isolated) && tries < WRONG_MAX; tries++) {
 		enum kerr err = one_request(d, op, block, count, data, &epoch);
-		if (err != KERR_OK)
+		if (op == BLOCK_WRITE && d->sums)
+			sums_set(d, block, count, err == KERR_OK ? data : nullptr);
+		if (err != KERR_OK || op != BLOCK_READ || !d->sums)
 			return err;
-		if (!d->sums || op == BLOCK_FLUSH)
-			return KERR_OK;
-		if (op == BLOCK_WRITE) {
-			for (uint32_t i = 0; i < count; i++)
-				d->sums[block + i] = sum_of(data + i * BLOCK_SIZE);
-			return KERR_OK;
-		}
 		if (is_right(d, block, count, data))
 			return KERR_OK;
 		atomic_fetch_add_explicit(&d->mismatches, 1, memory_order_relaxed);

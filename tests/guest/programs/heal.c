@@ -419,6 +419,31 @@ static void isolate(void)
 	close(fd);
 }
 
+/* A write that failed may have been done or not: either is read, and nobody is blamed for it. */
+static void half_written(void)
+{
+	static char out[8192], in[sizeof(out)];
+	int fd = open(DISK, O_RDWR | O_CLOEXEC);
+
+	check(load_queued() && heal(TERN_HEAL_RESET, "ram0", "", 0) == 0,
+	      "failed write: the driver");
+	memset(out, 'j', sizeof(out));
+	check(pwrite(fd, out, sizeof(out), 0) == sizeof(out), "failed write: one that does not");
+	struct tern_self_heal h = component();
+	memset(out, 'k', sizeof(out));
+	check(heal(TERN_HEAL_INJECT, "ram0", "bug", 1000000) == 0 &&
+		      pwrite(fd, out, sizeof(out), 0) == -1 && errno == EIO &&
+		      reaches(&h.isolations, h.isolations, &h),
+	      "failed write: EIO");
+	check(swap("block direct") == 0 && heal(TERN_HEAL_RESET, "ram0", "", 0) == 0,
+	      "failed write: a driver that works");
+	uint64_t failures = component().failures;
+	check(pread(fd, in, sizeof(in), 0) == sizeof(in) && (in[0] == 'j' || in[0] == 'k'),
+	      "failed write: the disk is read");
+	check(component().failures == failures, "failed write: its driver is not accused");
+	close(fd);
+}
+
 static void bad_limits(void)
 {
 	static const char *const bad[] = {"ram0 restarts=9",
@@ -456,6 +481,7 @@ static void injections(void)
 	check(shared->failed == 0 && shared->wrong == 0, "no call failed, no byte is wrong");
 	check(strcmp(component().what, "good") == 0, "the component is good");
 	isolate();
+	half_written();
 	check(limit("ram0 restarts=3 swaps=2 window=10000 backoff=10 backoff-max=500") == 0 &&
 		      syscall(SYS_delete_module, "ramqueue", O_NONBLOCK) == 0,
 	      "everything as before");
