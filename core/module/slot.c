@@ -262,6 +262,8 @@ void slot_remove(struct slot *s)
 	list_remove(&s->link);
 	mutex_unlock(&slots_lock);
 	mutex_lock(&s->swapping); /* one that had begun has ended */
+	mutex_lock(&slots_lock); /* and is done with the mutex, which goes with the slot */
+	mutex_unlock(&slots_lock);
 	call_fini(s->current, s->instance);
 	mutex_unlock(&s->swapping);
 }
@@ -434,6 +436,7 @@ static enum kerr take_locked(struct slot *s, bool healing)
 	return KERR_OK;
 }
 
+/* Letting go of the mutex looks at it once more when slot_remove may have it already, which waits for slots_lock. */
 static void release(struct slot *s)
 {
 	mutex_lock(&slots_lock);
