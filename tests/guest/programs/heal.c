@@ -444,6 +444,30 @@ static void half_written(void)
 	close(fd);
 }
 
+/* Before its rung is due somebody exchanges what failed: that stays. */
+static void by_hand(void)
+{
+	struct tern_self_heal h = component();
+	bool gone = false;
+
+	check(load_queued() && heal(TERN_HEAL_RESET, "ram0", "", 0) == 0, "by hand: the driver");
+	check(limit("ram0 restarts=3 swaps=1 window=600000 backoff=2000 backoff-max=2000") == 0 &&
+		      heal(TERN_HEAL_INJECT, "ram0", "crash", 2) == 0,
+	      "by hand: two failures");
+	fflush(stdout);
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(!reads_a_block());
+	check(reaches(&h.restarts, h.restarts, &h), "by hand: a restart");
+	for (double end = seconds() + 1; strcmp(h.what, "waiting") != 0 && seconds() < end;)
+		h = component();
+	check(swap("block direct") == 0 && status_of(pid) == 0, "by hand: another driver");
+	for (double end = seconds() + 10; !gone && seconds() < end; usleep(1000))
+		gone = strcmp(last_event().what, "gone") == 0;
+	check(gone && component().restarts == h.restarts && provider_is("direct", false),
+	      "by hand: nothing is done to it");
+}
+
 static void bad_limits(void)
 {
 	static const char *const bad[] = {"ram0 restarts=9",
@@ -482,6 +506,7 @@ static void injections(void)
 	check(strcmp(component().what, "good") == 0, "the component is good");
 	isolate();
 	half_written();
+	by_hand();
 	check(limit("ram0 restarts=3 swaps=2 window=10000 backoff=10 backoff-max=500") == 0 &&
 		      syscall(SYS_delete_module, "ramqueue", O_NONBLOCK) == 0,
 	      "everything as before");
