@@ -86,8 +86,8 @@ static enum kerr queued_work(void *instance)
 			hang();
 		if (happens(BLOCK_INJECT_WILD))
 			write_wild();
-		BUG_ON(happens(BLOCK_INJECT_BUG));
 		transfer(r);
+		BUG_ON(happens(BLOCK_INJECT_BUG));
 		(void)block_complete(r, KERR_OK);
 	}
 	return KERR_OK;

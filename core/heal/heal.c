@@ -177,6 +177,8 @@ static bool take_told(struct heal_component *c, nsec_t *at, char why[HEAL_WHY])
 		forget_old(c);
 	bool on = spin_lock_irq(&told_lock);
 	bool told = c->told;
+	if (told)
+		c->broken = c->told_of;
 	c->told = false;
 	*at = c->told_at;
 	strlcpy(why, c->why, HEAL_WHY);
@@ -184,11 +186,26 @@ static bool take_told(struct heal_component *c, nsec_t *at, char why[HEAL_WHY])
 	return told;
 }
 
+static uint64_t instance_of(const struct heal_component *c)
+{
+	return c->ops->instance ? c->ops->instance(c) : c->broken;
+}
+
+/* Somebody exchanged what had failed before its rung was due. */
+static bool is_gone(struct heal_component *c)
+{
+	if (instance_of(c) == c->broken)
+		return false;
+	heal_ladder_done(&c->ladder, HEAL_NONE, true, time_now());
+	heal_note(time_now(), c->name, "gone", "exchanged by hand");
+	return true;
+}
+
 static void climb(struct heal_component *c)
 {
 	enum heal_action a;
 
-	while ((a = heal_ladder_due(&c->ladder, time_now())) != HEAL_NONE) {
+	while ((a = heal_ladder_due(&c->ladder, time_now())) != HEAL_NONE && !is_gone(c)) {
 		enum kerr err = act(c, a);
 		nsec_t now = time_now();
 		if (err == KERR_OK) {
@@ -210,9 +227,11 @@ static void check(struct heal_component *c)
 	if (!c->ops->check || c->ladder.state != HEAL_GOOD)
 		return;
 	c->counters.checks++;
+	uint64_t instance = instance_of(c);
 	enum kerr err = c->ops->check(c);
 	if (err == KERR_OK)
 		return;
+	c->broken = instance;
 	bool on = spin_lock_irq(&told_lock);
 	strlcpy(c->why, kerr_name(err), sizeof(c->why));
 	spin_unlock_irq(&told_lock, on);
@@ -322,6 +341,8 @@ enum kerr heal_reset(const char *name)
 {
 	mutex_lock(&heal_lock);
 	struct heal_component *c = find_locked(name);
+	if (c)
+		c->broken = instance_of(c);
 	enum kerr err = !c ? KERR_NOENT : c->ops->restart ? c->ops->restart(c) : KERR_OK;
 	if (err == KERR_OK) {
 		forget_old(c);

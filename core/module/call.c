@@ -28,10 +28,14 @@ bool module_failed(const struct module *m)
 	return m && atomic_load_explicit(&loaded_of(m)->failed, memory_order_acquire);
 }
 
-void module_mend(struct module *m)
+bool module_mend(struct module *m)
 {
-	if (m)
-		atomic_store_explicit(&loaded_of(m)->failed, false, memory_order_release);
+	return m && atomic_exchange(&loaded_of(m)->failed, false);
+}
+
+void module_fail(struct module *m)
+{
+	atomic_store_explicit(&loaded_of(m)->failed, true, memory_order_release);
 }
 
 /* Marks the module whose code it was: `m` may have called another one, which may be gone as soon as we are not

@@ -15,6 +15,9 @@
  * Until the store in `switch` nothing of the old instance has changed, so going back is: open the gate,
  * finish the new instance. The pause, from closing to opening, is measured at each swap.
  *
+ * Healing (slot_renew) quiesces first and initialises then, the export left out. To restart a provider its module, which
+ * failed, has to be called again; with the gate open the others would go on in the broken instance.
+ *
  * The gate counts by CPU number, and whoever leaves subtracts where it added. So a count that is 0 at
  * any moment after the closing stays 0 but for those who come, see `closed` and go again; looking at
  * the counts one after the other is enough. The additions and the load and store of `closed` are
@@ -259,6 +262,8 @@ void slot_remove(struct slot *s)
 	list_remove(&s->link);
 	mutex_unlock(&slots_lock);
 	mutex_lock(&s->swapping); /* one that had begun has ended */
+	mutex_lock(&slots_lock); /* and is done with the mutex, which goes with the slot */
+	mutex_unlock(&slots_lock);
 	call_fini(s->current, s->instance);
 	mutex_unlock(&s->swapping);
 }
@@ -300,25 +305,30 @@ struct swap {
 	void *fresh;
 	struct slot_state state;
 	enum slot_step fail_at, at;
-	bool bare; /* the old one's state is not to be had */
+	bool bare; /* healing: the old one's state is not to be had */
+	uint64_t epoch; /* of what is healed */
+	bool made, closed; /* what is to be taken back: `fresh`, the gate */
+	bool mended; /* the module of `to` had failed */
+	nsec_t start; /* of the pause */
 };
 
 static enum kerr step_init(struct swap *w)
 {
 	const struct slot_quiet *q = w->slot->quiet;
-	enum kerr err = call_init(w->to, &w->fresh);
 
-	if (err != KERR_OK || !q || !q->prepare)
-		return err;
-	err = q->prepare(w->slot, w->to, &w->state);
-	if (err != KERR_OK)
-		call_fini(w->to, w->fresh);
-	return err;
+	if (w->bare && w->to == w->slot->current)
+		w->mended = module_mend(w->to->owner);
+	enum kerr err = call_init(w->to, &w->fresh);
+	w->made = err == KERR_OK;
+	return w->made && q && q->prepare ? q->prepare(w->slot, w->to, &w->state) : err;
 }
 
 static enum kerr step_quiesce(struct swap *w)
 {
-	return quiesce(w->slot);
+	w->start = time_now();
+	enum kerr err = quiesce(w->slot);
+	w->closed = err == KERR_OK;
+	return err;
 }
 
 static enum kerr step_export(struct swap *w)
@@ -356,27 +366,39 @@ static void note_pause(struct slot *s, nsec_t pause)
 	s->swaps++;
 }
 
-/* The steps between closing and opening; what fails is taken back. */
-static enum kerr exchange(struct swap *w)
+static enum kerr run_steps(struct swap *w)
 {
-	struct slot *s = w->slot;
-	const struct slot_quiet *q = s->quiet;
+	static const enum slot_step order[] = {SLOT_STEP_INIT, SLOT_STEP_QUIESCE, SLOT_STEP_EXPORT,
+					       SLOT_STEP_IMPORT, SLOT_STEP_SWITCH},
+				    bare[] = {SLOT_STEP_QUIESCE, SLOT_STEP_INIT, SLOT_STEP_EXPORT,
+					      SLOT_STEP_IMPORT, SLOT_STEP_SWITCH};
 	enum kerr err = KERR_OK;
 
-	for (enum slot_step at = SLOT_STEP_QUIESCE; at < SLOT_STEP_NONE && err == KERR_OK; at++)
-		err = run_step(w, at);
-	if (err == KERR_OK) {
-		if (q && q->turn)
-			q->turn(s, w->to, w->fresh);
-		s->current = w->to;
-		s->instance = w->fresh;
-		s->epoch++;
-	} else if (w->at > SLOT_STEP_EXPORT && q && q->undo) {
-		q->undo(s, &w->state);
-	}
-	if (w->at > SLOT_STEP_QUIESCE)
-		resume(s);
+	for (size_t i = 0; i < ARRAY_SIZE(order) && err == KERR_OK; i++)
+		err = run_step(w, w->bare ? bare[i] : order[i]);
 	return err;
+}
+
+static void turn_over(struct swap *w)
+{
+	struct slot *s = w->slot;
+
+	if (s->quiet && s->quiet->turn)
+		s->quiet->turn(s, w->to, w->fresh);
+	s->current = w->to;
+	s->instance = w->fresh;
+	s->epoch++;
+}
+
+/* What users see of the swap, before they come again. */
+static void take_back(struct swap *w)
+{
+	const struct slot_quiet *q = w->slot->quiet;
+
+	if (w->at > SLOT_STEP_EXPORT && q && q->undo)
+		q->undo(w->slot, &w->state);
+	if (w->mended)
+		module_fail(w->to->owner);
 }
 
 /* `swapping` held; the reference on the new provider's module is the caller's if it fails. */
@@ -385,18 +407,20 @@ static enum kerr swap(struct swap *w)
 	struct slot *s = w->slot;
 	const struct slot_provider *old = s->current;
 	void *old_instance = s->instance;
+	enum kerr err = run_steps(w);
 
-	enum kerr err = run_step(w, SLOT_STEP_INIT);
-	if (err != KERR_OK)
-		return err;
-	nsec_t start = time_now();
-	err = exchange(w);
+	if (err == KERR_OK)
+		turn_over(w);
+	else
+		take_back(w);
+	if (w->closed)
+		resume(s);
 	if (err == KERR_OK) {
-		note_pause(s,
-			   s->quiet && s->quiet->pause ? s->quiet->pause(s) : time_now() - start);
+		note_pause(s, s->quiet && s->quiet->pause ? s->quiet->pause(s)
+							  : time_now() - w->start);
 		call_fini(old, old_instance);
 		module_put(owner_of(s, old));
-	} else {
+	} else if (w->made) {
 		call_fini(w->to, w->fresh);
 	}
 	return err;
@@ -412,6 +436,7 @@ static enum kerr take_locked(struct slot *s, bool healing)
 	return KERR_OK;
 }
 
+/* Letting go of the mutex looks at it once more when slot_remove may have it already, which waits for slots_lock. */
 static void release(struct slot *s)
 {
 	mutex_lock(&slots_lock);
@@ -455,37 +480,45 @@ static enum kerr begin(const char *slot, const char *provider, struct swap *w)
 	}
 }
 
-static enum kerr swap_named(const char *slot, const char *provider, enum slot_step fail_at,
-			    bool bare)
+/* What was to be healed may be gone. */
+static bool is_needless(const struct swap *w)
 {
-	struct swap w = {.fail_at = fail_at, .bare = bare};
-	enum kerr err = begin(slot, provider, &w);
+	return w->bare ? w->slot->epoch != w->epoch : w->slot->current == w->to;
+}
+
+static enum kerr swap_named(const char *slot, const char *provider, struct swap *w)
+{
+	enum kerr err = begin(slot, provider, w);
 
 	if (err != KERR_OK)
 		return err;
-	if (w.to == w.slot->current && !bare)
-		module_put(owner_of(w.slot, w.to)); /* it is there already */
+	if (is_needless(w))
+		module_put(owner_of(w->slot, w->to));
 	else
-		err = swap(&w);
+		err = w->bare && w->slot->quiet ? KERR_OPNOTSUPP : swap(w);
 	if (err != KERR_OK) {
-		w.slot->rollbacks++;
+		w->slot->rollbacks++;
 		log_warn("slot %s: %s stays: the swap to %s failed at %s: %s", slot,
-			 w.slot->current->name, provider, step_names[w.at], kerr_name(err));
-		module_put(owner_of(w.slot, w.to));
+			 w->slot->current->name, provider, step_names[w->at], kerr_name(err));
+		module_put(owner_of(w->slot, w->to));
 	}
-	release(w.slot);
-	heap_free(w.state.bytes);
+	release(w->slot);
+	heap_free(w->state.bytes);
 	return err;
 }
 
 enum kerr slot_swap(const char *slot, const char *provider, enum slot_step fail_at)
 {
-	return swap_named(slot, provider, fail_at, false);
+	struct swap w = {.fail_at = fail_at};
+
+	return swap_named(slot, provider, &w);
 }
 
-enum kerr slot_renew(const char *slot, const char *provider)
+enum kerr slot_renew(const char *slot, const char *provider, uint64_t epoch)
 {
-	return swap_named(slot, provider, SLOT_STEP_NONE, true);
+	struct swap w = {.fail_at = SLOT_STEP_NONE, .bare = true, .epoch = epoch};
+
+	return swap_named(slot, provider, &w);
 }
 
 enum kerr slot_drain(struct slot *s)

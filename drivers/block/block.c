@@ -65,12 +65,18 @@ void block_stripe_unlock(struct block_device *d, uint64_t block, bool write)
 		rwlock_read_unlock(l);
 }
 
+/* The thread is to look. Any context. */
+static void kick(struct block_device *d)
+{
+	atomic_store(&d->kicked, true);
+	wake_all(&d->queue);
+}
+
 void block_accuse(struct block_device *d, uint64_t epoch, const char *why)
 {
 	if (epoch == __atomic_load_n(&d->slot->epoch, __ATOMIC_ACQUIRE))
 		heal_report(&d->heal, epoch, why);
-	atomic_store(&d->kicked, true);
-	wake_all(&d->queue);
+	kick(d);
 }
 
 /* ---- The driver ---- */
@@ -129,13 +135,17 @@ static bool claim(struct block_device *d, struct block_request *r, uint64_t epoc
 	return mine;
 }
 
-/* The driver did not take it: it waits for another one. */
+/* The driver did not take it: it waits for another one. Or it did, and is gone: the thread has passed over what was
+ * busy. */
 static void unclaim(struct block_device *d, struct block_request *r, enum kerr err)
 {
 	bool on = spin_lock_irq(&d->lock);
 	r->busy = false;
 	if (err != KERR_OK && r->state == BLOCK_ISSUED)
 		r->state = BLOCK_QUEUED;
+	if ((r->state == BLOCK_QUEUED || r->state == BLOCK_ISSUED) &&
+	    r->epoch != __atomic_load_n(&d->slot->epoch, __ATOMIC_ACQUIRE))
+		kick(d);
 	wake_all(&r->wait);
 	spin_unlock_irq(&d->lock, on);
 }
@@ -239,10 +249,8 @@ static enum kerr one_request(struct block_device *d, enum block_op op, uint64_t 
 	r->block = block;
 	r->count = count;
 	r->data = data;
-	if (atomic_fetch_add(&d->in_flight, 1) == 0) {
-		atomic_store(&d->kicked, true);
-		wake_all(&d->queue); /* somebody has to look at the limits */
-	}
+	if (atomic_fetch_add(&d->in_flight, 1) == 0)
+		kick(d); /* somebody has to look at the limits */
 	issue(d, r, false);
 	if (!r->since)
 		fail(d, r); /* isolated: no driver has had it */
@@ -260,7 +268,7 @@ static enum kerr one_request(struct block_device *d, enum block_op op, uint64_t 
 
 /* ---- Sums: what was written is what is read ---- */
 
-/* FNV-1a, 32 bits, by words; 0 means that nothing was written. */
+/* FNV-1a, 32 bits, by words; 0 means that it is not known what was written. */
 static uint32_t sum_of(const uint8_t *data)
 {
 	const uint64_t *words = (const uint64_t *)data;
@@ -281,6 +289,13 @@ static bool is_right(const struct block_device *d, uint64_t block, uint32_t coun
 	return true;
 }
 
+/* After an error nobody knows how much of it was written: `data` null. */
+static void sums_set(struct block_device *d, uint64_t block, uint32_t count, const uint8_t *data)
+{
+	for (uint32_t i = 0; i < count; i++)
+		d->sums[block + i] = data ? sum_of(data + i * BLOCK_SIZE) : 0;
+}
+
 #define WRONG_MAX 8u /* times that one transfer is read again from another driver */
 
 enum kerr block_transfer(struct block_device *d, enum block_op op, uint64_t block, uint32_t count,
@@ -292,15 +307,10 @@ enum kerr block_transfer(struct block_device *d, enum block_op op, uint64_t bloc
 				  memory_order_relaxed);
 	for (unsigned tries = 0; !atomic_load(&d->isolated) && tries < WRONG_MAX; tries++) {
 		enum kerr err = one_request(d, op, block, count, data, &epoch);
-		if (err != KERR_OK)
+		if (op == BLOCK_WRITE && d->sums)
+			sums_set(d, block, count, err == KERR_OK ? data : nullptr);
+		if (err != KERR_OK || op != BLOCK_READ || !d->sums)
 			return err;
-		if (!d->sums || op == BLOCK_FLUSH)
-			return KERR_OK;
-		if (op == BLOCK_WRITE) {
-			for (uint32_t i = 0; i < count; i++)
-				d->sums[block + i] = sum_of(data + i * BLOCK_SIZE);
-			return KERR_OK;
-		}
 		if (is_right(d, block, count, data))
 			return KERR_OK;
 		atomic_fetch_add_explicit(&d->mismatches, 1, memory_order_relaxed);
@@ -314,7 +324,9 @@ enum kerr block_transfer(struct block_device *d, enum block_op op, uint64_t bloc
 static void look_at_requests(struct block_device *d)
 {
 	nsec_t now = time_now();
-	uint64_t epoch = __atomic_load_n(&d->slot->epoch, __ATOMIC_ACQUIRE);
+	unsigned in = slot_enter(d->slot); /* block_adopt comes before the epoch is another one */
+	uint64_t epoch = d->slot->epoch;
+	slot_leave(d->slot, in);
 
 	for (unsigned i = 0; i < BLOCK_REQUESTS; i++) {
 		struct block_request *r = &d->requests[i];
@@ -370,10 +382,8 @@ void block_adopt(const char *device)
 {
 	struct block_device *d = block_find(device);
 
-	if (!d)
-		return;
-	atomic_store(&d->kicked, true);
-	wake_all(&d->queue);
+	if (d)
+		kick(d);
 }
 
 enum kerr block_device_add(struct block_device *d)

@@ -10,7 +10,9 @@
 #include <lib/string.h>
 #include <module/call.h>
 
-#define TRIES 8u /* of a second each */
+/* Of a second each: a call that hangs is ended when it has used its time, which takes as long as it gets little of the
+ * CPU. */
+#define TRIES 8u
 
 static enum kerr check(struct heal_component *c)
 {
@@ -27,16 +29,23 @@ static enum kerr check(struct heal_component *c)
 	return err;
 }
 
-/* TIMEDOUT: a call that hangs has not been ended yet, which takes as long as it gets little of the CPU. */
+static void current_name(struct block_device *d, char name[32])
+{
+	unsigned in = slot_enter(d->slot);
+	strlcpy(name, d->slot->current->name, 32);
+	slot_leave(d->slot, in);
+}
+
+/* Between the tries others may swap, and theirs stays. */
 static enum kerr renew(struct block_device *d, const char *provider)
 {
 	enum kerr err = KERR_TIMEDOUT;
 
 	for (unsigned i = 0; i < TRIES && err == KERR_TIMEDOUT; i++)
-		err = slot_renew(d->slot->name, provider);
+		err = slot_renew(d->slot->name, provider, d->heal.broken);
 	if (err == KERR_OK) {
 		atomic_store(&d->isolated, false);
-		strlcpy(d->heal.with, provider, sizeof(d->heal.with));
+		current_name(d, d->heal.with);
 	}
 	return err;
 }
@@ -46,10 +55,7 @@ static enum kerr restart(struct heal_component *c)
 	struct block_device *d = c->arg;
 	char name[32];
 
-	unsigned in = slot_enter(d->slot);
-	strlcpy(name, d->slot->current->name, sizeof(name));
-	module_mend(d->slot->current->owner);
-	slot_leave(d->slot, in);
+	current_name(d, name);
 	return renew(d, name);
 }
 
@@ -65,9 +71,11 @@ static enum kerr swap(struct heal_component *c)
 static enum kerr isolate(struct heal_component *c)
 {
 	struct block_device *d = c->arg;
+	enum kerr err = KERR_TIMEDOUT;
 
-	atomic_store(&d->isolated, true);
-	enum kerr err = slot_drain(d->slot); /* who comes later does not call the driver */
+	atomic_store(&d->isolated, true); /* who comes later does not call the driver */
+	for (unsigned i = 0; i < TRIES && err == KERR_TIMEDOUT; i++)
+		err = slot_drain(d->slot);
 	if (err == KERR_OK)
 		block_fail_all(d);
 	return err;

@@ -3,7 +3,7 @@
  * that the kernel fills.
  *
  * A node in devtmpfs knows its device (inode->private), so opening it is one indirect call; a node
- * made by mknod elsewhere finds it by number. Devices are a list under device_lock, a mutex.
+ * made by mknod finds it by number. Devices are a list under device_lock, a mutex.
  *
  * A device of a loaded module goes away while programs open it. Opening refers to its module first, under
  * rcu: whoever still finds the device either gets the module or is told that it is not there, and the
@@ -20,6 +20,7 @@
 struct device_entry {
 	struct list link;
 	const struct device *device;
+	struct inode *node; /* referenced: it may be renamed, linked and unlinked like others */
 };
 
 static struct mutex device_lock = MUTEX_INIT(device_lock);
@@ -48,15 +49,22 @@ enum kerr devtmpfs_init(void)
 	return err;
 }
 
-/* Makes `name` below the root, and the directories on the way. */
-static enum kerr make_node(const char *name, uint32_t mode, uint64_t number, const char *target,
-			   const struct device *device)
+static void node_set(struct device_entry *e, struct inode *i)
 {
-	struct dentry *parent = devtmpfs->sb.root, *d;
+	inode_get(i);
+	e->node = i;
+	__atomic_store_n(&i->private, (void *)e->device, __ATOMIC_RELEASE);
+}
+
+/* Makes `name` below the root, and the directories on the way. Null `e`: no device's. */
+static enum kerr make_node(const char *name, uint32_t mode, uint64_t number, const char *target,
+			   struct device_entry *e)
+{
+	struct dentry *parent = devtmpfs->sb.root, *d = nullptr;
 	enum kerr err;
 
 	dentry_get(parent);
-	for (;;) {
+	for (;; d = nullptr) {
 		const char *slash = strchr(name, '/');
 		size_t length = slash ? (size_t)(slash - name) : strlen(name);
 		struct inode *dir = dentry_inode(parent);
@@ -67,15 +75,16 @@ static enum kerr make_node(const char *name, uint32_t mode, uint64_t number, con
 					     target);
 		else if (err == KERR_OK && !slash)
 			err = KERR_EXIST;
-		if (err == KERR_OK && !slash)
-			dentry_inode(d)->private = (void *)device;
+		else if (err == KERR_OK && !inode_is(dentry_inode(d), S_IFDIR))
+			err = KERR_NOTDIR;
+		if (err == KERR_OK && !slash && e)
+			node_set(e, dentry_inode(d));
 		mutex_unlock(&dir->lock);
 		dentry_put(parent);
-		if (err != KERR_OK)
+		if (err != KERR_OK || !slash) {
+			if (d)
+				dentry_put(d);
 			return err;
-		if (!slash) {
-			dentry_put(d);
-			return KERR_OK;
 		}
 		parent = d;
 		name = slash + 1;
@@ -95,7 +104,7 @@ enum kerr device_add(const struct device *d)
 	if (!e)
 		return KERR_NOMEM;
 	e->device = d;
-	err = make_node(d->name, (d->block ? S_IFBLK : S_IFCHR) | d->mode, d->number, nullptr, d);
+	err = make_node(d->name, (d->block ? S_IFBLK : S_IFCHR) | d->mode, d->number, nullptr, e);
 	if (err != KERR_OK) {
 		heap_free(e);
 		return err;
@@ -109,11 +118,14 @@ enum kerr device_add(const struct device *d)
 	return KERR_OK;
 }
 
-static void remove_node(const char *name)
+/* Whoever opens the node, by whichever name it has now, looks for another device of its number. The name that it
+ * was made with goes, if it still leads there. */
+static void remove_node(const char *name, struct inode *node)
 {
 	struct dentry *parent = devtmpfs->sb.root, *d;
 	const char *slash;
 
+	__atomic_store_n(&node->private, nullptr, __ATOMIC_RELEASE);
 	dentry_get(parent);
 	while ((slash = strchr(name, '/'))) {
 		size_t length = (size_t)(slash - name);
@@ -125,14 +137,15 @@ static void remove_node(const char *name)
 		name = slash + 1;
 	}
 	struct inode *dir = dentry_inode(parent);
+	if (!dir) { /* renamed */
+		dentry_put(parent);
+		return;
+	}
 	size_t length = strlen(name);
 	mutex_lock(&dir->lock);
 	d = dcache_find_exact(parent, name, (uint32_t)length, name_hash(name, length));
-	if (d && dentry_inode(d)) {
-		__atomic_store_n(&dentry_inode(d)->private, nullptr, __ATOMIC_RELEASE);
-		if (dir->ops->unlink(dir, d) == KERR_OK)
-			dentry_unhash(d);
-	}
+	if (d && dentry_inode(d) == node && dir->ops->unlink(dir, d) == KERR_OK)
+		dentry_unhash(d);
 	mutex_unlock(&dir->lock);
 	if (d)
 		dentry_put(d);
@@ -141,16 +154,20 @@ static void remove_node(const char *name)
 
 void device_remove(const struct device *d)
 {
-	struct device_entry *e, *next;
+	struct device_entry *e, *found = nullptr;
 
 	mutex_lock(&device_lock);
-	list_for_each_safe(e, next, &devices, link)
-		if (e->device == d) {
-			list_remove(&e->link);
-			heap_free(e);
-		}
+	list_for_each(e, &devices, link)
+		if (e->device == d)
+			found = e;
+	if (found)
+		list_remove(&found->link);
 	mutex_unlock(&device_lock);
-	remove_node(d->name);
+	if (!found)
+		return;
+	remove_node(d->name, found->node);
+	inode_put(found->node);
+	heap_free(found);
 }
 
 bool device_next(bool block, uint64_t after, uint64_t *number, char driver[32])

@@ -1,8 +1,10 @@
 /* Slots: each step that fails leaves the old provider with its state; who stays inside; versions. */
 #include "inject.h"
 #include "machine.h"
+#include "private.h"
 
 #include <mm/heap.h>
+#include <module/call.h>
 #include <module/slot.h>
 
 struct box {
@@ -54,7 +56,7 @@ static enum kerr box_check(void *instance)
 {
 	if (asks) {
 		asked = slot_swap("box", "greedy", SLOT_STEP_NONE);
-		asked_anew = slot_renew("box", "greedy");
+		asked_anew = slot_renew("box", "greedy", 0);
 	}
 	return check_says;
 }
@@ -192,6 +194,73 @@ TEST(without_a_state)
 	EXPECT_OK(slot_swap("box", "empty", SLOT_STEP_NONE));
 	EXPECT(box.current == &empty);
 	EXPECT_EQ(value(), 0);
+}
+
+/* ---- A restart ---- */
+
+static struct loaded broken_module = {.name = "broken"};
+static struct module broken_owner = {.loader = &broken_module};
+static enum kerr init_says = KERR_OK;
+
+/* Whoever came now would go into the old instance. */
+static enum kerr only_closed_init(void **instance)
+{
+	EXPECT(atomic_load(&box.closed));
+	EXPECT(!module_failed(&broken_owner));
+	return init_says == KERR_OK ? box_init(instance) : init_says;
+}
+
+static struct slot_provider broken = {.name = "broken",
+				      .version = 1,
+				      .owner = &broken_owner,
+				      .init = only_closed_init,
+				      .fini = box_fini,
+				      .import = import_nothing};
+
+static void break_it(void)
+{
+	box.owner = &broken_owner;
+	box.current = &broken;
+	EXPECT_OK(slot_provider_add("box", &broken));
+	module_fail(&broken_owner);
+}
+
+TEST(restarted_with_the_gate_closed)
+{
+	void *old = box.instance;
+
+	break_it();
+	EXPECT_OK(slot_renew("box", "broken", 0));
+	EXPECT(box.instance != old && boxes == 1);
+	EXPECT(!module_failed(&broken_owner));
+	EXPECT(!atomic_load(&box.closed));
+}
+
+TEST(a_restart_that_fails_leaves_it_failed)
+{
+	break_it();
+	init_says = KERR_NOMEM;
+	EXPECT_EQ(slot_renew("box", "broken", 0), KERR_NOMEM);
+	EXPECT(module_failed(&broken_owner));
+	init_says = KERR_OK;
+	broken.check = box_check;
+	check_says = KERR_DOM;
+	EXPECT_EQ(slot_renew("box", "broken", 0), KERR_DOM);
+	EXPECT(module_failed(&broken_owner));
+	EXPECT_EQ(box.epoch, 0);
+	expect(&broken);
+}
+
+TEST(what_broke_is_gone)
+{
+	EXPECT_OK(slot_provider_add("box", &empty));
+	break_it();
+	EXPECT_OK(slot_swap("box", "empty", SLOT_STEP_NONE));
+	EXPECT_OK(slot_renew("box", "broken", 0));
+	EXPECT(box.current == &empty && box.epoch == 1);
+	EXPECT(module_failed(&broken_owner));
+	EXPECT_OK(slot_renew("box", "empty", 1));
+	EXPECT(box.current == &empty && box.epoch == 2);
 }
 
 TEST(no_memory)

@@ -25,7 +25,7 @@ enum block_injection {
 	BLOCK_INJECT_NOMEM, /* it gets no memory */
 	BLOCK_INJECT_WILD, /* writes where it may not */
 	BLOCK_INJECT_WRONG, /* gives other bytes than were written */
-	BLOCK_INJECT_BUG, /* an assertion of it fails */
+	BLOCK_INJECT_BUG, /* an assertion of it fails, when it has moved the bytes */
 	BLOCK_INJECTIONS,
 };
 
@@ -70,7 +70,8 @@ struct block_device {
 	nsec_t limit; /* a request that takes longer is a fault of the driver */
 	/* Before blocks are written, their stripe locked for writing. NOMEM. Null: nothing to do. */
 	enum kerr (*prepare)(uint64_t block, uint32_t count);
-	uint32_t *sums; /* (stripes) per block: of what was written; null: not checked */
+	uint32_t *
+		sums; /* (stripes) per block: of what was written, 0 if not known; null: not checked */
 	/* block.c's: */
 	struct spinlock lock;
 	struct block_request requests[BLOCK_REQUESTS];

@@ -17,6 +17,7 @@
 #define WORKERS 4
 #define REGION (256u << 10) /* bytes of each worker */
 #define SWAPS 100
+#define HANDOVERS 20u
 #define GET_SIZE 0x80081272ul /* BLKGETSIZE64 */
 
 struct shared {
@@ -230,6 +231,36 @@ static void swaps(void)
 	       (unsigned long)shared->writes);
 }
 
+static bool reads_a_block(void)
+{
+	static uint8_t block[4096];
+	int fd = open(DISK, O_RDONLY | O_CLOEXEC);
+
+	return pread(fd, block, sizeof(block), 0) == sizeof(block);
+}
+
+/* What a driver has forgotten goes to the next one at the swap, not when the limits are looked at, twice a second. */
+static void handed_over(void)
+{
+	unsigned done = 0, late = 0;
+
+	for (unsigned i = 0; i < HANDOVERS; i++) {
+		bool begun =
+			swap("block queued") == 0 && heal(TERN_HEAL_INJECT, "ram0", "lost", 1) == 0;
+		fflush(stdout);
+		pid_t pid = fork();
+		if (pid == 0)
+			_exit(!reads_a_block());
+		usleep(20000);
+		double start = seconds();
+		bool swapped = swap("block direct") == 0;
+		done += begun && swapped && status_of(pid) == 0;
+		late += seconds() - start > 0.2;
+	}
+	check(done == HANDOVERS, "%u forgotten requests are done by the next driver", HANDOVERS);
+	check(late <= HANDOVERS / 4, "at once (%u were late)", late);
+}
+
 /* One fault, with everybody at work: it is healed by a restart. Who swaps meanwhile waits for the healer. */
 static void one(const char *what)
 {
@@ -388,6 +419,55 @@ static void isolate(void)
 	close(fd);
 }
 
+/* A write that failed may have been done or not: either is read, and nobody is blamed for it. */
+static void half_written(void)
+{
+	static char out[8192], in[sizeof(out)];
+	int fd = open(DISK, O_RDWR | O_CLOEXEC);
+
+	check(load_queued() && heal(TERN_HEAL_RESET, "ram0", "", 0) == 0,
+	      "failed write: the driver");
+	memset(out, 'j', sizeof(out));
+	check(pwrite(fd, out, sizeof(out), 0) == sizeof(out), "failed write: one that does not");
+	struct tern_self_heal h = component();
+	memset(out, 'k', sizeof(out));
+	check(heal(TERN_HEAL_INJECT, "ram0", "bug", 1000000) == 0 &&
+		      pwrite(fd, out, sizeof(out), 0) == -1 && errno == EIO &&
+		      reaches(&h.isolations, h.isolations, &h),
+	      "failed write: EIO");
+	check(swap("block direct") == 0 && heal(TERN_HEAL_RESET, "ram0", "", 0) == 0,
+	      "failed write: a driver that works");
+	uint64_t failures = component().failures;
+	check(pread(fd, in, sizeof(in), 0) == sizeof(in) && (in[0] == 'j' || in[0] == 'k'),
+	      "failed write: the disk is read");
+	check(component().failures == failures, "failed write: its driver is not accused");
+	close(fd);
+}
+
+/* Before its rung is due somebody exchanges what failed: that stays. */
+static void by_hand(void)
+{
+	struct tern_self_heal h = component();
+	bool gone = false;
+
+	check(load_queued() && heal(TERN_HEAL_RESET, "ram0", "", 0) == 0, "by hand: the driver");
+	check(limit("ram0 restarts=3 swaps=1 window=600000 backoff=2000 backoff-max=2000") == 0 &&
+		      heal(TERN_HEAL_INJECT, "ram0", "crash", 2) == 0,
+	      "by hand: two failures");
+	fflush(stdout);
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(!reads_a_block());
+	check(reaches(&h.restarts, h.restarts, &h), "by hand: a restart");
+	for (double end = seconds() + 1; strcmp(h.what, "waiting") != 0 && seconds() < end;)
+		h = component();
+	check(swap("block direct") == 0 && status_of(pid) == 0, "by hand: another driver");
+	for (double end = seconds() + 10; !gone && seconds() < end; usleep(1000))
+		gone = strcmp(last_event().what, "gone") == 0;
+	check(gone && component().restarts == h.restarts && provider_is("direct", false),
+	      "by hand: nothing is done to it");
+}
+
 static void bad_limits(void)
 {
 	static const char *const bad[] = {"ram0 restarts=9",
@@ -425,6 +505,8 @@ static void injections(void)
 	check(shared->failed == 0 && shared->wrong == 0, "no call failed, no byte is wrong");
 	check(strcmp(component().what, "good") == 0, "the component is good");
 	isolate();
+	half_written();
+	by_hand();
 	check(limit("ram0 restarts=3 swaps=2 window=10000 backoff=10 backoff-max=500") == 0 &&
 		      syscall(SYS_delete_module, "ramqueue", O_NONBLOCK) == 0,
 	      "everything as before");
@@ -474,6 +556,7 @@ int main(void)
 	disk();
 	bad_calls();
 	swaps();
+	handed_over();
 	injections();
 	return tap_end();
 }

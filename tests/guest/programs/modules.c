@@ -219,6 +219,37 @@ static void in_use(void)
 	unlink("/tmp/counter");
 }
 
+/* Whoever may write to /dev gives the node other names, and its name to something else. */
+static void renamed(void)
+{
+	char byte = 'x';
+
+	check(load(counter, "") == 0 && rename("/dev/counter", "/dev/moved") == 0 &&
+		      link("/dev/moved", "/dev/linked") == 0,
+	      "its node gets other names");
+	check(mkfifo("/dev/counter", 0600) == 0, "something else has its name");
+	int fifo = open("/dev/counter", O_RDWR);
+	check(write(fifo, &byte, 1) == 1, "that is used");
+	check(unload("counter") == 0, "the driver goes");
+	check(fails(open("/dev/moved", O_RDONLY), ENXIO), "the renamed node leads nowhere");
+	check(fails(open("/dev/linked", O_RDONLY), ENXIO), "the linked one neither");
+	int same = open("/dev/counter", O_RDONLY | O_NONBLOCK);
+	check(read(same, &byte, 1) == 1 && byte == 'x', "what has its name stays as it was");
+	close(same);
+	close(fifo);
+	check(fails(load(counter, ""), EEXIST) && unlink("/dev/counter") == 0,
+	      "the name is not taken from it");
+	uint64_t n;
+	check(load(counter, "first=7") == 0, "the driver comes again");
+	int fd = open("/dev/moved", O_RDONLY);
+	check(read(fd, &n, 8) == 8 && n == 7, "the renamed node leads to it, by its number");
+	close(fd);
+	check(unlink("/dev/counter") == 0 && unload("counter") == 0, "its new node goes before it");
+	check(fails(open("/dev/moved", O_RDONLY), ENXIO), "then nothing leads anywhere");
+	unlink("/dev/moved");
+	unlink("/dev/linked");
+}
+
 /* ---- Bad ones ---- */
 
 static void refused(const char *what, struct image m, int error)
@@ -416,6 +447,7 @@ int main(void)
 	good();
 	needs();
 	in_use();
+	renamed();
 	broken();
 	rights();
 	under_load();

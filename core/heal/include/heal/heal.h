@@ -42,6 +42,7 @@ struct heal_component {
 	nsec_t told_at; /* (told_lock) */
 	uint64_t told_of; /* (told_lock) the instance */
 	nsec_t failed_at; /* (heal_lock) what is being repaired */
+	uint64_t broken; /* (heal_lock) its instance: another one is not to be touched */
 	char why[HEAL_WHY]; /* (told_lock) the last failure */
 	char with[32]; /* (heal_lock) what restart and swap say that it uses now; may be empty */
 };

@@ -31,7 +31,9 @@ void module_timer_init(struct module_timer *t, struct module *owner,
 		       void (*fn)(struct module_timer *t));
 
 bool module_failed(const struct module *m);
-/* It may be called again (who heals has made what it needs anew). */
-void module_mend(struct module *m);
+/* It may be called again: nobody comes to what it had when it failed any more. True: it had failed. */
+bool module_mend(struct module *m);
+/* It is not called any more. */
+void module_fail(struct module *m);
 /* Told of each fault, in the thread that had it: who called `m`, and the name of the module that failed. Set once. */
 void module_fault_register(void (*told)(struct module *m, const char *name, const char *why));

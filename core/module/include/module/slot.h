@@ -169,8 +169,9 @@ enum slot_step {
 enum kerr slot_swap(const char *slot, const char *provider, enum slot_step fail_at);
 
 /* The same for healing: the old one is not asked for its state, the new one's import gets an empty one; the provider
- * may be the current one, which begins anew. Waits for a swap that is going on. */
-enum kerr slot_renew(const char *slot, const char *provider);
+ * may be the current one, which begins anew, its module mended. Waits for a swap that is going on. Not for a slot with
+ * a slot_quiet: OPNOTSUPP. OK, and nothing is done, if the slot's epoch is another one: what broke is gone. */
+enum kerr slot_renew(const char *slot, const char *provider, uint64_t epoch);
 /* For healing: returns when everybody who was inside has left. TIMEDOUT: not within a second. Waits for a swap that is
  * going on. */
 enum kerr slot_drain(struct slot *s);
