@@ -5,7 +5,8 @@
  *
  * Debug builds keep the locks that a task holds in its own array and check the rank order on every
  * acquire: a lock may only be taken while all held ones have a lower rank. A wrong order is a
- * panic with both names, before it can become a deadlock.
+ * panic with both names, before it can become a deadlock. Interrupt handlers note theirs in the same array,
+ * from lock_count on: what lies below is right whenever one may come.
  */
 #include <core/lock_stat.h>
 #include <core/panic.h>
@@ -57,7 +58,9 @@ void spin_debug_acquired(struct spinlock *l)
 
 	if (t->lock_count == TASK_LOCKS_MAX)
 		panic("%s holds %u spinlocks and takes %s", t->name, t->lock_count, l->name);
-	t->locks[t->lock_count++] = l;
+	t->locks[t->lock_count] = l;
+	atomic_signal_fence(memory_order_seq_cst);
+	t->lock_count++;
 	l->owner = t;
 	lock_count(l->name, LOCK_SPIN, false);
 }
@@ -72,8 +75,10 @@ void spin_debug_release(struct spinlock *l)
 	for (unsigned i = t->lock_count; i-- > 0;) {
 		if (t->locks[i] != l)
 			continue;
-		for (t->lock_count--; i < t->lock_count; i++)
+		for (; i + 1u < t->lock_count; i++)
 			t->locks[i] = t->locks[i + 1];
+		atomic_signal_fence(memory_order_seq_cst);
+		t->lock_count--;
 		return;
 	}
 }

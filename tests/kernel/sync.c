@@ -51,6 +51,35 @@ KERNEL_TEST(spinlock_try_and_interrupt_state)
 	EXPECT_EQ(current_task()->preempt_count, before);
 }
 
+static void fire_again(struct timer *t)
+{
+	timer_set(t, time_now() + 10 * NSEC_PER_USEC);
+}
+
+/* The timer's interrupt takes locks as well: what debug kernels note of ours stays right. */
+KERNEL_TEST(spinlocks_freed_in_any_order_under_interrupts)
+{
+	struct spinlock a, b;
+	struct timer t;
+	unsigned left = 0;
+
+	spin_init(&a, RANK_NONE, "ktest a");
+	spin_init(&b, RANK_NONE, "ktest b");
+	timer_init(&t, fire_again);
+	fire_again(&t);
+	for (nsec_t end = time_now() + 300 * NSEC_PER_MSEC; time_now() < end && !left;) {
+		spin_lock(&a);
+		spin_lock(&b);
+		spin_unlock(&a);
+		spin_unlock(&b);
+#if defined(TERN_DEBUG)
+		left = current_task()->lock_count;
+#endif
+	}
+	timer_cancel(&t);
+	EXPECT_EQ(left, 0);
+}
+
 static struct spinlock held_lock = SPINLOCK_INIT(RANK_NONE, "ktest held");
 static _Atomic uint32_t holders, tries_that_held;
 
