@@ -19,8 +19,7 @@
  * SCHED_IDLE 1, SCHED_OTHER 4 with the weight of its nice value.
  *
  * Budgets (dis_budget.c): what a thread ran is charged whenever it leaves the CPU; over its quota it is held back until
- * its period ends. While a thread with a budget runs, sched_watch() makes the engine ask tick() even if
- * nobody waits.
+ * its period ends. While one with a budget runs, sched_watch() makes the engine ask tick() even if nobody waits.
  *
  * Data: struct queue for each CPU and struct dis_thread in the thread, under that CPU's run-queue lock; intent,
  * account and model lie in thread.dis and outlive a change of the scheduler.
@@ -312,16 +311,22 @@ static void unhold(struct queue *q, cpu_t cpu, struct thread *t, nsec_t now)
 	sched_release(cpu, 1);
 }
 
-static void queue_unheld(struct queue *q, cpu_t cpu, struct thread *t, nsec_t now)
+/* As one that has just come to its rank. */
+static void begin_in_rank(struct queue *q, struct thread *t, nsec_t now)
 {
 	struct dis_thread *d = dis_data(t);
 
-	unhold(q, cpu, t, now);
 	if (is_fair(d->rank))
 		fair_enter(q, t, 0, now);
-	else if (is_edf(d->rank))
+	else
 		d->when = now + latency_of(t);
 	t->slice_left = slice_of(t);
+}
+
+static void queue_unheld(struct queue *q, cpu_t cpu, struct thread *t, nsec_t now)
+{
+	unhold(q, cpu, t, now);
+	begin_in_rank(q, t, now);
 	put(q, t, false, now);
 }
 
@@ -416,6 +421,7 @@ static nsec_t patience(struct queue *q, const struct thread *running, nsec_t ran
 	unsigned mine = standing(running);
 	nsec_t left = NSEC_NEVER;
 
+	ran += running->run_time - dis_data(running)->run_mark;
 	if (mine == RANK_CRITICAL)
 		return left;
 	if (is_edf(mine)) {
@@ -423,13 +429,12 @@ static nsec_t patience(struct queue *q, const struct thread *running, nsec_t ran
 			return left;
 		if (edf_over(q, now))
 			return 0;
-		nsec_t used = q->edf_used + running->run_time - dis_data(running)->run_mark + ran;
-		return used < EDF_MOST ? EDF_MOST - used : 0;
+		return since(EDF_MOST, q->edf_used + ran);
 	}
 	if (q->edf_over && (has(q, RANK_REAL) || has(q, RANK_SOFT)))
 		left = q->edf_from + EDF_WINDOW > now ? q->edf_from + EDF_WINDOW - now : 0;
 	if (dis_data(running)->rescued)
-		return MIN(left, RESCUE_TURN > ran ? RESCUE_TURN - ran : 0);
+		return MIN(left, since(RESCUE_TURN, ran));
 	for (unsigned r = 1; r < mine; r++)
 		if (has(q, r))
 			left = MIN(left, since(q->served[r] + STARVE, now));
@@ -446,11 +451,7 @@ static void enter_rank(struct queue *q, struct thread *t, uint8_t rank, nsec_t n
 	d->rank = rank;
 	d->lag = 0;
 	d->sub = 0;
-	if (is_fair(rank))
-		fair_enter(q, t, 0, now);
-	else
-		d->when = now + latency_of(t);
-	t->slice_left = slice_of(t);
+	begin_in_rank(q, t, now);
 }
 
 static void make_weights(void)
@@ -666,7 +667,8 @@ static enum model_sleep sleep_kind(const struct thread *t)
 					      : SLEEP_EVENT;
 }
 
-/* It may have been woken since it said that it sleeps: then it is queued here already. */
+/* It may have been woken since it said that it sleeps: then it is queued here already. Its deadline is that of its
+ * waking: d->when moves on with each slice. */
 static void op_thread_block(cpu_t cpu, struct thread *t)
 {
 	struct queue *q = &queues[cpu];
@@ -680,7 +682,6 @@ static void op_thread_block(cpu_t cpu, struct thread *t)
 	if (is_edf(d->rank) && t->dis.declared) {
 		q->stats.deadlines++;
 		t->dis.deadlines++;
-		/* d->when moves on with each slice */
 		if (t->dis.model.woke && now > t->dis.model.woke + latency_of(t)) {
 			q->stats.misses++;
 			t->dis.misses++;
@@ -742,10 +743,8 @@ static nsec_t op_tick(cpu_t cpu, struct thread *running, nsec_t ran)
 	if (d->rank == RANK_NOBODY)
 		return top_below(q, RANK_CRITICAL) ? 0 : left;
 	nsec_t budget = dis_has_budget(running) ? dis_budget_left(running, now, ran) : NSEC_NEVER;
-	if (budget == 0)
-		return 0;
 	left = MIN(left, budget);
-	if (!top_below(q, RANK_CRITICAL))
+	if (left == 0 || !top_below(q, RANK_CRITICAL))
 		return left;
 	if (better(q, running, now))
 		return 0;
@@ -773,7 +772,8 @@ static void op_set_priority(cpu_t cpu, struct thread *t, uint8_t priority)
 	uint8_t rank = rank_of(t);
 	nsec_t now = time_now();
 	if (queued && d->place == PLACE_HELD) {
-		d->rank = rank;
+		if (rank != d->rank)
+			enter_rank(q, t, rank, now);
 		if (!dis_to_be_held(t))
 			queue_unheld(q, cpu, t, now);
 		return;

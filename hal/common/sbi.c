@@ -77,9 +77,9 @@ void sbi_ipi_send(uint64_t mask, uint64_t base)
 	sbi_call(EXT_IPI, 0, mask, base, 0);
 }
 
-bool sbi_hart_start(uint64_t hart, paddr_t entry, uint64_t argument)
+bool sbi_hart_start(uint64_t hart, paddr_t entry)
 {
-	return sbi_call(EXT_HSM, 0, hart, entry, argument).error == 0;
+	return sbi_call(EXT_HSM, 0, hart, entry, 0).error == 0;
 }
 
 void sbi_system_off(bool failure)

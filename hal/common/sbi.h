@@ -26,8 +26,8 @@ void sbi_console_write(const char *bytes, paddr_t physical, size_t count);
 void sbi_timer_set(uint64_t value);
 /* Each set bit of `mask` is hart `base` + its number. */
 void sbi_ipi_send(uint64_t mask, uint64_t base);
-/* Starts a stopped hart at a physical address with a0 = hart, a1 = argument. False: refused. */
-bool sbi_hart_start(uint64_t hart, paddr_t entry, uint64_t argument);
+/* Starts a stopped hart at a physical address with a0 = hart, a1 = 0. False: refused. */
+bool sbi_hart_start(uint64_t hart, paddr_t entry);
 /* Returns only if the firmware cannot. */
 void sbi_system_off(bool failure);
 void sbi_system_reboot(void);

@@ -55,7 +55,7 @@ enum kerr riscv_smp_start(cpu_t cpu, struct hal_thread *idle)
 	};
 	__atomic_store_n(&start->satp, riscv_mmu_kernel_satp(), __ATOMIC_RELEASE);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return sbi_hart_start(harts[cpu], entry, 0) ? KERR_OK : KERR_IO;
+	return sbi_hart_start(harts[cpu], entry) ? KERR_OK : KERR_IO;
 }
 
 /* Where switch.S arrives: on the idle thread's stack, kernel tables on. */

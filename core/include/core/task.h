@@ -15,7 +15,7 @@
 #define TASK_WORK_SIGNAL 0x2u
 #define TASK_WORK_STOP 0x4u /* stop or exit was asked for */
 #define TASK_WORK_EDGE                                                                             \
-	0x8u /* the scheduler wants it where it holds nothing: at the edge to user mode */
+	0x8u /* to be switched out where it holds nothing: at the edge to user mode */
 
 /* Priorities (TH-5): 0 to 139, higher first; 100 and above are real-time. */
 #define PRIORITY_IDLE 0

@@ -70,8 +70,8 @@ struct block_device {
 	nsec_t limit; /* a request that takes longer is a fault of the driver */
 	/* Before blocks are written, their stripe locked for writing. NOMEM. Null: nothing to do. */
 	enum kerr (*prepare)(uint64_t block, uint32_t count);
-	uint32_t *
-		sums; /* (stripes) per block: of what was written, 0 if not known; null: not checked */
+	/* (stripes) Per block: of what was written, 0 if not known; null: not checked. */
+	uint32_t *sums;
 	/* block.c's: */
 	struct spinlock lock;
 	struct block_request requests[BLOCK_REQUESTS];
